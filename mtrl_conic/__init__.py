@@ -1,0 +1,31 @@
+"""Multi-task reinforcement learning where the way tasks' gradients are combined is a choice.
+
+>>> from mtrl_conic import MTSAC, make_task_set
+>>> agent = MTSAC(make_task_set("mt10"), balancer="conicgrad")
+>>> agent.learn(steps=100_000)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtrl_conic.agents.mtsac import MTSAC as MTSAC
+    from mtrl_conic.envs import TaskSet as TaskSet
+    from mtrl_conic.envs import make_task_set as make_task_set
+
+__version__ = "0.1.0"
+
+# Loaded when first used: torch and mujoco take seconds, and the command line's help needs neither.
+_LAZY = {
+    "MTSAC": "mtrl_conic.agents.mtsac",
+    "TaskSet": "mtrl_conic.envs",
+    "make_task_set": "mtrl_conic.envs",
+}
+
+__all__ = ["MTSAC", "TaskSet", "__version__", "make_task_set"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,73 @@
+"""A network that is trained through a balancer: the seam where task losses become one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtrl_conic.agents.flat import flatten
+from mtrl_conic.balancers import Balancer
+from mtrl_conic.gradients import TaskGradients, task_gradients
+from mtrl_conic.gradients.task_gradients import Losses
+
+Statistics = dict[str, Tensor]
+
+
+class Component:
+    """The actor or the critic with its optimiser and its own balancer.
+
+    Args:
+        name: prefix of its statistics.
+        network: on its device already.
+        balancer: of this component alone; its state is part of this component's.
+        learning_rate: Adam's.
+    """
+
+    def __init__(self, name: str, network: nn.Module, balancer: Balancer, *, learning_rate: float) -> None:
+        self.name = name
+        self.network = network
+        self.balancer = balancer
+        self.block = flatten(network)
+        self.optimizer = torch.optim.Adam([self.block], lr=learning_rate, fused=True)
+
+    def step(self, losses: Losses, *inputs: Any) -> tuple[Statistics, Any]:
+        """One optimiser step on K losses.
+
+        Args:
+            losses: a pure function of (network, *inputs), see `task_gradients`.
+            inputs: with a leading task axis.
+
+        Returns:
+            Statistics by name, and what the loss function returned besides.
+        """
+        gradients = task_gradients(self.network, losses, *inputs)
+        statistics = gradients.write(self.network, self.balancer)
+        self.optimizer.step()
+        if self.balancer.observes:
+            with torch.no_grad():
+                self.balancer.observe(losses(self.network, *inputs)[0])
+        return self._statistics(gradients, statistics), gradients.extra
+
+    def _statistics(self, gradients: TaskGradients, balancing: Statistics) -> Statistics:
+        norms = gradients.gramian.diagonal().sqrt()
+        cosines = gradients.gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
+        named = {"loss": gradients.losses, "gradient_norm": norms, "cosine": cosines}
+        for key, value in balancing.items():
+            named[key if key == "weight" else f"{self.balancer.name}_{key}"] = value
+        return {f"{self.name}/{key}": value for key, value in named.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Network, optimiser and balancer."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "balancer": self.balancer.state_dict(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from a `state_dict` of the same configuration."""
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.balancer.load_state_dict(saved["balancer"])

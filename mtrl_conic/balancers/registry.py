@@ -1,0 +1,84 @@
+"""Names of balancers, and the options each takes, with their ranges."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import pydantic
+from pydantic.fields import FieldInfo
+
+from mtrl_conic.balancers.base import Balancer
+from mtrl_conic.errors import UserError, unknown
+
+_REGISTRY: dict[str, type[Balancer]] = {}
+
+
+def register(name: str) -> Callable[[type[Balancer]], type[Balancer]]:
+    """Class decorator that makes a balancer known by `name`; a name is taken once."""
+
+    def add(cls: type[Balancer]) -> type[Balancer]:
+        if name in _REGISTRY and _REGISTRY[name].__qualname__ != cls.__qualname__:
+            raise UserError(f"a balancer named {name!r} exists already: {_REGISTRY[name].__qualname__}")
+        cls.name = name
+        _REGISTRY[name] = cls
+        return cls
+
+    return add
+
+
+def available() -> list[str]:
+    """The names of all balancers, sorted."""
+    return sorted(_REGISTRY)
+
+
+def get(name: str) -> type[Balancer]:
+    """The class behind `name`; an unknown name is an error that tells the nearest one."""
+    if name not in _REGISTRY:
+        raise unknown("balancer", name, available())
+    return _REGISTRY[name]
+
+
+def options(name: str) -> dict[str, FieldInfo]:
+    """The options that the balancer `name` takes: default, range and description of each."""
+    return dict(_options_model(get(name)).model_fields)
+
+
+def check_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options in `given`, converted and checked; an error names the option and its range."""
+    model = _options_model(get(name))
+    for key in given:
+        if key not in model.model_fields:
+            raise unknown(f"option of {name}", key, model.model_fields)
+    try:
+        return {key: value for key, value in model(**given) if key in given}
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{name}: option {option}={first['input']!r}: {first['msg'].lower()}") from None
+
+
+def make(name: str, num_tasks: int, *, seed: int = 0, **options: Any) -> Balancer:
+    """A new balancer.
+
+    Args:
+        name: one of `available()`.
+        num_tasks: K, the number of tasks.
+        seed: of its own generator.
+        options: the method's own, see `options(name)`.
+
+    Raises:
+        UserError: an unknown name or option, or a value out of range, in one line.
+    """
+    return get(name)(num_tasks, seed=seed, **check_options(name, options))
+
+
+def _options_model(cls: type[Balancer]) -> type[pydantic.BaseModel]:
+    hints = typing.get_type_hints(cls.__init__, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(cls.__init__).parameters.values():
+        if parameter.name not in ("self", "num_tasks", "seed"):
+            fields[parameter.name] = (hints[parameter.name], parameter.default)
+    return pydantic.create_model(f"{cls.__name__}Options", **fields)

@@ -1,0 +1,207 @@
+"""Small convex problems in the weights of K tasks, from the Gram matrix alone.
+
+All are float64, batched over leading dimensions, of a fixed number of iterations, without a branch on
+the data and without waiting for the device. They take the matrix of cosines C = D^-1 M D^-1 and the
+norms D of the gradients (see `normalise`), so that the gradients' scales do not matter, and are defined
+on singular, rank-deficient and zero matrices and for one task.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_FLOOR = 1e-100
+"""Far below any square of a gradient's norm, and far above what overflows when divided by."""
+_RIDGE = 1e-14
+"""Relative to the diagonal: keeps a singular system's factor real, and too small to bend a step."""
+_QUADRATIC_STEPS, _NORM_STEPS, _POWER_STEPS = 16, 24, 24
+_LENGTHS = (0.995, 0.8, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001)
+"""Step lengths tried, as shares of the longest that keeps x positive."""
+
+
+def matvec(matrix: Tensor, vector: Tensor) -> Tensor:
+    """A x for matrices (..., N, K) and vectors (..., K)."""
+    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
+
+
+def dot(left: Tensor, right: Tensor) -> Tensor:
+    """Inner products (..., 1) of vectors (..., K)."""
+    product: Tensor = torch.linalg.vecdot(left, right)
+    return product.unsqueeze(-1)
+
+
+def positive(value: Tensor) -> Tensor:
+    """`value`, raised where it is zero or below: safe to divide by, even squared."""
+    return value.clamp_min(_FLOOR)
+
+
+def conflicts(gramian: Tensor) -> Tensor:
+    """The number (...) of pairs of tasks whose gradients have a negative inner product."""
+    return (gramian < 0).sum((-2, -1)) // 2
+
+
+class Cosines(NamedTuple):
+    """A Gram matrix apart from its scales, M = D C D."""
+
+    matrix: Tensor
+    """C (..., K, K), with a unit diagonal; a zero gradient counts as orthogonal to all others."""
+    norms: Tensor
+    """The diagonal of D (..., K)."""
+    inverse: Tensor
+    """1 / norms, and zero for a zero gradient: such a task needs no weight."""
+
+
+def normalise(gramian: Tensor) -> Cosines:
+    """The cosines and norms of gradients from their Gram matrix (..., K, K)."""
+    square = gramian.diagonal(dim1=-2, dim2=-1)
+    norms = square.clamp_min(0).sqrt()
+    inverse = torch.where(square > 0, 1 / norms, 0.0)
+    cosines = gramian * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)
+    return Cosines(cosines + torch.diag_embed((square <= 0).to(square.dtype)), norms, inverse)
+
+
+def simplex_scales(norms: Tensor) -> Tensor:
+    """a (..., K) such that x = D w has a.x = 1 where w is on the simplex: 1 / norms, of which none is infinite."""
+    return 1 / positive(torch.maximum(norms, 1e-15 * norms.amax(-1, keepdim=True)))
+
+
+def minimise_quadratic(matrix: Tensor, linear: Tensor, scales: Tensor, start: Tensor) -> Tensor:
+    """The x (..., K) that minimises x^T Q x / 2 + b.x over x >= 0 with a.x as at the start.
+
+    Mehrotra's primal-dual interior point method (SIAM J. Optim. 2, 1992): one factor and two solves a step.
+
+    Args:
+        matrix: Q (..., K, K), positive semidefinite.
+        linear: b (..., K).
+        scales: a (..., K), not negative; all zero where a.x is free.
+        start: x (..., K), positive.
+    """
+    x, total = start, dot(scales, start)
+    top = positive((x * (matvec(matrix, x) + linear)).abs().amax(-1, keepdim=True))
+    slack, price = top / x, torch.zeros_like(total)
+    for _ in range(_QUADRATIC_STEPS):
+        # Everything is relative to x: a step is x (1 + rise), and row and column i are multiplied by x_i.
+        off = x * (matvec(matrix, x) + linear - slack - price * scales)
+        pairs, row = x * slack, x * scales
+        factor = _factor(matrix, x, pairs)
+        rise, normal = torch.cholesky_solve(torch.stack([-pairs - off, row], -1), factor).unbind(-1)
+        steepness = positive(dot(row, normal))
+        rise = rise - dot(row, rise) / steepness * normal
+        bend = rise * (-1 - rise)
+        length = _longest(torch.minimum(rise, -1 - rise), 1.0)
+        # What is left after a step to the boundary: 1 + l (u + v) + l^2 u v with u + v = -1.
+        left = (pairs * (1 - length + length * length * bend)).mean(-1, keepdim=True)
+        mean = pairs.mean(-1, keepdim=True)
+        aim = torch.maximum((left / mean).clamp(0, 1) ** 3 * mean, 1e-17 * top)
+        wanted = aim - pairs * bend
+        rise = torch.cholesky_solve((wanted - pairs - off).unsqueeze(-1), factor).squeeze(-1)
+        change = -dot(row, rise) / steepness
+        rise = rise + change * normal
+        slack_rise = wanted / pairs - 1 - rise
+        length = _longest(torch.minimum(rise, slack_rise), _LENGTHS[0])
+        x, slack, price = x * (1 + length * rise), slack * (1 + length * slack_rise), price + length * change
+        x = x * ((total + _FLOOR) / (dot(scales, x) + _FLOOR))
+    return x
+
+
+class NormMinimum(NamedTuple):
+    """A minimiser of b.x + kappa ||A^T x||, see `minimise_norm`."""
+
+    x: Tensor
+    """(..., N)."""
+    radius: Tensor
+    """(..., 1), the value of ||A^T x||, smoothed: x / radius gives a subgradient even where it is zero."""
+
+
+def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor, start: Tensor) -> NormMinimum:
+    """Minimise b.x + kappa sqrt(x^T Q x) over x >= 0 with a.x as at the start.
+
+    A primal-dual interior point method. The logarithmic barrier of the cone t >= ||A^T x|| has its
+    minimum at t = e + sqrt(e^2 + x^T Q x), e = mu / kappa, which takes the place of the norm: smooth
+    for mu > 0, exact as mu -> 0. The norm is far from quadratic, so a Newton step is cut to the best of
+    a few lengths for the barrier function, which is convex.
+
+    Args:
+        matrix: Q = A A^T (..., N, N).
+        linear: b (..., N).
+        kappa: (..., 1), positive.
+        scales: a (..., N), not negative.
+        start: x (..., N), positive.
+    """
+    x, total = start, dot(scales, start)
+    lengths = torch.tensor(_LENGTHS, dtype=x.dtype, device=x.device)
+    product = matvec(matrix, x)
+    top = positive((x * (linear + kappa * product / positive(dot(x, product)).sqrt())).abs().amax(-1, keepdim=True))
+    slack, price, shrink = top / x, torch.zeros_like(total), torch.full_like(total, 0.15)
+    best, radius, least = x, torch.ones_like(total), torch.full_like(total, torch.inf)
+    for _ in range(_NORM_STEPS):
+        mu = torch.maximum(shrink * (x * slack).mean(-1, keepdim=True), 1e-17 * top)
+        smoothing = mu / kappa
+        product = matvec(matrix, x)
+        root = (smoothing * smoothing + dot(x, product).clamp_min(0)).sqrt()
+        norm = smoothing + root
+        pairs, row = x * slack, x * scales
+        off = x * (linear + kappa / norm * product - slack - price * scales)
+        error = (pairs + off.abs()).sum(-1, keepdim=True)
+        better = error < least
+        best, radius = torch.where(better, x, best), torch.where(better, norm, radius)
+        least = torch.where(better, error, least)
+
+        hessian = matrix - product.unsqueeze(-1) * (product / (norm * root)).unsqueeze(-2)
+        factor = _factor(hessian, x * (kappa / norm).sqrt(), pairs)
+        rise, normal = torch.cholesky_solve(torch.stack([mu - pairs - off, row], -1), factor).unbind(-1)
+        change = -dot(row, rise) / positive(dot(row, normal))
+        rise = rise + change * normal
+        slack_rise = mu / pairs - 1 - rise
+
+        step = x * rise
+        trial = lengths * _longest(rise, 1.0)
+        growth = 2 * trial * dot(step, product) + trial * trial * dot(step, matvec(matrix, step))
+        growth = growth / ((root * root + growth).clamp_min(0).sqrt() + root)
+        logs = torch.log1p(growth / norm) + torch.log1p(trial.unsqueeze(-1) * rise.unsqueeze(-2)).sum(-1)
+        barrier = trial * dot(linear, step) + kappa * growth - mu * logs
+        length = trial.gather(-1, barrier.argmin(-1, keepdim=True))
+        slack_length = _longest(slack_rise, _LENGTHS[0])
+        x, slack, price = x + length * step, slack * (1 + slack_length * slack_rise), price + change
+        x = x * ((total + _FLOOR) / (dot(scales, x) + _FLOOR))
+        slack = torch.minimum(torch.maximum(slack, 1e-8 * mu / x), 1e8 * mu / x)
+        shrink = (1 - torch.minimum(length, slack_length)).square().clamp(0.01, 0.5)
+    return NormMinimum(best, radius)
+
+
+def solve_power(cosines: Tensor, right: Tensor, power: float) -> tuple[Tensor, Tensor]:
+    """The positive b (..., K) with C b = r b^-p, and its residual, the largest |b (C b) / (r b^(1-p)) - 1|.
+
+    The stationary point of b^T C b / 2 - r.b^(1-p) / (1-p) (the logarithm where p = 1), which is convex:
+    damped Newton steps, relative to b.
+
+    Args:
+        cosines: C (..., K, K).
+        right: r (..., K), positive.
+        power: p, above zero.
+    """
+    b = right ** (1 / (1 + power))
+    for _ in range(_POWER_STEPS):
+        pull = right * b ** (1 - power)
+        system = b.unsqueeze(-1) * cosines * b.unsqueeze(-2) + torch.diag_embed(power * pull)
+        factor = torch.linalg.cholesky_ex(system)[0]
+        push = pull - b * matvec(cosines, b)
+        rise = torch.cholesky_solve(push.unsqueeze(-1), factor).squeeze(-1)
+        b = b * (1 + rise / (1 + rise.abs().amax(-1, keepdim=True)))
+    residual = (b * matvec(cosines, b) / (right * b ** (1 - power)) - 1).abs().amax(-1)
+    return b, residual
+
+
+def _factor(matrix: Tensor, x: Tensor, diagonal: Tensor) -> Tensor:
+    """The Cholesky factor of X Q X + diag(d), with a ridge."""
+    scaled = matrix * x.unsqueeze(-1) * x.unsqueeze(-2)
+    ridge = _RIDGE * scaled.diagonal(dim1=-2, dim2=-1)
+    return torch.linalg.cholesky_ex(scaled + torch.diag_embed(diagonal + ridge))[0]
+
+
+def _longest(rise: Tensor, share: float) -> Tensor:
+    """The length (..., 1) that goes `share` of the way to where 1 + length * rise meets zero; one at most."""
+    return share / (-rise).amax(-1, keepdim=True).clamp_min(share)

@@ -1,0 +1,30 @@
+"""List the balancers: what each one is, its paper and its options."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table."""
+    from mtrl_conic import balancers
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("name", "weights from", "method", "options"):
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for name in balancers.available():
+        method = balancers.get(name)
+        summary = (method.__doc__ or "").strip().splitlines()[0]
+        fields = balancers.options(name).items()
+        options = "\n".join(f"{option}={field.default}: {field.description}" for option, field in fields)
+        table.add_row(name, method.needs, f"{summary}\n[dim]{method.paper}[/dim]", options)
+    Console(highlight=False).print(table)
+    return 0

@@ -1,0 +1,119 @@
+"""What a person sees while a run goes on, and at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from mtrl_conic.training.callbacks import Callback
+from mtrl_conic.training.config import RunConfig
+from mtrl_conic.training.trainer import Trainer
+
+_CONSOLE = Console(highlight=False)
+
+
+def say(text: str) -> None:
+    """One line to the user."""
+    _CONSOLE.print(text, soft_wrap=True)
+
+
+class Progress(Callback):
+    """A bar with the time left on a terminal, a line at every log elsewhere; the rates at every evaluation.
+
+    Args:
+        config: of the run; its budget is steps or minutes, whichever ends first.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        self._latest = ""
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Say what starts, and show the bar."""
+        tasks, config = len(trainer.envs.task_names), self._config
+        where = f"{config.agent.base} base, {config.balancer}, seed {config.seed}, {trainer.agent.device}"
+        if trainer.step:
+            say(f"Going on with {tasks} tasks at step {trainer.step} of {config.steps}: {where}")
+        else:
+            budget = f"{config.minutes:g} minutes" if config.minutes else f"{config.steps} steps per task"
+            say(f"Training {tasks} tasks for {budget}: {where}")
+        if _CONSOLE.is_terminal:
+            columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            self._bar = Bar(*columns, console=_CONSOLE)
+            self._task = self._bar.add_task("", total=1.0)
+            self._bar.start()
+
+    def on_step(self, trainer: Trainer) -> None:
+        """Move the bar."""
+        if self._bar is not None and trainer.step % 10 == 0:
+            self._bar.update(self._task, completed=self._share(trainer), description=self._status(trainer))
+
+    def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Take in what the log says."""
+        self._latest = f"{record['steps_per_second']:.1f} steps/s"
+        seen = record.get("training/success")
+        if seen:
+            self._latest += f", training success {sum(seen.values()) / len(seen):.2f}"
+        if self._bar is None:
+            say(self._status(trainer))
+
+    def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """One line with every task's rate."""
+        rates = "  ".join(f"{task.removesuffix('-v3')} {rate:.2f}" for task, rate in record["success"].items())
+        say(f"step {trainer.step}: success {record['mean_success']:.3f} = {rates}")
+
+    def on_stop(self, trainer: Trainer) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _share(self, trainer: Trainer) -> float:
+        share = trainer.step / self._config.steps
+        if self._config.minutes:
+            share = max(share, trainer.seconds / (60 * self._config.minutes))
+        return min(share, 1.0)
+
+    def _status(self, trainer: Trainer) -> str:
+        share = self._share(trainer)
+        left = trainer.seconds * (1 - share) / share if share else 0.0
+        parts = [f"step {trainer.step}", f"{_duration(left)} left", self._latest]
+        return ", ".join(part for part in parts if part)
+
+
+def show_evaluation(record: dict[str, Any], title: str) -> None:
+    """The per-task table of an evaluation."""
+    episodes = record["episodes_per_task"]
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_footer=True)
+    table.add_column("task", footer="mean")
+    table.add_column("success", justify="right", footer=f"{record['mean_success']:.3f}")
+    table.add_column("at last step", justify="right", footer=f"{record['mean_success_at_end']:.3f}")
+    table.add_column("return", justify="right")
+    for task, rate in record["success"].items():
+        table.add_row(task, f"{rate:.2f}", f"{record['success_at_end'][task]:.2f}", f"{record['returns'][task]:.0f}")
+    _CONSOLE.print(table)
+    say(f"success: share of {episodes} episodes per task, one on each goal, with success at any step")
+
+
+def show_result(result: dict[str, Any], directory: Path) -> None:
+    """The end of a run."""
+    show_evaluation(result, f"Final success after {result['step']} steps per task, {_duration(result['seconds'])}")
+    seconds = result["seconds_by_part"]
+    total = sum(seconds.values()) or 1.0
+    parts = sorted(seconds.items(), key=lambda part: -part[1])
+    say("time: " + ", ".join(f"{part} {100 * spent / total:.0f} %" for part, spent in parts))
+    say(f"run: {directory}    tensorboard --logdir {directory}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

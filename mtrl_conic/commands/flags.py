@@ -1,0 +1,76 @@
+"""Every field of a configuration as a flag, and back."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pydantic
+import yaml
+from pydantic.fields import FieldInfo
+
+from mtrl_conic.errors import UserError
+
+
+def add_fields(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]) -> None:
+    """A flag for each field of `model` and of the models in it, without prefix; values stay text for now."""
+    for path, field in _fields(model):
+        parser.add_argument(
+            "--" + path[-1].replace("_", "-"),
+            dest=".".join(path),
+            default=argparse.SUPPRESS,
+            metavar="KEY=VALUE" if field.annotation == dict[str, Any] else _metavar(field),
+            nargs="+" if field.annotation == dict[str, Any] else None,
+            help=f"{field.description} [{_shown(field)}]".replace("%", "%%"),
+        )
+
+
+def given_fields(arguments: argparse.Namespace, model: type[pydantic.BaseModel]) -> dict[str, Any]:
+    """The fields that were given as flags, nested like `model`, values read as YAML."""
+    nested: dict[str, Any] = {}
+    given = vars(arguments)
+    for path, field in _fields(model):
+        if ".".join(path) in given:
+            value = given[".".join(path)]
+            inner = nested
+            for part in path[:-1]:
+                inner = inner.setdefault(part, {})
+            inner[path[-1]] = _pairs(value) if field.annotation == dict[str, Any] else _read(value, path[-1])
+    return nested
+
+
+def _pairs(items: Sequence[str]) -> dict[str, Any]:
+    pairs = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"{item!r} is not key=value, such as c=0.5")
+        pairs[key] = _read(value, key)
+    return pairs
+
+
+def _read(text: str, name: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"{name}: cannot read {text!r}") from None
+
+
+def _fields(model: type[pydantic.BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, pydantic.BaseModel):
+            yield from _fields(inner, (*path, name))
+        else:
+            yield (*path, name), field
+
+
+def _metavar(field: FieldInfo) -> str:
+    kind = field.annotation
+    return kind.__name__.upper() if isinstance(kind, type) else "VALUE"
+
+
+def _shown(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return "none" if default in (None, {}) else str(default).lower() if isinstance(default, bool) else str(default)

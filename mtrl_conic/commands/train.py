@@ -1,0 +1,56 @@
+"""Train an agent on a task set. The same command again resumes a run that was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mtrl_conic.commands.flags import add_fields, given_fields
+from mtrl_conic.training.config import RunConfig, make_config, preset_names
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A preset, where to write, and every field of the configuration."""
+    parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
+    parser.add_argument("--run-dir", type=Path, help="where the run is kept [runs/<task set>_<balancer>_<seed>]")
+    add_fields(parser, RunConfig)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train to the end, or until interrupted."""
+    config = make_config(arguments.preset, given_fields(arguments, RunConfig))
+    directory = arguments.run_dir or Path("runs") / f"{Path(arguments.preset).stem}_{config.balancer}_{config.seed}"
+
+    from mtrl_conic.commands import display
+    from mtrl_conic.training.run import train
+    from mtrl_conic.training.trainer import Interrupted
+
+    with _asked_to_stop() as interrupted:
+        try:
+            result = train(config, directory, callbacks=[display.Progress(config)], interrupted=interrupted)
+        except Interrupted:
+            display.say(f"Stopped. A checkpoint is in {directory}; the same command goes on from there.")
+            return 1
+    display.show_result(result, directory)
+    return 0
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C (or SIGTERM) into a request; the second one ends the process at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

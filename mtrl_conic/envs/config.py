@@ -1,0 +1,29 @@
+"""What can be chosen about a task set."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TaskSetConfig(BaseModel):
+    """Options of `mtrl_conic.envs.make_task_set`, besides the tasks and the seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stepping: Literal["auto", "fast", "metaworld"] = Field(
+        default="auto",
+        description="what simulates the environments: Meta-World's own code, the fast compiled equivalent, "
+        "or the fast one wherever it supports the tasks",
+    )
+    horizon: int = Field(default=500, ge=1, le=500, description="steps after which an episode is truncated")
+    reward_version: Literal["v1", "v2"] = Field(
+        default="v2", description="version of Meta-World's rewards; v2 is today's protocol"
+    )
+    goal_stream: Literal["independent", "metaworld"] = Field(
+        default="independent",
+        description="how the goal of each episode is chosen: every task for itself, "
+        "or the same goal number for all tasks as Meta-World's vector environments do",
+    )
+    one_hot: bool = Field(default=True, description="append the one-hot code of the task to its observations")

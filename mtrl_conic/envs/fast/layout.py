@@ -1,0 +1,58 @@
+"""What the kernel knows of an environment: one record each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+FRAME = 18
+"""Numbers in one frame of an observation: hand (3), gripper (1), object's position (3) and orientation (4), zeros."""
+OBSERVATION = 2 * FRAME + 3
+"""This frame, the last one, and the goal."""
+MAX_POINTS = 5
+MAX_CONSTANTS = 3
+NO_ROTATION, QUATERNION, MATRIX = range(3)
+
+_VECTOR = (np.float64, 3)
+ENVIRONMENT = np.dtype(
+    [
+        # addresses of MuJoCo's own memory: the model, the data, and arrays of float64 in the data
+        *((name, np.int64) for name in ("model", "data", "qpos", "qvel", "control")),
+        *(
+            (name, np.int64)
+            for name in (
+                "mocap",
+                "mocap_quaternion",
+                "mocap_body",
+                "hand",
+                "right_claw",
+                "left_claw",
+                "right_tip",
+                "left_tip",
+            )
+        ),
+        *((name, np.int64) for name in ("left_pad", "right_pad", "object", "rotation", "joint")),
+        ("points", np.int64, MAX_POINTS),
+        *((name, np.int64) for name in ("nq", "nv", "num_points")),
+        # what the task fixes
+        ("task", np.int64),
+        ("rotation_kind", np.int64),
+        ("offset", *_VECTOR),
+        ("mocap_low", *_VECTOR),
+        ("mocap_high", *_VECTOR),
+        ("low", np.float64, OBSERVATION),
+        ("high", np.float64, OBSERVATION),
+        ("action_scale", np.float32),
+        # what the episode fixes
+        ("target", *_VECTOR),
+        ("object_init", *_VECTOR),
+        ("tcp_init", *_VECTOR),
+        ("constants", np.float64, MAX_CONSTANTS),
+        # what each step changes
+        ("previous", np.float64, FRAME),
+        ("fresh", np.int64),
+    ],
+    align=True,
+)
+"""All that the kernel knows of one environment."""
+
+INFO = ("near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target")

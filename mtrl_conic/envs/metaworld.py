@@ -1,0 +1,98 @@
+"""Meta-World's own environments behind the `Stepper` seam: the reference for every faster one."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+from metaworld.sawyer_xyz_env import SawyerXYZEnv
+from metaworld.types import Task
+from numpy.typing import NDArray
+
+from mtrl_conic.envs.goals import GOAL_SPACES, Goals
+from mtrl_conic.envs.stepper import Step, Stepper
+from mtrl_conic.errors import UserError, unknown
+
+REWARD_VERSIONS = ("v1", "v2")
+
+
+class MetaWorldStepper(Stepper):
+    """Steps Meta-World's environments one after the other, exactly as `gym.make_vec` would.
+
+    An observation is the environment's own (39,) float64: hand, gripper and objects, the same of the
+    step before, and the goal, which is visible. Meta-World never terminates an episode, and its
+    environments refuse the step after their 500th.
+
+    Args:
+        task_names: Meta-World's names, such as `reach-v3`.
+        goals: of each task its goals (N, d), the same number for all; see `mtrl_conic.envs.goals`.
+        reward_version: `v2`, or `v1` for the older rewards.
+
+    Raises:
+        UserError: an unknown task or reward version (Meta-World takes any unknown version for v1), or
+            goals that are missing, unequal in number, or not playable.
+    """
+
+    def __init__(self, task_names: Sequence[str], goals: Goals, *, reward_version: str = "v2") -> None:
+        if reward_version not in REWARD_VERSIONS:
+            raise unknown("reward version", reward_version, REWARD_VERSIONS)
+        for name in task_names:
+            if name not in ALL_V3_ENVIRONMENTS:
+                raise unknown("Meta-World task", name, ALL_V3_ENVIRONMENTS)
+            if name not in goals:
+                raise UserError(f"no goals are given for {name}")
+            for number, goal in enumerate(goals[name]):
+                if not GOAL_SPACES[name].accepts(goal):
+                    raise UserError(f"goal {number} of {name} has the object too near to the target for Meta-World")
+        counts = {len(goals[name]) for name in task_names}
+        if len(counts) != 1 or 0 in counts:
+            raise UserError(f"every task needs the same number of goals, at least one, not {sorted(counts)}")
+        self.task_names = tuple(task_names)
+        self.observation_dim = 39
+        self.action_dim = 4
+        (self.num_episodes,) = counts
+        self.envs: list[SawyerXYZEnv] = [
+            ALL_V3_ENVIRONMENTS[name](reward_function_version=reward_version, render_mode="rgb_array")
+            for name in task_names
+        ]
+        """The raw environments, for scripted policies and `render`."""
+        self._goals = [[_task(name, goal) for goal in goals[name]] for name in task_names]
+        self._step = Step(
+            observations=np.zeros((len(self.envs), self.observation_dim)),
+            rewards=np.zeros(len(self.envs)),
+            success=np.zeros(len(self.envs), np.bool_),
+            terminated=np.zeros(len(self.envs), np.bool_),
+        )
+
+    def reset(self, task: int, episode: int) -> NDArray[np.float64]:
+        """Start the episode with goal number `episode` of one task; its first observation (39,)."""
+        self.envs[task].set_task(self._goals[task][episode])
+        observation, _ = self.envs[task].reset()
+        return observation
+
+    def step(self, actions: NDArray[np.float32]) -> Step:
+        """Take one (K, 4) float32 action of every task; the arrays are reused by the next step.
+
+        The actions must be float32: some reward terms are computed in their type.
+        """
+        actions = actions.astype(np.float32, copy=False)
+        step = self._step
+        for task, env in enumerate(self.envs):
+            step.observations[task], reward, step.terminated[task], _, info = env.step(actions[task])
+            step.rewards[task] = float(reward)
+            step.success[task] = bool(info["success"])
+        return step
+
+    def close(self) -> None:
+        """Close the environments; safe to call twice."""
+        while self.envs:
+            self.envs.pop().close()  # type: ignore[no-untyped-call]  # gymnasium leaves it unannotated
+
+
+def _task(name: str, goal: NDArray[np.float64]) -> Task:
+    """What `set_task` takes: a goal that the environment keeps and shows."""
+    data: dict[str, Any] = {"rand_vec": goal, "env_cls": ALL_V3_ENVIRONMENTS[name], "partially_observable": False}
+    return Task(env_name=name, data=pickle.dumps(data))

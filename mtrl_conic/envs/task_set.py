@@ -1,0 +1,268 @@
+"""A task set: the environments that are trained together, as one Gymnasium vector environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from mtrl_conic.envs.stepper import Stepper
+from mtrl_conic.envs.streams import EpisodeStream, make_streams
+from mtrl_conic.errors import UserError, unknown
+
+Floats = NDArray[np.float32]
+Transition = tuple[Floats, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, NDArray[Any]]]
+
+
+class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
+    """K tasks that take their steps together, each in an environment of its own.
+
+    An observation is the task's own, in float32, followed by the one-hot code of the task. An episode
+    ends by the task's own rule (termination) or after `horizon` steps (truncation), and the task's next
+    one begins within the same step (Gymnasium's `SAME_STEP`): the observation returned is then the
+    first of the new episode. The dense `infos` of `step` tell of the episode that the step belonged to:
+
+    - `final_obs` (K, D) float32: the true next observation, to bootstrap from, whether it ended or not;
+    - `success` (K,) bool: at this step; `episode_success` (K,) bool: at any step so far;
+    - `episode_return` (K,) float64 and `episode_length` (K,) int64: so far, this step included;
+    - `episode_index` (K,) int64: which of the stepper's episodes (the goal's index on Meta-World).
+
+    Every array returned is new, so it may be kept.
+
+    Args:
+        stepper: simulates the environments; closed with the task set.
+        seed: of the streams that choose the episodes, 0 or more.
+        horizon: steps after which an episode is truncated.
+        one_hot: whether observations end with the code of the task.
+        episode_stream: how the streams are seeded, see `mtrl_conic.envs.streams.make_streams`.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        *,
+        seed: int = 0,
+        horizon: int = 500,
+        one_hot: bool = True,
+        episode_stream: EpisodeStream = "independent",
+    ) -> None:
+        if horizon < 1:
+            raise UserError(f"horizon must be at least 1, not {horizon}")
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.stepper = stepper
+        self.task_names = tuple(stepper.task_names)
+        self.num_tasks = self.num_envs = len(self.task_names)
+        self.horizon = horizon
+        self.one_hot = one_hot
+        self._episode_stream: EpisodeStream = episode_stream
+        self._seed_streams(seed)
+
+        dimension = stepper.observation_dim + (self.num_tasks if one_hot else 0)
+        self.single_observation_space = Box(-np.inf, np.inf, (dimension,), np.float32)
+        self.single_action_space = Box(-1.0, 1.0, (stepper.action_dim,), np.float32)
+        self.observation_space = batch_space(self.single_observation_space, self.num_tasks)
+        self.action_space = batch_space(self.single_action_space, self.num_tasks)
+
+        # What an observation holds besides the stepper's: nothing, or the code of the task.
+        self._frame: Floats = np.zeros((self.num_tasks, dimension), np.float32)
+        if one_hot:
+            self._frame[:, stepper.observation_dim :] = np.eye(self.num_tasks)
+        self._tasks = np.arange(self.num_tasks)
+        self._episodes = np.full(self.num_tasks, -1)
+        self._lengths = np.zeros(self.num_tasks, np.int64)
+        self._returns = np.zeros(self.num_tasks)
+        self._successes = np.zeros(self.num_tasks, np.bool_)
+        self._actions: Floats = np.zeros((self.num_tasks, horizon, stepper.action_dim), np.float32)
+        self._observations = self._frame
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Floats, dict[str, NDArray[Any]]]:
+        """Start a new episode of every task.
+
+        Args:
+            seed: seeds the streams anew, 0 included, as construction with it does.
+            options: `{"episodes": [...]}` starts these episodes, one per task, instead of drawn ones;
+                the streams stay where they are.
+
+        Returns:
+            The first observations (K, D) float32, and `{"episode_index": numbers}`.
+        """
+        options = options or {}
+        for key in options:
+            if key != "episodes":
+                raise unknown("reset option", key, ["episodes"])
+        episodes = self._check_episodes(options["episodes"]) if "episodes" in options else None
+        super().reset(seed=seed)
+        if seed is not None:
+            self._seed_streams(seed)
+        observations = self._frame.copy()
+        for task in range(self.num_tasks):
+            self._start(task, self._draw(task) if episodes is None else int(episodes[task]), observations)
+        self._observations = observations
+        return observations.copy(), {"episode_index": self._episodes.copy()}
+
+    def step(self, actions: ArrayLike) -> Transition:
+        """Take one step of every task; a task whose episode ends starts its next one.
+
+        Args:
+            actions: (K, A), taken as float32, finite; Meta-World itself clips what it clips.
+
+        Returns:
+            Observations (K, D) float32, rewards (K,) float64, terminations and truncations (K,) bool,
+            and the `infos` described at the class.
+        """
+        taken = self._check_actions(actions)
+        self._check_started()
+        result = self.stepper.step(taken)
+        self._actions[self._tasks, self._lengths] = taken
+        self._lengths += 1
+        self._returns += result.rewards
+        self._successes |= result.success
+
+        observations = self._observe(result.observations)
+        rewards, terminations = result.rewards.copy(), result.terminated.copy()
+        truncations = self._lengths >= self.horizon
+        infos = {
+            "final_obs": observations.copy(),
+            "success": result.success.copy(),
+            "episode_success": self._successes.copy(),
+            "episode_return": self._returns.copy(),
+            "episode_length": self._lengths.copy(),
+            "episode_index": self._episodes.copy(),
+        }
+        for task in np.flatnonzero(terminations | truncations).tolist():
+            self._start(task, self._draw(task), observations)
+        self._observations = observations
+        return observations.copy(), rewards, terminations, truncations, infos
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit from here, in mid-episode too.
+
+        An episode is determined by its number and the actions taken, so those stand for the state of
+        the simulators. Plain values and tensors only: `torch.load(weights_only=True)` reads it.
+        """
+        self._check_started()
+        return {
+            "task_names": list(self.task_names),
+            "horizon": self.horizon,
+            "seed": self.seed,
+            "streams": [stream.bit_generator.state for stream in self._streams],
+            "episodes": self._episodes.tolist(),
+            "actions": [torch.tensor(row[:length]) for row, length in zip(self._actions, self._lengths, strict=True)],
+            "returns": self._returns.tolist(),
+            "successes": self._successes.tolist(),
+            "observations": torch.tensor(self._observations),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> Floats:
+        """Go on from a `state_dict` of a task set that was made in the same way.
+
+        Returns:
+            The current observations (K, D) float32, those that the last `step` or `reset` gave.
+
+        Raises:
+            UserError: the state is of other tasks or another horizon, or its actions lead elsewhere
+                here, as they do with other goals.
+        """
+        for key, mine in (("task_names", list(self.task_names)), ("horizon", self.horizon)):
+            if state[key] != mine:
+                raise UserError(f"the saved task set has {key} {state[key]}, this one {mine}")
+        observations, returns = self._retrace(state["episodes"], [actions.numpy() for actions in state["actions"]])
+        # Far above any difference between two machines, far below that between two goals.
+        if not (
+            np.allclose(observations, state["observations"].numpy(), rtol=0, atol=1e-3)
+            and np.allclose(returns, state["returns"], rtol=1e-3, atol=1e-3)
+        ):
+            raise UserError(
+                "the saved episodes cannot be retraced: goals, reward version or libraries are not the same"
+            )
+        self.seed = state["seed"]
+        for stream, saved in zip(self._streams, state["streams"], strict=True):
+            stream.bit_generator.state = saved
+        self._returns[:] = state["returns"]
+        self._successes[:] = state["successes"]
+        self._observations = observations
+        return np.array(observations)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release the simulators; called by `close`."""
+        self.stepper.close()
+
+    def _retrace(self, episodes: list[int], actions: list[Floats]) -> tuple[Floats, NDArray[np.float64]]:
+        """Start the given episodes and take the given actions (n_k, A) of each again.
+
+        The stepper steps all tasks at once, so the longest episode goes first and each other one starts
+        when as many steps remain as it has; what it did before that is forgotten by its reset.
+        """
+        lengths = np.array([len(rows) for rows in actions])
+        observations = self._frame.copy()
+        returns = np.zeros(self.num_tasks)
+        for task in range(self.num_tasks):
+            self._start(task, episodes[task], observations)
+        for remaining in range(lengths.max(), -1, -1):
+            for task in np.flatnonzero(lengths == remaining).tolist():
+                self._start(task, episodes[task], observations)
+            if remaining == 0:
+                break
+            rows = np.zeros((self.num_tasks, self.stepper.action_dim), np.float32)
+            running: list[int] = np.flatnonzero(lengths >= remaining).tolist()
+            for task in running:
+                rows[task] = actions[task][lengths[task] - remaining]
+            result = self.stepper.step(rows)
+            returns[running] += result.rewards[running]
+            observations = self._observe(result.observations)
+        for task, taken in enumerate(actions):
+            self._actions[task, : len(taken)] = taken
+        self._lengths[:] = lengths
+        return observations, returns
+
+    def _start(self, task: int, episode: int, observations: Floats) -> None:
+        """Start an episode of one task and write its first observation into the task's row."""
+        observations[task, : self.stepper.observation_dim] = self.stepper.reset(task, episode)
+        self._episodes[task] = episode
+        self._lengths[task] = 0
+        self._returns[task] = 0.0
+        self._successes[task] = False
+
+    def _draw(self, task: int) -> int:
+        return int(self._streams[task].integers(self.stepper.num_episodes))
+
+    def _observe(self, raw: NDArray[np.float64]) -> Floats:
+        observations = np.array(self._frame)
+        observations[:, : self.stepper.observation_dim] = raw
+        return observations
+
+    def _seed_streams(self, seed: int) -> None:
+        if seed < 0:
+            raise UserError(f"seed must be 0 or more, not {seed}")
+        self.seed = int(seed)
+        self._streams = make_streams(self._episode_stream, self.task_names, self.seed)
+
+    def _check_started(self) -> None:
+        if self._episodes[0] < 0:
+            raise UserError("no episode has been started: call reset() first")
+
+    def _check_actions(self, actions: ArrayLike) -> Floats:
+        taken = np.asarray(actions, np.float32)
+        expected = (self.num_tasks, self.stepper.action_dim)
+        if taken.shape != expected:
+            raise UserError(f"actions must have shape {expected}, one row per task, not {taken.shape}")
+        if not np.isfinite(taken).all():
+            task = int(np.flatnonzero(~np.isfinite(taken).all(1))[0])
+            raise UserError(f"the action of {self.task_names[task]} is not finite: {taken[task].tolist()}")
+        return taken
+
+    def _check_episodes(self, episodes: ArrayLike) -> NDArray[np.int64]:
+        numbers = np.asarray(episodes)
+        if numbers.shape != (self.num_tasks,) or not np.issubdtype(numbers.dtype, np.integer):
+            raise UserError(f"episodes must be {self.num_tasks} whole numbers, one per task, not {episodes!r}")
+        for name, number in zip(self.task_names, numbers, strict=True):
+            if not 0 <= number < self.stepper.num_episodes:
+                raise UserError(f"episode {number} of {name} does not exist: 0 to {self.stepper.num_episodes - 1}")
+        return numbers.astype(np.int64)

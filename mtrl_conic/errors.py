@@ -1,0 +1,29 @@
+"""Errors that the user can mend, told in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """The user's input is wrong. The message is one line that says what to do; the exit code is 2."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
+    """An error for an unknown `name` of some `kind`, naming the nearest of the `known` ones."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    elif names:
+        hint = "known: " + ", ".join(names)
+    else:
+        hint = "it takes none"
+    return UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+def first_line(error: BaseException) -> str:
+    """The message of `error` on one line."""
+    text = " ".join(str(error).split())
+    return text or type(error).__name__

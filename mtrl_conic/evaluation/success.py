@@ -1,0 +1,111 @@
+"""The success protocol: every goal once, on environments of its own, with a deterministic policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtrl_conic.envs.task_set import TaskSet
+from mtrl_conic.errors import UserError
+
+Policy = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Observations (K, D), a row per task -> actions (K, A)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a policy reached, per task over its episodes."""
+
+    success: dict[str, float]
+    """Share of episodes with success at any step: the headline."""
+    success_at_end: dict[str, float]
+    """Share of episodes with success at the last step."""
+    returns: dict[str, float]
+    """Mean undiscounted return."""
+    episodes_per_task: int
+
+    @property
+    def mean_success(self) -> float:
+        """Mean over tasks of `success`."""
+        return float(np.mean(list(self.success.values())))
+
+    @property
+    def mean_success_at_end(self) -> float:
+        """Mean over tasks of `success_at_end`."""
+        return float(np.mean(list(self.success_at_end.values())))
+
+    def record(self) -> dict[str, Any]:
+        """Plain values, as they stand in `evaluations.jsonl`."""
+        return {
+            "success": self.success,
+            "mean_success": self.mean_success,
+            "success_at_end": self.success_at_end,
+            "mean_success_at_end": self.mean_success_at_end,
+            "returns": self.returns,
+            "episodes_per_task": self.episodes_per_task,
+        }
+
+
+class Evaluator:
+    """Runs a policy on the first N episodes of every task: on Meta-World, on its first N goals, each once.
+
+    Args:
+        envs: for evaluation alone; training goes on elsewhere undisturbed.
+        episodes_per_task: N.
+
+    Raises:
+        UserError: a task has fewer episodes than N.
+    """
+
+    def __init__(self, envs: TaskSet, episodes_per_task: int) -> None:
+        self.envs = envs
+        self.episodes_per_task = check_episodes(episodes_per_task, envs.stepper.num_episodes)
+
+    def evaluate(
+        self, policy: Policy, *, episodes_per_task: int | None = None, each_step: Callable[[], None] = lambda: None
+    ) -> Evaluation:
+        """The policy's success and return.
+
+        Args:
+            policy: deterministic, or the caller's own risk.
+            episodes_per_task: another N than the evaluator's.
+            each_step: called between steps; may raise to break off.
+        """
+        episodes = self.episodes_per_task
+        if episodes_per_task is not None:
+            episodes = check_episodes(episodes_per_task, self.envs.stepper.num_episodes)
+        results = np.array([self._episode(policy, number, each_step) for number in range(episodes)])
+        any_step, last_step, returns = (
+            dict(zip(self.envs.task_names, map(float, row), strict=True)) for row in results.mean(0)
+        )
+        return Evaluation(any_step, last_step, returns, episodes)
+
+    def _episode(self, policy: Policy, number: int, each_step: Callable[[], None]) -> NDArray[np.float64]:
+        """(3, K): success at any step, at the last step, and return, of episode `number` of every task."""
+        num_tasks = self.envs.num_tasks
+        observations, _ = self.envs.reset(options={"episodes": [number] * num_tasks})
+        result = np.zeros((3, num_tasks))
+        running = np.ones(num_tasks, dtype=bool)
+        while running.any():
+            each_step()
+            observations, _, terminated, truncated, infos = self.envs.step(policy(observations))
+            ended = running & (terminated | truncated)
+            rows = np.stack([infos["episode_success"], infos["success"], infos["episode_return"]])
+            result[:, ended] = rows[:, ended]
+            running &= ~ended
+        return result
+
+
+def check_episodes(episodes_per_task: int, most: int) -> int:
+    """`episodes_per_task`, where a task has as many different episodes.
+
+    Raises:
+        UserError: it has only `most`.
+    """
+    if not 1 <= episodes_per_task <= most:
+        raise UserError(f"episodes_per_task={episodes_per_task}: a task has {most} goals, choose 1 to {most}")
+    return episodes_per_task

@@ -1,0 +1,112 @@
+"""Layers whose one ordinary backward yields the gradient of every task.
+
+A row of a multi-task batch belongs to one task, so the K gradients of a shared weight cost as many
+operations as their sum: the products are only not added up. Rows come as (K, B, features). A shared
+parameter of shape S is handed to the layer as a (K, *S) view of itself (`expand`, no copy), and the
+layer's backward fills a (K, *S) gradient. Without such a view the layers are ordinary ones.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class _LinearPerTask(torch.autograd.Function):
+    """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W: one product forward, K for dW."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return functional.linear(x, weight[0], bias[0])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        x, weight, _ = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        (dy,) = grad_outputs
+        x, weight = ctx.saved_tensors
+        dx = dy @ weight[0] if ctx.needs_input_grad[0] else None
+        return dx, torch.bmm(dy.mT, x), dy.sum(-2)
+
+
+class SharedLayer(nn.Module):
+    """A layer whose parameters all tasks share; it also takes them with a leading task axis."""
+
+
+class TaskLayer(nn.Module):
+    """A layer whose parameters have a leading task axis: row k belongs to task k alone."""
+
+
+class Linear(SharedLayer):
+    """y = x W^T + b, shared by all tasks.
+
+    Args:
+        inputs: features of x (..., inputs).
+        outputs: features of y (..., outputs).
+        generator: of the initial values, uniform in +-1/sqrt(inputs) as in `torch.nn.Linear`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
+        self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs); rows must be (K, B, inputs) for per-task gradients."""
+        if self.weight.dim() == 3:
+            y: Tensor = _LinearPerTask.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]  # torch has no types for it
+            return y
+        return functional.linear(x, self.weight, self.bias)
+
+
+class LayerNorm(SharedLayer):
+    """Layer normalisation over the last axis (Ba et al., 2016), gain and offset shared by all tasks.
+
+    Args:
+        features: size of the last axis.
+        eps: added to the variance.
+    """
+
+    def __init__(self, features: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., features) -> (..., features); rows must be (K, B, features) for per-task gradients."""
+        if self.weight.dim() == 2:
+            normal = functional.layer_norm(x, x.shape[-1:], eps=self.eps)
+            return torch.addcmul(self.bias.unsqueeze(1), normal, self.weight.unsqueeze(1))
+        return functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+
+
+class TaskLinear(TaskLayer):
+    """K linear maps, one per task: rows (K, B, inputs) of task k meet weight k alone.
+
+    Args:
+        num_tasks: K.
+        inputs: features in.
+        outputs: features out.
+        generator: of the initial values, uniform in +-1/sqrt(inputs).
+    """
+
+    def __init__(self, num_tasks: int, inputs: int, outputs: int, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(num_tasks, outputs, inputs).uniform_(-bound, bound, generator=generator))
+        self.bias = nn.Parameter(torch.empty(num_tasks, outputs).uniform_(-bound, bound, generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, B, inputs) -> (K, B, outputs)."""
+        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.mT)

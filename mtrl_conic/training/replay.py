@@ -1,0 +1,154 @@
+"""The replay: one ring of transitions per task, all in one block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mtrl_conic.errors import UserError
+
+
+class Batch(NamedTuple):
+    """The same number B of transitions of each of K tasks, float32, on the agent's device."""
+
+    observations: Tensor
+    """(K, B, O)"""
+    actions: Tensor
+    """(K, B, A)"""
+    rewards: Tensor
+    """(K, B)"""
+    terminated: Tensor
+    """(K, B), 1 where the task itself ended the episode; an episode cut by the clock has 0."""
+    next_observations: Tensor
+    """(K, B, O), the true next observation, also where the episode ended."""
+
+
+class Replay:
+    """The last `capacity` transitions of each task; tasks step together, so one position serves all rings.
+
+    A transition is one row (observation, action, reward, terminated, next observation) of a block
+    (K, rows, W), so that a batch is one gather. On disk the block is one file of the same shape. There are
+    `slack` more rows than transitions are kept: as long as no more than `slack` steps pass between two
+    `save`s, the rows that the last save refers to are never overwritten, and a process killed at any
+    moment leaves a file that continues exactly.
+
+    Args:
+        num_tasks: K.
+        capacity: transitions kept per task.
+        observation_dim: O.
+        action_dim: A.
+        slack: most steps between two saves.
+        seed: of the generator that draws batches.
+        device: where the block lies and batches are made.
+        file: where `save` writes. Needed to save, and to map.
+        memory_map: keep the block in `file` instead of in memory (CPU only).
+    """
+
+    def __init__(
+        self,
+        num_tasks: int,
+        capacity: int,
+        observation_dim: int,
+        action_dim: int,
+        *,
+        slack: int = 0,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        file: Path | None = None,
+        memory_map: bool = False,
+    ) -> None:
+        self.capacity = capacity
+        self._parts = (observation_dim, action_dim, 1, 1, observation_dim)
+        self._shape = (num_tasks, capacity + slack, sum(self._parts))
+        self._file = file
+        self._mapped = memory_map
+        self._disk: NDArray[np.float32] | None = None
+        if memory_map:
+            if file is None or torch.device(device).type != "cpu":
+                raise UserError("a memory-mapped replay needs a run directory and --device cpu")
+            self._block = torch.from_numpy(self._on_disk())
+        else:
+            self._block = torch.zeros(self._shape, device=device)
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self._first_rows = torch.arange(num_tasks, device=device).unsqueeze(1) * self._shape[1]
+        self.position = 0
+        self._saved_position = 0
+
+    def __len__(self) -> int:
+        """Transitions kept per task."""
+        return min(self.position, self.capacity)
+
+    @property
+    def unsaved(self) -> int:
+        """Steps since the last save or load."""
+        return self.position - self._saved_position
+
+    def add(
+        self,
+        observations: NDArray[np.float32],
+        actions: NDArray[np.float32],
+        rewards: NDArray[np.float64],
+        terminated: NDArray[np.bool_],
+        next_observations: NDArray[np.float32],
+    ) -> None:
+        """Keep one transition of every task: arrays with a leading K."""
+        parts = (observations, actions, rewards[:, None], terminated[:, None], next_observations)
+        row = np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
+        self._block[:, self.position % self._shape[1]] = torch.from_numpy(row)
+        self.position += 1
+
+    def sample(self, batch_size: int) -> Batch:
+        """`batch_size` transitions of every task, uniform with replacement."""
+        num_tasks, rows, width = self._shape
+        age = torch.randint(len(self), (num_tasks, batch_size), generator=self._generator, device=self._block.device)
+        index = (self.position - 1 - age) % rows + self._first_rows
+        picked = self._block.view(-1, width).index_select(0, index.flatten()).view(num_tasks, batch_size, width)
+        observations, actions, rewards, terminated, next_observations = picked.split(self._parts, dim=-1)
+        return Batch(observations, actions, rewards.squeeze(-1), terminated.squeeze(-1), next_observations)
+
+    def save(self) -> dict[str, Any]:
+        """Bring the file up to date; returns what `load` needs besides it."""
+        if self.unsaved > self._shape[1] - self.capacity and self._saved_position:
+            raise RuntimeError(f"{self.unsaved} steps since the last save, more than the slack allows")
+        disk = self._on_disk()
+        if not self._mapped:
+            for start, stop in self._runs(self._saved_position, self.position):
+                disk[:, start:stop] = self._block[:, start:stop].cpu().numpy()
+        if isinstance(disk, np.memmap):
+            disk.flush()
+        self._saved_position = self.position
+        return {"position": self.position, "generator": self._generator.get_state()}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Continue from the file and what `save` returned."""
+        self.position = self._saved_position = saved["position"]
+        self._generator.set_state(saved["generator"].cpu())
+        if not self._mapped:
+            disk = self._on_disk()
+            for start, stop in self._runs(max(0, self.position - self.capacity), self.position):
+                self._block[:, start:stop] = torch.from_numpy(disk[:, start:stop])
+
+    def _runs(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The rows of positions first..last as one or two runs of the ring."""
+        rows = self._shape[1]
+        first = max(first, last - rows)
+        start, count = first % rows, last - first
+        runs = [(start, min(start + count, rows)), (0, max(0, start + count - rows))]
+        return [run for run in runs if run[0] < run[1]]
+
+    def _on_disk(self) -> NDArray[np.float32]:
+        if self._disk is None:
+            if self._file is None:
+                raise UserError("this replay has no file: give it one to save")
+            # A new file is sparse: it takes up what has been written.
+            mode = "r+" if self._file.exists() else "w+"
+            disk = np.lib.format.open_memmap(self._file, mode=mode, dtype=np.float32, shape=self._shape)
+            if disk.shape != self._shape:
+                raise UserError(f"{self._file} holds a replay of shape {disk.shape}, not {self._shape}")
+            self._disk = disk
+        return self._disk

@@ -1,0 +1,144 @@
+"""One run from its configuration to its result."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mtrl_conic import balancers
+from mtrl_conic.agents.device import choose_device
+from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.envs import TaskSet, make_task_set, task_names
+from mtrl_conic.envs.goals import GOALS_PER_TASK
+from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation.success import Evaluator, check_episodes
+from mtrl_conic.training.callbacks import Callback, TensorBoard
+from mtrl_conic.training.config import SITTING, RunConfig
+from mtrl_conic.training.memory import keep_freed_memory
+from mtrl_conic.training.run_directory import RunDirectory, read_checkpoint, read_config
+from mtrl_conic.training.trainer import Trainer
+from mtrl_conic.validation import parse
+
+
+def train(
+    config: RunConfig,
+    directory: Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    interrupted: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Run, or go on with, the training that `config` describes, and evaluate it at the end.
+
+    Args:
+        config: complete and checked field by field.
+        directory: of the run, made where it is missing.
+        callbacks: besides TensorBoard.
+        interrupted: see `Trainer`.
+
+    Returns:
+        The content of `result.json`. A run that is finished already is not touched.
+
+    Raises:
+        UserError: a name or value that does not fit, or a directory that cannot be used.
+        Interrupted: stopped between two steps; the same call goes on.
+    """
+    check(config)
+    run = RunDirectory(directory, config.model_dump(mode="json"), ignore=SITTING)
+    try:
+        return run.result or _train(config, run, callbacks, interrupted)
+    finally:
+        run.close()
+
+
+def check(config: RunConfig) -> None:
+    """Find what single fields cannot show, before anything is built or written."""
+    task_names(config.task_set)
+    balancers.check_options(config.balancer, config.balancer_options)
+    for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
+        check_episodes(episodes, GOALS_PER_TASK)
+    device = choose_device(config.device)
+    if config.training.replay == "disk" and device.type != "cpu":
+        raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")
+
+
+def make_agent(config: RunConfig, envs: TaskSet) -> MTSAC:
+    """The untrained agent of a configuration."""
+    return MTSAC(
+        envs,
+        balancer=config.balancer,
+        balancer_options=config.balancer_options,
+        seed=config.seed,
+        device=config.device,
+        config=config.agent,
+    )
+
+
+def load_agent(directory: Path, *, device: str = "auto") -> tuple[RunConfig, MTSAC]:
+    """The configuration of a run and the agent of its last checkpoint, with a task set for evaluation."""
+    config = parse(RunConfig, read_config(directory), where=str(directory / "config.yaml"))
+    saved = read_checkpoint(directory)
+    if saved is None:
+        raise UserError(f"the run {directory} has no checkpoint yet")
+    config = config.model_copy(update={"device": device})
+    agent = make_agent(config, make_envs(config))
+    agent.load_state_dict(saved["agent"])
+    return config, agent
+
+
+def make_envs(config: RunConfig) -> TaskSet:
+    """A fresh task set of a configuration: training and evaluation each have their own, with the same goals."""
+    environment = config.environment
+    return make_task_set(config.task_set, seed=config.seed, **environment.model_dump())
+
+
+def _train(
+    config: RunConfig, run: RunDirectory, callbacks: Sequence[Callback], interrupted: Callable[[], bool]
+) -> dict[str, Any]:
+    keep_freed_memory()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    envs, evaluation_envs = make_envs(config), make_envs(config)
+    evaluator = Evaluator(evaluation_envs, config.training.episodes_per_task)
+    trainer = Trainer(
+        envs,
+        make_agent(config, envs),
+        config=config.training,
+        evaluator=evaluator,
+        run=run,
+        callbacks=[TensorBoard(run.path), *callbacks],
+        interrupted=interrupted,
+    )
+    try:
+        trainer.resume()
+        evaluation = trainer.train(config.steps, minutes=config.minutes)
+        assert evaluation is not None
+        result = _result(trainer, evaluation.record())
+        run.finish(result)
+    finally:
+        envs.close()
+        evaluation_envs.close()
+    return result
+
+
+def _result(trainer: Trainer, evaluation: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "step": trainer.step,
+        "seconds": round(trainer.seconds, 3),
+        **evaluation,
+        "seconds_by_part": {part: round(seconds, 3) for part, seconds in trainer.watch.seconds.items()},
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": {name: version(name) for name in ("mtrl-conic", "torch", "metaworld", "mujoco", "numpy")},
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "device": str(trainer.agent.device),
+        },
+    }

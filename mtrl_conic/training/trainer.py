@@ -1,0 +1,249 @@
+"""The loop: act, step, store, update; log, evaluate, checkpoint."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.envs.task_set import TaskSet
+from mtrl_conic.evaluation.success import Evaluation, Evaluator
+from mtrl_conic.training.callbacks import Callback
+from mtrl_conic.training.config import TrainingConfig
+from mtrl_conic.training.metrics import Means, Stopwatch, plain
+from mtrl_conic.training.replay import Replay
+from mtrl_conic.training.run_directory import RunDirectory
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; where there is a run directory, a checkpoint was written."""
+
+
+class Trainer:
+    """Trains an agent on a task set.
+
+    Args:
+        envs: the task set; the trainer alone steps it.
+        agent: made for these tasks.
+        config: the loop's constants.
+        evaluator: for the evaluations during training; none happen without it.
+        run: where lines and checkpoints go; without it nothing is written and nothing can be resumed.
+        callbacks: called in this order.
+        interrupted: asked between steps, also within an evaluation; once it says yes, a checkpoint is
+            written and `Interrupted` raised.
+    """
+
+    def __init__(
+        self,
+        envs: TaskSet,
+        agent: MTSAC,
+        *,
+        config: TrainingConfig | None = None,
+        evaluator: Evaluator | None = None,
+        run: RunDirectory | None = None,
+        callbacks: Sequence[Callback] = (),
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.envs, self.agent, self.evaluator, self.run = envs, agent, evaluator, run
+        self.config = config or TrainingConfig()
+        self.callbacks = callbacks
+        self.watch = Stopwatch()
+        self.step = 0
+        self.seconds = 0.0
+        self.replay = Replay(
+            envs.num_tasks,
+            self.config.replay_capacity,
+            agent.spec.observation_dim,
+            agent.spec.action_dim,
+            slack=self.config.checkpoint_every if run else 0,
+            seed=agent.seed,
+            device=agent.device,
+            file=run.checkpoints / "replay.npy" if run else None,
+            memory_map=self.config.replay == "disk",
+        )
+        self._interrupted = interrupted
+        self._observations: NDArray[np.float32] | None = None
+        self._means = Means()
+        self._episodes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._evaluated_at = 0
+        self._logged = (0, 0.0)
+        self._now = 0.0
+
+    def train(self, steps: int, *, minutes: float | None = None) -> Evaluation | None:
+        """Go on until `steps` steps of every task are done, or `minutes` of training, earlier sittings included.
+
+        Returns:
+            The final evaluation, None without evaluator.
+
+        Raises:
+            Interrupted: see `interrupted`; training can go on where it stopped.
+        """
+        self._now = time.perf_counter()
+        self._logged = (self.step, self.seconds)
+        for callback in self.callbacks:
+            callback.on_start(self)
+        try:
+            if self._observations is None:
+                self._observations, _ = self.envs.reset()
+            while True:
+                self._evaluate_if_due(steps)
+                self._tick()
+                if self.step >= steps or (minutes is not None and self.seconds >= 60 * minutes):
+                    break
+                if self.run and self.replay.unsaved >= self.config.checkpoint_every:
+                    self.save()
+                self._raise_if_interrupted()
+                self._advance()
+            if self.run:
+                self.save()
+            return self.evaluate(self.config.episodes_per_task) if self.evaluator else None
+        except Interrupted:
+            if self.run:
+                self.save()
+            raise
+        finally:
+            for callback in self.callbacks:
+                callback.on_stop(self)
+
+    def evaluate(self, episodes_per_task: int) -> Evaluation:
+        """Evaluate the agent as it is and record it at the present step."""
+        assert self.evaluator is not None
+        with self.watch("evaluation"):
+            evaluation = self.evaluator.evaluate(
+                lambda observations: self.agent.act(observations, deterministic=True),
+                episodes_per_task=episodes_per_task,
+                each_step=self._raise_if_interrupted,
+            )
+        self._tick()
+        self._evaluated_at = self.step
+        record = {"step": self.step, "time": round(self.seconds, 3), **evaluation.record()}
+        if self.run:
+            self.run.append("evaluations", record)
+        for callback in self.callbacks:
+            callback.on_evaluation(self, record)
+        return evaluation
+
+    def _advance(self) -> None:
+        """One step of every task, and the updates that belong to it."""
+        watch, agent = self.watch, self.agent
+        learning = self.step >= agent.config.random_steps
+        observations = self._observations
+        assert observations is not None
+        with watch("acting"):
+            actions = agent.act(observations) if learning else agent.random_actions()
+        if not np.isfinite(actions).all():
+            raise FloatingPointError(f"training diverged: the policy's actions are not finite at step {self.step}")
+        with watch("stepping"):
+            following, rewards, terminated, truncated, infos = self.envs.step(actions)
+        with watch("storing"):
+            self.replay.add(observations, actions, rewards, terminated, infos["final_obs"])
+        self._observations = following
+        self.step += 1
+        self._note_ended(terminated | truncated, infos)
+        for _ in range(agent.config.updates_per_step if learning else 0):
+            with watch("sampling"):
+                batch = self.replay.sample(agent.config.batch_size)
+            with watch("updating"):
+                self._means.add(agent.update(batch))
+        for callback in self.callbacks:
+            callback.on_step(self)
+        if self.step % self.config.log_every == 0:
+            with watch("writing"):
+                self._log()
+
+    def _note_ended(self, ended: NDArray[np.bool_], infos: dict[str, Any]) -> None:
+        for task in np.flatnonzero(ended):
+            name = self.envs.task_names[task]
+            self._episodes["training/success"][name].append(float(infos["episode_success"][task]))
+            self._episodes["training/return"][name].append(float(infos["episode_return"][task]))
+
+    def _log(self) -> None:
+        self._tick()
+        step, seconds = self._logged
+        record: dict[str, Any] = {
+            "step": self.step,
+            "time": round(self.seconds, 3),
+            "steps_per_second": (self.step - step) / max(self.seconds - seconds, 1e-9),
+        }
+        self._logged = (self.step, self.seconds)
+        record |= {name: plain(mean, self.envs.task_names) for name, mean in self._means.take().items()}
+        for name, by_task in self._episodes.items():
+            record[name] = {task: sum(values) / len(values) for task, values in by_task.items()}
+        self._episodes.clear()
+        if self.run:
+            self.run.append("metrics", record)
+        for callback in self.callbacks:
+            callback.on_metrics(self, record)
+        self._check_finite(record)
+
+    def _check_finite(self, record: dict[str, Any]) -> None:
+        for name in ("critic/loss", "actor/loss"):
+            for task, value in record.get(name, {}).items():
+                if not math.isfinite(value):
+                    raise FloatingPointError(f"training diverged: {name} of {task} is {value} at step {self.step}")
+
+    def _evaluate_if_due(self, steps: int) -> None:
+        # The last step is left to the final evaluation.
+        due = self.step % self.config.evaluate_every == 0 and self._evaluated_at < self.step < steps
+        if due and self.evaluator:
+            self.evaluate(self.config.training_episodes_per_task)
+
+    def _raise_if_interrupted(self) -> None:
+        if self._interrupted():
+            raise Interrupted
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._now
+        self._now = now
+
+    # Checkpoints.
+
+    def save(self) -> None:
+        """Write a checkpoint: with it, and nothing else, training goes on bit for bit."""
+        assert self.run is not None
+        self._tick()
+        with self.watch("writing"):
+            self.run.save_checkpoint(self.state_dict())
+
+    def resume(self) -> bool:
+        """Continue from the run directory's checkpoint; False where there is none."""
+        assert self.run is not None
+        saved = self.run.load_checkpoint()
+        if saved is not None:
+            self.load_state_dict(saved)
+        self.run.rewind("metrics", self.step)
+        self.run.rewind("evaluations", self._evaluated_at)
+        return saved is not None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Agent, environments, replay, counters, unfinished means; the replay's rows go to its file."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "evaluated_at": self._evaluated_at,
+            "agent": self.agent.state_dict(),
+            "envs": self.envs.state_dict(),
+            "replay": self.replay.save(),
+            "means": self._means.state_dict(),
+            "episodes": {name: dict(by_task) for name, by_task in self._episodes.items()},
+            "watch": dict(self.watch.seconds),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        self._evaluated_at = saved["evaluated_at"]
+        self.agent.load_state_dict(saved["agent"])
+        self._observations = self.envs.load_state_dict(saved["envs"])
+        self.replay.load(saved["replay"])
+        self._means.load_state_dict(saved["means"], self.agent.device)
+        for name, by_task in saved["episodes"].items():
+            self._episodes[name] = defaultdict(list, {task: list(values) for task, values in by_task.items()})
+        self.watch.seconds = defaultdict(float, saved["watch"])

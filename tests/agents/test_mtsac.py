@@ -1,0 +1,227 @@
+"""The agent against plain autograd, and its contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mtrl_conic import balancers
+from mtrl_conic.agents.mtsac import MTSAC, TaskSpec
+from mtrl_conic.agents.policy import squashed_sample
+from mtrl_conic.errors import UserError
+from mtrl_conic.training.replay import Batch
+
+K, B, D, A = 3, 8, 7, 2
+SPEC = TaskSpec(("left", "right", "up"), D, A, True)
+SMALL: dict[str, Any] = {"width": 16, "depth": 2, "batch_size": B}
+
+
+def make_batch(seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    terminated = torch.zeros(K, B)
+    terminated[0, 0] = 1
+    return Batch(normal(K, B, D), normal(K, B, A).tanh(), normal(K, B), terminated, normal(K, B, D))
+
+
+def parameters(agent: MTSAC) -> Tensor:
+    return torch.cat([agent.actor.block, agent.critic.block, agent._target_block, agent.log_temperature]).detach()
+
+
+@pytest.mark.parametrize("network", ["shared", "multihead"])
+def test_update_equals_textbook_sac(network: str) -> None:
+    """With `ls` one update is SAC on the mean over tasks, written here with plain autograd and Adam."""
+    agent = MTSAC(SPEC, balancer="ls", network=network, seed=1, **SMALL)
+    twin = MTSAC(SPEC, balancer="ls", network=network, seed=1, **SMALL)
+    batch = make_batch()
+    agent.update(batch)
+
+    actor, critic, target = twin.actor.network, twin.critic.network, twin.target
+    next_noise, noise = torch.randn((2, K, B, A), generator=twin._generator)
+    alpha = twin.log_temperature.detach().exp().unsqueeze(1)
+    with torch.no_grad():
+        action, log_density = squashed_sample(actor(batch.next_observations), next_noise)
+        bootstrap = target(batch.next_observations, action).amin(0) - alpha * log_density
+        targets = batch.rewards + 0.99 * (1 - batch.terminated) * bootstrap
+    # Heads get the plain gradient of their own loss, K times that of the mean: Adam's first step only sees signs.
+    values = critic(batch.observations, batch.actions)
+    _adam(critic, (values - targets).square().mean(-1).sum(0).mean())
+    action, log_density = squashed_sample(actor(batch.observations), noise)
+    loss = (alpha * log_density - critic(batch.observations, action).amin(0)).mean()
+    _adam(actor, loss)
+    with torch.no_grad():
+        temperature = twin.log_temperature - 3e-4 * torch.sign(-(log_density.mean(-1) - A))
+
+    for mine, expected in ((agent.critic.network, critic), (agent.actor.network, actor)):
+        for (name, p), q in zip(mine.named_parameters(), expected.parameters(), strict=True):
+            assert torch.allclose(p, q, atol=2e-6), name
+    assert torch.allclose(agent.log_temperature, temperature, atol=1e-6)
+    for p, old, new in zip(agent.target.parameters(), target.parameters(), critic.parameters(), strict=True):
+        assert torch.allclose(p, 0.995 * old + 0.005 * new, atol=1e-7)
+
+
+def _adam(network: torch.nn.Module, loss: Tensor) -> None:
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
+    gradients = torch.autograd.grad(loss, list(network.parameters()))
+    for p, gradient in zip(network.parameters(), gradients, strict=True):
+        p.grad = gradient
+    optimizer.step()
+
+
+def test_only_termination_ends_the_value() -> None:
+    """Rows that terminated have the reward as target; a row cut by the clock carries 0 and bootstraps."""
+    agent = MTSAC(SPEC, balancer="ls", **SMALL)
+    batch = make_batch()
+    targets = agent._targets(batch, torch.ones(K), torch.zeros(K, B, A))
+    assert targets[0, 0] == batch.rewards[0, 0]
+    assert (targets[0, 1:] != batch.rewards[0, 1:]).all()
+
+
+def test_balancers_of_components_are_separate() -> None:
+    """A balancer shared by critic and actor mixes their states: two updates of one would show in the other."""
+    agent = MTSAC(SPEC, balancer="conicgrad", **SMALL)
+    assert agent.critic.balancer is not agent.actor.balancer
+    before = agent.actor.balancer.state_dict()
+    batch = make_batch()
+    from mtrl_conic.agents.mtsac import critic_losses
+
+    agent.critic.step(critic_losses, batch.observations, batch.actions, batch.rewards)
+    after = agent.actor.balancer.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_balancers_that_need_positive_losses_leave_the_actor_alone() -> None:
+    for name in balancers.available():
+        agent = MTSAC(SPEC, balancer=name, **SMALL)
+        assert agent.critic.balancer.name == name
+        assert agent.actor.balancer.name == ("ls" if balancers.get(name).positive_losses else name)
+
+
+@pytest.mark.parametrize(("balance", "critic", "actor"), [("critic", "pcgrad", "ls"), ("actor", "ls", "pcgrad")])
+def test_balance_one_component(balance: str, critic: str, actor: str) -> None:
+    agent = MTSAC(SPEC, balancer="pcgrad", balance=balance, **SMALL)
+    assert (agent.critic.balancer.name, agent.actor.balancer.name) == (critic, actor)
+
+
+@pytest.mark.parametrize("name", balancers.available())
+def test_every_balancer_updates(name: str) -> None:
+    agent = MTSAC(SPEC, balancer=name, network="multihead", **SMALL)
+    start = parameters(agent)
+    for seed in range(3):
+        statistics = agent.update(make_batch(seed))
+    assert torch.isfinite(parameters(agent)).all()
+    assert (parameters(agent) != start).any()
+    assert all(torch.isfinite(value).all() for value in statistics.values())
+    assert statistics["critic/cosine"].shape == (K, K)
+    assert statistics["critic/loss"].shape == statistics["actor/loss"].shape == (K,)
+
+
+@pytest.mark.parametrize("name", balancers.available())
+def test_state_continues_bit_for_bit(name: str, tmp_path: Path) -> None:
+    agent = MTSAC(SPEC, balancer=name, seed=3, **SMALL)
+    for seed in range(2):
+        agent.update(make_batch(seed))
+    agent.save(tmp_path / "agent.pt")
+    again = MTSAC.load(tmp_path / "agent.pt", device="cpu")
+    for seed in range(2, 4):
+        agent.update(make_batch(seed))
+        again.update(make_batch(seed))
+    assert torch.equal(parameters(agent), parameters(again))
+    observations = np.zeros((K, D), np.float32)
+    assert np.array_equal(agent.act(observations), again.act(observations))
+
+
+def test_same_seed_same_agent() -> None:
+    first, second, other = (MTSAC(SPEC, balancer="pcgrad", seed=seed, **SMALL) for seed in (5, 5, 6))
+    for agent in (first, second, other):
+        agent.update(make_batch())
+    assert torch.equal(parameters(first), parameters(second))
+    assert not torch.equal(parameters(first), parameters(other))
+
+
+@pytest.mark.parametrize("network", ["shared", "multihead"])
+def test_acting_on_one_task_is_its_row(network: str) -> None:
+    agent = MTSAC(SPEC, balancer="ls", network=network, **SMALL)
+    bare = np.random.default_rng(0).normal(size=(K, D - K)).astype(np.float32)
+    rows = np.concatenate([bare, np.eye(K, dtype=np.float32)], axis=1)
+    actions = agent.act(rows, deterministic=True)
+    assert actions.shape == (K, A)
+    assert actions.dtype == np.float32
+    for index, task in enumerate(SPEC.task_names):
+        assert np.allclose(agent.act(rows[index], task=task, deterministic=True), actions[index], atol=1e-6)
+        assert np.allclose(agent.act(bare[index], task=task, deterministic=True), actions[index], atol=1e-6)
+
+
+def test_heads_learn_from_their_own_task_alone() -> None:
+    batch = make_batch()
+    moved = []
+    for reward in (100.0, -100.0):
+        agent = MTSAC(SPEC, balancer="ls", network="multihead", **SMALL)
+        head = agent.critic.network.twins[0].output.weight
+        before = head.detach().clone()
+        rewards = batch.rewards.clone()
+        rewards[2] = reward
+        agent.update(batch._replace(rewards=rewards))
+        moved.append(head.detach() - before)
+    assert torch.equal(moved[0][:2], moved[1][:2])
+    assert not torch.equal(moved[0][2], moved[1][2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"balancer": "conigrad"}, "did you mean 'conicgrad'"),
+        ({"balancer": "conicgrad", "balancer_options": {"d": 1}}, "unknown option of conicgrad"),
+        ({"widht": 3}, "did you mean 'width'"),
+        ({"width": -3}, "width=-3"),
+        ({"width": "wide"}, "width='wide'"),
+        ({"base": "strongest"}, "base='strongest'"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"device": "cuda:99"}, "cuda"),
+    ],
+)
+def test_wrong_arguments_in_one_line(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        MTSAC(SPEC, **arguments)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_observations_in_one_line() -> None:
+    agent = MTSAC(SPEC, balancer="ls", **SMALL)
+    with pytest.raises(UserError, match="unknown task 'lift'; did you mean 'left'"):
+        agent.act(np.zeros(D), task="lift")
+    with pytest.raises(UserError, match="must have shape"):
+        agent.act(np.zeros((K + 1, D)))
+    with pytest.raises(UserError, match="must have shape"):
+        agent.act(np.zeros(D + 1), task="left")
+
+
+def test_loading_never_unpickles_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "touched",))
+
+    torch.save({"spec": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(Exception, match=r"weights_only|Unsupported|WeightsUnpickler"):
+        MTSAC.load(tmp_path / "evil.pt")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_load_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no saved agent"):
+        MTSAC.load(tmp_path / "none.pt")
+
+
+def test_learning_without_environments() -> None:
+    with pytest.raises(UserError, match="no task set"):
+        MTSAC(SPEC, balancer="ls", **SMALL).learn(10)

@@ -1,0 +1,63 @@
+"""Slow, explicit versions in the space of the gradients, written from the papers, to compare with."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def gradients(num_tasks: int, dim: int = 30, *, seed: int = 0, shift: float = 0.0) -> Tensor:
+    """Random float64 gradients (K, P); `shift` adds a common part, which makes conflicts rarer."""
+    generator = torch.Generator().manual_seed(seed)
+    common = torch.randn(dim, generator=generator, dtype=torch.float64)
+    return torch.randn(num_tasks, dim, generator=generator, dtype=torch.float64) + shift * common
+
+
+def rank_deficient(num_tasks: int, rank: int, dim: int = 30, *, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(num_tasks, rank, generator=generator, dtype=torch.float64)
+    return mix @ torch.randn(rank, dim, generator=generator, dtype=torch.float64)
+
+
+def pcgrad(jacobian: Tensor, order: Tensor) -> Tensor:
+    """The direction for the given visiting order (K, K - 1), a row per task."""
+    changed = jacobian.clone()
+    for i, others in enumerate(order.tolist()):
+        for j in others:
+            inner = changed[i] @ jacobian[j]
+            if inner < 0:
+                changed[i] -= inner / (jacobian[j] @ jacobian[j]) * jacobian[j]
+    return changed.mean(0)
+
+
+def conicgrad(jacobian: Tensor, weights: Tensor, c: float) -> Tensor:
+    """The d in the cone that maximises g_w.d, at the norm of the mean gradient."""
+    mean, combined = jacobian.mean(0), weights @ jacobian
+    axis = mean / mean.norm()
+    along = axis @ combined
+    if along >= c * combined.norm():
+        return mean.norm() * combined / combined.norm()
+    across = combined - along * axis
+    return mean.norm() * (c * axis + math.sqrt(1 - c * c) * across / across.norm())
+
+
+def conicgrad_printed(jacobian: Tensor, weights: Tensor, c: float) -> Tensor:
+    """The paper's equation 8, by an explicit solve in P dimensions."""
+    mean = jacobian.mean(0)
+    matrix = c * c * (mean @ mean) * torch.eye(len(mean), dtype=mean.dtype) - torch.outer(mean, mean)
+    direction = torch.linalg.solve(matrix, weights @ jacobian)
+    return direction * mean.norm() / direction.norm()
+
+
+def cone_samples(jacobian: Tensor, c: float, count: int, *, seed: int = 0) -> Tensor:
+    """Random feasible directions (count, P) of ConicGrad: in the span, in the cone, as long as the mean."""
+    generator = torch.Generator().manual_seed(seed)
+    mean = jacobian.mean(0)
+    axis = mean / mean.norm()
+    across = torch.randn(count, len(jacobian), generator=generator, dtype=torch.float64) @ jacobian
+    across = across - (across @ axis)[:, None] * axis
+    across = across / across.norm(dim=1, keepdim=True)
+    cosine = c + (1 - c) * torch.rand(count, 1, generator=generator, dtype=torch.float64) ** 3
+    return mean.norm() * (cosine * axis + (1 - cosine**2).sqrt() * across)

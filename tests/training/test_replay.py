@@ -1,0 +1,132 @@
+"""The replay against a plain list, on disk and off, killed and resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.training.replay import Batch, Replay
+
+K, D, A = 3, 2, 1
+
+
+def fill(replay: Replay, start: int, stop: int) -> None:
+    """Transition t of task k holds t + k / 10 everywhere, so that a mix-up shows."""
+    for t in range(start, stop):
+        value = t + np.arange(K, dtype=np.float32) / 10
+        rows = np.repeat(value[:, None], D, axis=1)
+        replay.add(rows, rows[:, :A], value.astype(np.float64), np.full(K, t % 2 == 0), rows + 1)
+
+
+def make(tmp_path: Path | None = None, *, memory_map: bool = False, **options: Any) -> Replay:
+    settings: dict[str, Any] = {"capacity": 10, "slack": 4, **options}
+    capacity = settings.pop("capacity")
+    file = tmp_path / "replay.npy" if tmp_path else None
+    return Replay(K, capacity, D, A, file=file, memory_map=memory_map, **settings)
+
+
+def equal(a: Batch, b: Batch) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_batch_has_the_same_number_of_rows_of_each_task_in_place() -> None:
+    replay = make()
+    fill(replay, 0, 7)
+    batch = replay.sample(50)
+    assert batch.observations.shape == (K, 50, D)
+    assert batch.actions.shape == (K, 50, A)
+    assert batch.rewards.shape == batch.terminated.shape == (K, 50)
+    for task in range(K):
+        times = (batch.rewards[task] - task / 10).round()
+        assert torch.allclose(batch.observations[task, :, 0], times + task / 10)
+        assert torch.allclose(batch.next_observations[task, :, 1], times + task / 10 + 1)
+        assert torch.equal(batch.terminated[task], (times % 2 == 0).float())
+    assert not torch.equal(batch.rewards[0].round(), batch.rewards[1].round()), "tasks draw their own rows"
+
+
+def test_only_the_last_transitions_are_drawn_all_of_them_equally() -> None:
+    replay = make()
+    fill(replay, 0, 37)
+    assert len(replay) == 10
+    times = replay.sample(20_000).rewards[0].round().long()
+    counts = torch.bincount(times, minlength=37)
+    assert counts[:27].sum() == 0
+    assert (counts[27:] > 1700).all()
+    assert (counts[27:] < 2300).all()
+
+
+@pytest.mark.parametrize("memory_map", [False, True])
+@pytest.mark.parametrize("steps", [3, 9, 10, 14, 23, 60])
+def test_continues_bit_for_bit(memory_map: bool, steps: int, tmp_path: Path) -> None:
+    """Saved every 4 steps and killed at `steps`: what follows the last save is what was never interrupted."""
+    killed, whole = make(tmp_path, memory_map=memory_map), make()
+    saved: dict[str, Any] = {}
+    for t in range(steps):
+        if t % 4 == 3:
+            saved = killed.save()
+        fill(killed, t, t + 1)
+        killed.sample(5)
+    start = saved.get("position", 0)
+    resumed = make(tmp_path, memory_map=memory_map)
+    if saved:
+        resumed.load(saved)
+    for t in range(start):
+        fill(whole, t, t + 1)
+        whole.sample(5)
+    whole_generator = whole._generator.get_state()
+    if saved:
+        # `killed` was saved before step t's draw, as `whole` is now.
+        assert torch.equal(saved["generator"], whole_generator)
+    for t in range(start, start + 6):
+        fill(resumed, t, t + 1)
+        fill(whole, t, t + 1)
+        assert equal(resumed.sample(7), whole.sample(7))
+
+
+def test_saving_late_loses_rows_and_says_so(tmp_path: Path) -> None:
+    replay = make(tmp_path)
+    fill(replay, 0, 3)
+    replay.save()
+    fill(replay, 3, 8)
+    assert replay.unsaved == 5
+    with pytest.raises(RuntimeError, match="slack"):
+        replay.save()
+
+
+def test_a_new_file_is_sparse(tmp_path: Path) -> None:
+    replay = make(tmp_path, capacity=1_000_000)
+    fill(replay, 0, 2)
+    replay.save()
+    file = tmp_path / "replay.npy"
+    assert file.stat().st_size > 50_000_000
+    assert file.stat().st_blocks * 512 < 1_000_000
+
+
+def test_memory_map_needs_a_file() -> None:
+    with pytest.raises(UserError, match="run directory"):
+        make(memory_map=True)
+    with pytest.raises(UserError, match="no file"):
+        make().save()
+
+
+def test_another_shape_is_refused(tmp_path: Path) -> None:
+    replay = make(tmp_path)
+    fill(replay, 0, 2)
+    replay.save()
+    with pytest.raises(UserError, match="shape"):
+        make(tmp_path, capacity=20).save()
+    assert np.load(tmp_path / "replay.npy").shape == (K, 14, 2 * D + A + 2)
+
+
+def test_seeds_draw_different_batches() -> None:
+    replays = [make(seed=seed) for seed in (0, 0, 1)]
+    for replay in replays:
+        fill(replay, 0, 10)
+    first, second, third = (replay.sample(20) for replay in replays)
+    assert equal(first, second)
+    assert not equal(first, third)

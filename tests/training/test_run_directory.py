@@ -1,0 +1,131 @@
+"""The run directory: claimed once, written whole, refused in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.training.run_directory import RunDirectory, read_checkpoint, read_config, read_result
+
+CONFIG = {"balancer": "ls", "agent": {"width": 3}, "balancer_options": {}, "device": "cpu"}
+
+
+def test_same_configuration_is_taken_up_again(tmp_path: Path) -> None:
+    RunDirectory(tmp_path / "a", CONFIG).close()
+    assert read_config(tmp_path / "a") == CONFIG
+    RunDirectory(tmp_path / "a", CONFIG).close()
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({**CONFIG, "balancer": "pcgrad"}, "balancer is 'ls' there, 'pcgrad' here"),
+        ({**CONFIG, "agent": {"width": 4}}, "agent.width is 3 there, 4 here"),
+        ({**CONFIG, "balancer_options": {"c": 1}}, "balancer_options.c is None there, 1 here"),
+    ],
+)
+def test_another_configuration_is_refused(other: dict[str, object], words: str, tmp_path: Path) -> None:
+    RunDirectory(tmp_path, CONFIG).close()
+    with pytest.raises(UserError, match="holds another configuration") as caught:
+        RunDirectory(tmp_path, other)
+    assert words in str(caught.value)
+    assert read_config(tmp_path) == CONFIG
+    RunDirectory(tmp_path, CONFIG).close()  # the refusal let go of the lock
+
+
+def test_where_it_runs_may_change(tmp_path: Path) -> None:
+    RunDirectory(tmp_path, CONFIG, ignore=("device",)).close()
+    RunDirectory(tmp_path, {**CONFIG, "device": "cuda"}, ignore=("device",)).close()
+
+
+def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match=r"thesis\.tex"):
+        RunDirectory(tmp_path, CONFIG)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, CONFIG)
+    with pytest.raises(UserError, match=f"being written by process {os.getpid()}"):
+        RunDirectory(tmp_path, CONFIG)
+    run.close()
+    RunDirectory(tmp_path, CONFIG).close()
+
+
+def test_a_killed_process_lets_go(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from mtrl_conic.training.run_directory import RunDirectory;"
+        f"r = RunDirectory({str(tmp_path)!r}, {CONFIG!r}); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    RunDirectory(tmp_path, CONFIG).close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_no_permission() -> None:
+    """Nobody may write to /proc, not even root, who may write anywhere else."""
+    with pytest.raises(UserError, match="cannot write to run directory"):
+        RunDirectory("/proc/run", CONFIG)
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(UserError, match="cannot write to run directory"):
+        RunDirectory(tmp_path / "a", CONFIG)
+
+
+def test_rewinding_drops_later_and_broken_lines(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, CONFIG)
+    for step in (1, 2, 3):
+        run.append("metrics", {"step": step})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 1, "torn')
+    run.rewind("metrics", 2)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+    run.rewind("evaluations", 2)
+    assert not (tmp_path / "evaluations.jsonl").exists()
+    run.close()
+
+
+def test_a_checkpoint_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash in the middle of writing leaves the one before."""
+    run = RunDirectory(tmp_path, CONFIG)
+    assert run.load_checkpoint() is None
+    run.save_checkpoint({"step": 1, "weights": torch.ones(3)})
+
+    class Crash(Exception):
+        pass
+
+    def torn(state: object, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise Crash
+
+    monkeypatch.setattr(torch, "save", torn)
+    with pytest.raises(Crash):
+        run.save_checkpoint({"step": 2})
+    saved = read_checkpoint(tmp_path)
+    assert saved is not None
+    assert saved["step"] == 1
+    run.close()
+
+
+def test_result(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, CONFIG)
+    assert run.result is None
+    run.finish({"step": 3})
+    assert read_result(tmp_path) == {"step": 3}
+    run.close()
+
+
+def test_no_run_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run directory"):
+        read_config(tmp_path / "nothing")
