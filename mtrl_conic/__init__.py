@@ -5,8 +5,9 @@
 >>> agent.learn(steps=100_000)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mtrl_conic._lazy import lazy
 
 if TYPE_CHECKING:
     from mtrl_conic.agents.mtsac import MTSAC as MTSAC
@@ -15,17 +16,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Loaded when first used: torch and mujoco take seconds, and the command line's help needs neither.
-_LAZY = {
-    "MTSAC": "mtrl_conic.agents.mtsac",
-    "TaskSet": "mtrl_conic.envs",
-    "make_task_set": "mtrl_conic.envs",
-}
-
 __all__ = ["MTSAC", "TaskSet", "__version__", "make_task_set"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {"MTSAC": "mtrl_conic.agents.mtsac", "TaskSet": "mtrl_conic.envs", "make_task_set": "mtrl_conic.envs"},
+)

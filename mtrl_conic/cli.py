@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train an agent on a task set; the same command again resumes",
     "evaluate": "success of a run's agent, or of a random or scripted policy",
     "balancers": "list the balancers, their papers and options",
+    "bench": "measure environments or updates beside the plain way",
 }
 
 
@@ -55,11 +56,29 @@ def _dispatch(arguments: list[str]) -> int:
     command = import_module(f"mtrl_conic.commands.{name}")
     parser = _Parser(prog=f"mtrl-conic {name}", description=command.__doc__, allow_abbrev=False)
     command.add_arguments(parser)
-    parsed, left = parser.parse_known_args(rest)
+    parsed, left = parser.parse_known_args(_joined(rest))
     if left:
         raise unknown("argument", left[0], [flag for action in parser._actions for flag in action.option_strings])
     code: int = command.run(parsed)
     return code
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--flag -1e-3` as `--flag=-1e-3`: argparse takes a negative number in this form for a flag."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and _is_negative(argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _is_negative(text: str) -> bool:
+    try:
+        return text.startswith("-") and float(text) <= 0
+    except ValueError:
+        return False
 
 
 def _overview() -> str:

@@ -13,7 +13,7 @@ from typing_extensions import override
 from mtrl_conic.balancers.adam import adam_state, adam_step
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.balancers.solvers import dot, matvec, minimise_norm, positive
+from mtrl_conic.balancers.solvers import dot, matvec, minimise_norm, normalise, positive, simplex_scales
 
 _COLLINEAR = 1e-12
 """Below this share of ||g_w||^2 the part of g_w perpendicular to g0 is rounding."""
@@ -141,15 +141,18 @@ def _saddle(
 def _least_favourable(gramian: Tensor, mean_products: Tensor, mean_square: Tensor, c: float) -> Tensor:
     """The minimiser w (..., K) of F over the simplex.
 
-    F(w) is the least ||g0|| (||g_w + v h|| - c v) over v >= 0, the price of the cone.
+    F(w) is the least ||g0|| (||g_w + v h|| - c v) over v >= 0, the price of the cone: a problem in
+    x = (D w, v), in the cosines of the gradients and of h = g0 / ||g0||.
     """
-    cosines = mean_products / mean_square
-    corner = torch.cat([cosines, torch.ones_like(mean_square)], -1)
-    bordered = torch.cat(
-        [torch.cat([gramian / mean_square.unsqueeze(-1), cosines.unsqueeze(-1)], -1), corner.unsqueeze(-2)], -2
-    )
-    simplex = torch.ones_like(corner)
-    simplex[..., -1] = 0
+    cosines = normalise(gramian)
+    scales = simplex_scales(cosines.norms)
+    length = mean_square.sqrt()
+    axis = mean_products * cosines.inverse / length
+    one, none = torch.ones_like(length), torch.zeros_like(length)
+    body = torch.cat([cosines.matrix, axis.unsqueeze(-1)], -1)
+    bordered = torch.cat([body, torch.cat([axis, one], -1).unsqueeze(-2)], -2)
     # At c = 1 the price is infinite and w no longer matters.
-    linear = (simplex - 1) * min(c, 1 - 1e-6)
-    return minimise_norm(bordered, linear, torch.ones_like(mean_square), simplex).x[..., :-1]
+    linear = torch.cat([torch.zeros_like(axis), none - min(c, 1 - 1e-6)], -1)
+    start = torch.cat([1 / (scales * gramian.shape[-1]), length], -1)
+    least = minimise_norm(bordered, linear, one, torch.cat([scales, none], -1), start)
+    return least.x[..., :-1] * scales

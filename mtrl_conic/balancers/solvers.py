@@ -8,6 +8,7 @@ on singular, rank-deficient and zero matrices and for one task.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ _FLOOR = 1e-100
 """Far below any square of a gradient's norm, and far above what overflows when divided by."""
 _RIDGE = 1e-14
 """Relative to the diagonal: keeps a singular system's factor real, and too small to bend a step."""
-_QUADRATIC_STEPS, _NORM_STEPS, _POWER_STEPS = 16, 24, 24
+_QUADRATIC_STEPS, _NORM_STEPS, _POWER_STEPS = 16, 24, 16
 _LENGTHS = (0.995, 0.8, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001)
 """Step lengths tried, as shares of the longest that keeps x positive."""
 
@@ -172,27 +173,58 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
     return NormMinimum(best, radius)
 
 
-def solve_power(cosines: Tensor, right: Tensor, power: float) -> tuple[Tensor, Tensor]:
-    """The positive b (..., K) with C b = r b^-p, and its residual, the largest |b (C b) / (r b^(1-p)) - 1|.
+class PowerSolution(NamedTuple):
+    """A solution of M w = w^-p, see `solve_power`."""
 
-    The stationary point of b^T C b / 2 - r.b^(1-p) / (1-p) (the logarithm where p = 1), which is convex:
-    damped Newton steps, relative to b.
+    weights: Tensor
+    """w (..., K), positive."""
+    residual: Tensor
+    """(...), the largest |(M w)_i - w_i^-p|, relative to the terms it is the sum of."""
+
+
+def solve_power(cosines: Cosines, power: float) -> PowerSolution:
+    """The positive w (..., K) with M w = w^-p.
+
+    It minimises w^T M w / 2 - sum w^(1-p) / (1-p) (of the logarithms where p = 1), which is convex.
+    In b = D w: the best multiple of b, then a Newton step relative to b, cut to the best of a few
+    lengths; p goes from 1, where this converges from anywhere, to its value.
 
     Args:
-        cosines: C (..., K, K).
-        right: r (..., K), positive.
+        cosines: C and D of M = D C D.
         power: p, above zero.
     """
-    b = right ** (1 / (1 + power))
-    for _ in range(_POWER_STEPS):
-        pull = right * b ** (1 - power)
-        system = b.unsqueeze(-1) * cosines * b.unsqueeze(-2) + torch.diag_embed(power * pull)
-        factor = torch.linalg.cholesky_ex(system)[0]
-        push = pull - b * matvec(cosines, b)
-        rise = torch.cholesky_solve(push.unsqueeze(-1), factor).squeeze(-1)
-        b = b * (1 + rise / (1 + rise.abs().amax(-1, keepdim=True)))
-    residual = (b * matvec(cosines, b) / (right * b ** (1 - power)) - 1).abs().amax(-1)
-    return b, residual
+    matrix = cosines.matrix
+    logs = torch.where(cosines.inverse > 0, cosines.norms, 1.0).log()
+    lengths = torch.tensor(_LENGTHS, dtype=logs.dtype, device=logs.device)
+    steps = _POWER_STEPS + math.ceil(6 * abs(math.log2(power)))
+    b = torch.ones_like(logs)
+    for count in range(steps):
+        p = power ** min(1.0, count / (steps - 8))
+        product = matvec(matrix, b)
+        pull = ((p - 1) * logs).exp() * b ** (1 - p)
+        pairs = b * product
+        ray = (pull.sum(-1, keepdim=True) / pairs.sum(-1, keepdim=True).clamp_min(1e-20)) ** (1 / (1 + p))
+        b, product, pairs, pull = b * ray, product * ray, pairs * ray * ray, pull * ray ** (1 - p)
+        factor = _factor(matrix, b, p * pull)
+        rise = torch.cholesky_solve((pull - pairs).unsqueeze(-1), factor).squeeze(-1)
+        step = b * rise
+        trial = lengths * _longest(rise, 1.0)
+        growth = torch.log1p(trial.unsqueeze(-1) * rise.unsqueeze(-2))
+        if p != 1:
+            growth = torch.expm1((1 - p) * growth) / (1 - p)
+        quadratic = trial * dot(product, step) + 0.5 * trial * trial * dot(step, matvec(matrix, step))
+        merit = quadratic - matvec(growth, pull)
+        b = b * (1 + trial.gather(-1, merit.argmin(-1, keepdim=True)) * rise)
+    pull = ((power - 1) * logs).exp() * b ** (1 - power)
+    terms = b * matvec(matrix.abs(), b) + pull
+    residual = ((b * matvec(matrix, b) - pull).abs() / terms).amax(-1)
+    return PowerSolution(b * cosines.inverse, residual)
+
+
+def ridged_inverse(cosines: Tensor, ridge: float = 1e-10) -> Tensor:
+    """(C + ridge I)^-1 (..., K, K), symmetric, defined where C is singular."""
+    eye = torch.eye(cosines.shape[-1], dtype=cosines.dtype, device=cosines.device)
+    return torch.cholesky_inverse(torch.linalg.cholesky_ex(cosines + ridge * eye)[0])
 
 
 def _factor(matrix: Tensor, x: Tensor, diagonal: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pydantic
 import yaml
@@ -15,8 +15,12 @@ from mtrl_conic.errors import UserError
 
 def add_fields(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]) -> None:
     """A flag for each field of `model` and of the models in it, without prefix; values stay text for now."""
+    groups: dict[tuple[str, ...], argparse._ArgumentGroup] = {}
     for path, field in _fields(model):
-        parser.add_argument(
+        section = path[:-1]
+        if section not in groups:
+            groups[section] = parser.add_argument_group("".join(section) or "run")
+        groups[section].add_argument(
             "--" + path[-1].replace("_", "-"),
             dest=".".join(path),
             default=argparse.SUPPRESS,
@@ -51,6 +55,8 @@ def _pairs(items: Sequence[str]) -> dict[str, Any]:
 
 
 def _read(text: str, name: str) -> Any:
+    if text == "none":  # as the help shows it
+        return None
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -68,6 +74,8 @@ def _fields(model: type[pydantic.BaseModel], path: tuple[str, ...] = ()) -> Iter
 
 def _metavar(field: FieldInfo) -> str:
     kind = field.annotation
+    if get_origin(kind) is Literal:
+        return "|".join(map(str, get_args(kind)))
     return kind.__name__.upper() if isinstance(kind, type) else "VALUE"
 
 

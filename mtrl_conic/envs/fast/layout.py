@@ -13,26 +13,19 @@ MAX_CONSTANTS = 3
 NO_ROTATION, QUATERNION, MATRIX = range(3)
 
 _VECTOR = (np.float64, 3)
+# of MuJoCo's own memory: the model, the data, and arrays of float64 in the data
+_ADDRESSES = (
+    *("model", "data", "qpos", "qvel", "control", "mocap", "mocap_quaternion", "mocap_body"),
+    *("hand", "right_claw", "left_claw", "right_tip", "left_tip", "left_pad", "right_pad"),
+    *("object", "rotation", "joint"),
+)
 ENVIRONMENT = np.dtype(
     [
-        # addresses of MuJoCo's own memory: the model, the data, and arrays of float64 in the data
-        *((name, np.int64) for name in ("model", "data", "qpos", "qvel", "control")),
-        *(
-            (name, np.int64)
-            for name in (
-                "mocap",
-                "mocap_quaternion",
-                "mocap_body",
-                "hand",
-                "right_claw",
-                "left_claw",
-                "right_tip",
-                "left_tip",
-            )
-        ),
-        *((name, np.int64) for name in ("left_pad", "right_pad", "object", "rotation", "joint")),
+        *((name, np.int64) for name in _ADDRESSES),
         ("points", np.int64, MAX_POINTS),
-        *((name, np.int64) for name in ("nq", "nv", "num_points")),
+        ("nq", np.int64),
+        ("nv", np.int64),
+        ("num_points", np.int64),
         # what the task fixes
         ("task", np.int64),
         ("rotation_kind", np.int64),
@@ -56,3 +49,4 @@ ENVIRONMENT = np.dtype(
 """All that the kernel knows of one environment."""
 
 INFO = ("near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target")
+"""The values of Meta-World's `info` that the kernel gives."""

@@ -106,7 +106,7 @@ class Simulation:
 
     def _write_task(self, env: Any) -> None:
         spec, row = self._episodes.spec, self.row
-        row["task"], row["offset"] = spec.number, spec.offset
+        row["task"], row["offset"], row["fresh"] = spec.number, spec.offset, True
         row["mocap_low"], row["mocap_high"] = env.mocap_low, env.mocap_high
         row["action_scale"] = env.action_scale
         space = env.sawyer_observation_space

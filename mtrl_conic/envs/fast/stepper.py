@@ -70,11 +70,11 @@ class FastStepper(Stepper):
 
     def reset(self, task: int, episode: int) -> NDArray[np.float64]:
         """See `Stepper.reset`. The first visit of an episode simulates Meta-World's own reset."""
-        return self._open()[task].reset(episode, self._environments[task])
+        return self.simulations[task].reset(episode, self._environments[task])
 
     def step(self, actions: NDArray[np.float32]) -> Step:
         """See `Stepper.step`. Every environment must have been reset once."""
-        simulations = self._open()  # held, so that the memory outlives the call
+        simulations = self.simulations  # held, so that the memory outlives the call
         actions = np.ascontiguousarray(actions, dtype=np.float32)
         if actions.shape != (len(simulations), self.action_dim):
             raise ValueError(f"actions must be {(len(simulations), self.action_dim)}, not {actions.shape}")
@@ -98,7 +98,7 @@ class FastStepper(Stepper):
 
         near_object, grasp_success, grasp_reward, in_place_reward and obj_to_target, copies.
         """
-        simulations = self._open()
+        simulations = self.simulations
         info = {name: self._info[:, i].copy() for i, name in enumerate(INFO)}
         grasped = info["grasp_success"]
         for k in np.flatnonzero(grasped):
@@ -109,7 +109,13 @@ class FastStepper(Stepper):
         """Release the simulators; safe to call twice. Later calls of other methods raise `RuntimeError`."""
         self._simulations = None
 
-    def _open(self) -> tuple[Simulation, ...]:
+    @property
+    def simulations(self) -> tuple[Simulation, ...]:
+        """Models and data of the environments, to look at.
+
+        Raises:
+            RuntimeError: the stepper is closed.
+        """
         if self._simulations is None:
             raise RuntimeError("the stepper is closed")
         return self._simulations

@@ -1,0 +1,102 @@
+"""How long a learning update takes with each balancer, beside `ls` and beside the plain way."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mtrl_conic import balancers
+from mtrl_conic.agents.mtsac import MTSAC, TaskSpec
+from mtrl_conic.bench.plain import PlainMTSAC
+from mtrl_conic.errors import UserError
+from mtrl_conic.training.memory import keep_freed_memory
+from mtrl_conic.training.replay import Batch
+
+PLAIN = "K backwards, explicit PCGrad"
+_TASKS, _OBSERVATION, _ACTION = 10, 49, 4
+
+
+@dataclass(frozen=True)
+class UpdateBenchmark:
+    """Seconds of one update, by item, one number a round; the items of a round follow one another."""
+
+    rounds: dict[str, list[float]]
+    batch_size: int
+    width: int
+    threads: int
+
+    def milliseconds(self, item: str) -> float:
+        """The median over the rounds."""
+        return 1e3 * statistics.median(self.rounds[item])
+
+    def ratio(self, item: str, base: str) -> float:
+        """The median over the rounds of `item`'s time over `base`'s."""
+        return statistics.median(a / b for a, b in zip(self.rounds[item], self.rounds[base], strict=True))
+
+    def table(self) -> str:
+        """Medians and ratios as lines of text."""
+        head = (
+            f"MT10 update: {self.batch_size} rows per task, width {self.width}, float32, {self.threads} threads, "
+            f"median of {len(self.rounds['ls'])}"
+        )
+        lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x plain way':>13}"]
+        for item in self.rounds:
+            ratios = f"{self.ratio(item, 'ls'):8.3f}{self.ratio(item, PLAIN):13.3f}"
+            lines.append(f"{item:<32}{self.milliseconds(item):9.1f}{ratios}")
+        return "\n".join(lines)
+
+
+def run(
+    names: Sequence[str] = ("pcgrad", "conicgrad"),
+    *,
+    rounds: int = 15,
+    batch_size: int = 128,
+    width: int = 400,
+    threads: int = 1,
+) -> UpdateBenchmark:
+    """Measure the update of the classic base with `ls`, the balancers `names`, and the plain way.
+
+    With one thread time is that of the process's processor, which other processes disturb less; with more
+    it is the wall's.
+    """
+    for name in names:
+        balancers.get(name)
+    if rounds < 1:
+        raise UserError(f"rounds={rounds}: at least 1")
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    items = _items(["ls", *(name for name in names if name != "ls")], width)
+    batch = _batch(batch_size)
+    measured: dict[str, list[float]] = {item: [] for item in items}
+    for turn in range(rounds + 2):
+        for item, update in items.items():
+            start = clock()
+            update(batch)
+            if turn >= 2:  # the first two warm up
+                measured[item].append(clock() - start)
+    return UpdateBenchmark(measured, batch_size, width, threads)
+
+
+def _items(names: Sequence[str], width: int) -> dict[str, Callable[[Batch], object]]:
+    spec = TaskSpec(tuple(f"task {k}" for k in range(_TASKS)), _OBSERVATION, _ACTION, True)
+    items: dict[str, Callable[[Batch], object]] = {
+        name: MTSAC(spec, balancer=name, width=width, device="cpu").update for name in names
+    }
+    items[PLAIN] = PlainMTSAC(_TASKS, _OBSERVATION, _ACTION, width=width).update
+    return items
+
+
+def _batch(rows: int) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*size: int) -> torch.Tensor:
+        return torch.randn(_TASKS, rows, *size, generator=generator)
+
+    return Batch(
+        normal(_OBSERVATION), normal(_ACTION).tanh(), normal(), torch.zeros(_TASKS, rows), normal(_OBSERVATION)
+    )
