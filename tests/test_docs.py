@@ -1,0 +1,86 @@
+"""What the README and CONTRIBUTING say runs as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from mtrl_conic import balancers
+from mtrl_conic.cli import COMMANDS
+from mtrl_conic.commands import train
+from mtrl_conic.commands.flags import given_fields
+from mtrl_conic.training.config import RunConfig, make_config
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_commands_of_the_readme_exist() -> None:
+    import argparse
+
+    commands = [line for block in blocks(README, "sh") for line in block.splitlines() if line.startswith("mtrl-conic")]
+    assert len(commands) >= 5
+    for line in commands:
+        _, name, *rest = shlex.split(line, comments=True)
+        assert name in COMMANDS, line
+        if name == "train":
+            parser = argparse.ArgumentParser()
+            train.add_arguments(parser)
+            parsed = parser.parse_args(rest)
+            config = make_config(parsed.preset, given_fields(parsed, RunConfig))
+            balancers.check_options(config.balancer, config.balancer_options)
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for text in (README, (ROOT / "CONTRIBUTING.md").read_text()):
+        for line in (line for block in blocks(text, "sh") for line in block.splitlines() if line.startswith("make ")):
+            for target in line.split("#")[0].split()[1:]:
+                assert "=" in target or re.search(rf"^{target}:", makefile, flags=re.MULTILINE), line
+
+
+def test_three_lines_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = blocks(README, "python")[0]
+    assert len([line for line in code.splitlines() if line.startswith("agent")]) == 3
+    shorter = code.replace("100_000", "3").replace('balancer="conicgrad"', 'balancer="conicgrad", width=8, random_steps=1')
+    assert shorter.count("random_steps") == 1
+    namespace: dict[str, object] = {}
+    exec(shorter, namespace)
+    from mtrl_conic import MTSAC
+
+    agent = MTSAC.load("agent.pt")
+    observation = torch.zeros(39).numpy()
+    assert agent.act(observation, task="reach-v3", deterministic=True).shape == (4,)
+
+
+def test_balancer_in_plain_python() -> None:
+    namespace: dict[str, object] = {}
+    exec(blocks(README, "python")[1], namespace)
+    direction, gradients = namespace["direction"], namespace["gradients"]
+    assert isinstance(direction, torch.Tensor)
+    assert isinstance(gradients, torch.Tensor)
+    assert (gradients @ direction > 0).all()
+
+
+def test_every_balancer_stands_in_the_readme() -> None:
+    table = set(re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE))
+    assert table == set(balancers.available())
+
+
+def test_a_balancer_of_your_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mtrl_conic.balancers import registry
+
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    code = blocks((ROOT / "CONTRIBUTING.md").read_text(), "python")[0]
+    exec(compile(code, "inverse_norm.py", "exec"), {"__name__": "inverse_norm"})
+    weights = balancers.make("inverse_norm", 2, power=1).weights(torch.diag(torch.tensor([4.0, 1.0])))
+    assert torch.allclose(weights, torch.tensor([1 / 3, 2 / 3], dtype=torch.float64))
