@@ -13,6 +13,7 @@ from mtrl_conic import balancers
 from mtrl_conic.cli import COMMANDS
 from mtrl_conic.commands import train
 from mtrl_conic.commands.flags import given_fields
+from mtrl_conic.gradients import TaskGradients
 from mtrl_conic.training.config import RunConfig, make_config
 
 ROOT = Path(__file__).parent.parent
@@ -84,3 +85,12 @@ def test_a_balancer_of_your_own(monkeypatch: pytest.MonkeyPatch) -> None:
     exec(compile(code, "inverse_norm.py", "exec"), {"__name__": "inverse_norm"})
     weights = balancers.make("inverse_norm", 2, power=1).weights(torch.diag(torch.tensor([4.0, 1.0])))
     assert torch.allclose(weights, torch.tensor([1 / 3, 2 / 3], dtype=torch.float64))
+
+
+def test_gradients_page() -> None:
+    torch.manual_seed(0)
+    namespace: dict[str, object] = {}
+    exec(blocks((ROOT / "docs" / "gradients.md").read_text(), "python")[0], namespace)
+    gradients = namespace["gradients"]
+    assert isinstance(gradients, TaskGradients)
+    assert gradients.losses.mean() < 1.5, "the example learns: its losses begin above 3"

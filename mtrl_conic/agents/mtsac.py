@@ -109,13 +109,14 @@ class MTSAC:
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
 
     def _balancer(self, component: str) -> balancers.Balancer:
-        method = balancers.get(self.balancer_name)
-        plain = self.config.balance not in ("both", component) or (component == "actor" and method.positive_losses)
         # Components draw different numbers: a shared seed would give both the same task order.
         seed = 2 * self.seed + (component == "actor")
-        if plain:
+        chosen = balancers.make(self.balancer_name, self.num_tasks, seed=seed, **self.balancer_options)
+        left_out = self.config.balance not in ("both", component)
+        # The actor's losses have no sign of their own.
+        if left_out or (component == "actor" and chosen.positive_losses):
             return balancers.make("ls", self.num_tasks, seed=seed)
-        return balancers.make(self.balancer_name, self.num_tasks, seed=seed, **self.balancer_options)
+        return chosen
 
     # Learning.
 
