@@ -16,7 +16,7 @@ from metaworld.policies import ENV_POLICY_MAP
 from numpy.typing import NDArray
 
 from mtrl_conic.envs.fast import FastStepper
-from mtrl_conic.envs.fast._native import compiled, mj_step
+from mtrl_conic.envs.fast.native import compiled, mj_step
 from mtrl_conic.envs.fast.physics import SUBSTEPS, act
 from mtrl_conic.envs.metaworld import MetaWorldStepper
 from mtrl_conic.envs.names import MT10
@@ -72,7 +72,7 @@ class EnvBenchmark:
         return "\n".join(lines)
 
 
-def run(seconds: float = 10.0, threads: int = 1, seed: int = 0) -> EnvBenchmark:
+def run(seconds: float = 10.0, threads: int = 1, seed: int = 0, steps: int = HORIZON) -> EnvBenchmark:
     """Step MT10 with random and with scripted actions in every way there is.
 
     All items play the same episodes with the same actions, in turns of a few steps. With one thread time is
@@ -82,6 +82,7 @@ def run(seconds: float = 10.0, threads: int = 1, seed: int = 0) -> EnvBenchmark:
         seconds: about how long to measure each item with each kind of actions; there are at least three rounds.
         threads: of the fast stepper.
         seed: of goals and actions.
+        steps: of each episode, at most `HORIZON`.
 
     Returns:
         The measurements: `gym.make_vec` (sync), `metaworld` and `fast` stepping, and `physics`, which is
@@ -101,10 +102,10 @@ def run(seconds: float = 10.0, threads: int = 1, seed: int = 0) -> EnvBenchmark:
     bench = EnvBenchmark({})
     for kind, draw in (("random", _random), ("scripted", _scripted)):
         rounds: dict[str, list[float]] = {name: [] for name in players}
-        _play(players, draw(fast, generator)[:BLOCK], clock)  # compiles, and simulates Meta-World's resets
+        _play(players, draw(fast, generator, BLOCK), clock)  # compiles, and simulates Meta-World's resets
         started = time.perf_counter()
         while len(rounds["fast"]) < 3 or time.perf_counter() - started < seconds * len(players):
-            actions = draw(fast, generator)
+            actions = draw(fast, generator, steps)
             for name, elapsed in _play(players, actions, clock).items():
                 rounds[name].append(actions.shape[0] * actions.shape[1] / elapsed)
         bench.rounds[kind] = rounds
@@ -179,17 +180,17 @@ def _play(players: dict[str, _Player], actions: Actions, clock: Callable[[], flo
     return elapsed
 
 
-def _random(stepper: Stepper, generator: np.random.Generator) -> Actions:
-    shape = HORIZON, len(stepper.task_names), stepper.action_dim
+def _random(stepper: Stepper, generator: np.random.Generator, steps: int) -> Actions:
+    shape = steps, len(stepper.task_names), stepper.action_dim
     return generator.uniform(-1, 1, shape).astype(np.float32)
 
 
-def _scripted(stepper: Stepper, generator: np.random.Generator) -> Actions:
-    """What Meta-World's scripted policies do in an episode, with noise."""
+def _scripted(stepper: Stepper, generator: np.random.Generator, steps: int) -> Actions:
+    """What Meta-World's scripted policies do from an episode's first step on, with noise."""
     tasks = range(len(stepper.task_names))
     policies: list[Any] = [ENV_POLICY_MAP[name]() for name in stepper.task_names]  # type: ignore[abstract]  # none is
     observations = np.stack([stepper.reset(task, 0) for task in tasks])
-    actions = generator.normal(0.0, 0.1, (HORIZON, len(tasks), stepper.action_dim)).astype(np.float32)
+    actions = generator.normal(0.0, 0.1, (steps, len(tasks), stepper.action_dim)).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the policies warn that they ask for more than 1
         for action in actions:

@@ -73,6 +73,26 @@ def draw_goals(task_names: Sequence[str], seed: int, num_goals: int = GOALS_PER_
     return goals
 
 
+def check_goals(task_names: Sequence[str], goals: Goals) -> int:
+    """How many goals each task has, where all is well with them.
+
+    Raises:
+        UserError: goals of a task are missing, unequal in number, or such that Meta-World would hang.
+    """
+    for name in task_names:
+        if name not in GOAL_SPACES:
+            raise unknown("Meta-World task", name, GOAL_SPACES)
+        if name not in goals:
+            raise UserError(f"no goals are given for {name}")
+        for number, goal in enumerate(goals[name]):
+            if not GOAL_SPACES[name].accepts(goal):
+                raise UserError(f"goal {number} of {name} has the object too near to the target for Meta-World")
+    counts = {len(goals[name]) for name in task_names}
+    if len(counts) != 1 or 0 in counts:
+        raise UserError(f"every task needs the same number of goals, at least one, not {sorted(counts)}")
+    return counts.pop()
+
+
 GOAL_SPACES: dict[str, GoalSpace] = {
     "assembly-v3": GoalSpace((0.0, 0.6, 0.02, -0.1, 0.75, 0.1), (0.0, 0.6, 0.02, 0.1, 0.85, 0.1), 0.1),
     "basketball-v3": GoalSpace((-0.1, 0.6, 0.0299, -0.1, 0.85, 0.0), (0.1, 0.7, 0.0301, 0.1, 0.9000001, 0.0), 0.15),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 from mtrl_conic.envs.config import TaskSetConfig
@@ -76,10 +77,16 @@ def _make_stepper(stepping: str, names: Sequence[str], goals: Goals, reward_vers
             return stepper
         if stepping == "fast":
             raise UserError(f"stepping=fast is not possible: {refusal}; use stepping=auto or metaworld")
-        _LOGGER.info("Meta-World's own code does the stepping, since the fast one cannot: %s", refusal)
+        _warn_of_slow_stepping(refusal)
     from mtrl_conic.envs.metaworld import MetaWorldStepper
 
     return MetaWorldStepper(names, goals, reward_version=reward_version)
+
+
+@cache
+def _warn_of_slow_stepping(refusal: str) -> None:
+    """Once per reason: training and evaluation each make a task set."""
+    _LOGGER.warning("Meta-World's own code does the stepping, since the fast one cannot: %s", refusal)
 
 
 def _fast_refusal(names: Sequence[str], reward_version: str) -> str | None:

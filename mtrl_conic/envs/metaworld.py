@@ -12,9 +12,9 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 from metaworld.types import Task
 from numpy.typing import NDArray
 
-from mtrl_conic.envs.goals import GOAL_SPACES, Goals
+from mtrl_conic.envs.goals import Goals, check_goals
 from mtrl_conic.envs.stepper import Step, Stepper
-from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.errors import unknown
 
 REWARD_VERSIONS = ("v1", "v2")
 
@@ -39,21 +39,10 @@ class MetaWorldStepper(Stepper):
     def __init__(self, task_names: Sequence[str], goals: Goals, *, reward_version: str = "v2") -> None:
         if reward_version not in REWARD_VERSIONS:
             raise unknown("reward version", reward_version, REWARD_VERSIONS)
-        for name in task_names:
-            if name not in ALL_V3_ENVIRONMENTS:
-                raise unknown("Meta-World task", name, ALL_V3_ENVIRONMENTS)
-            if name not in goals:
-                raise UserError(f"no goals are given for {name}")
-            for number, goal in enumerate(goals[name]):
-                if not GOAL_SPACES[name].accepts(goal):
-                    raise UserError(f"goal {number} of {name} has the object too near to the target for Meta-World")
-        counts = {len(goals[name]) for name in task_names}
-        if len(counts) != 1 or 0 in counts:
-            raise UserError(f"every task needs the same number of goals, at least one, not {sorted(counts)}")
+        self.num_episodes = check_goals(task_names, goals)
         self.task_names = tuple(task_names)
         self.observation_dim = 39
         self.action_dim = 4
-        (self.num_episodes,) = counts
         self.envs: list[SawyerXYZEnv] = [
             ALL_V3_ENVIRONMENTS[name](reward_function_version=reward_version, render_mode="rgb_array")
             for name in task_names

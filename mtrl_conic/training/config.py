@@ -41,7 +41,7 @@ class RunConfig(BaseModel):
     task_set: str | list[str] = Field("mt10", description="mt10, mt25, mt50, mt1:<task>, or a list of tasks")
     balancer: str = Field("conicgrad", description="how the tasks' gradients are combined; see `mtrl-conic balancers`")
     balancer_options: dict[str, Any] = Field(default_factory=dict, description="key=value of the balancer's options")
-    seed: int = Field(0, ge=0, description="of goals, initial values, exploration, batches and balancers")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of goals, initial values, exploration, batches and balancers")
     steps: int = Field(2_000_000, ge=1, description="environment steps of every task")
     minutes: float | None = Field(
         None, gt=0, description="end training earlier, after this many minutes; the final evaluation comes on top"

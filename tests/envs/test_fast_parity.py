@@ -21,6 +21,7 @@ from mtrl_conic.envs.names import MT10
 
 HORIZON = 500
 INFO = ("near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target")
+GRASPED = ("push-v3", "pick-place-v3")
 
 Act = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
@@ -73,6 +74,8 @@ def compare_episode(
             assert mine.success[task] == bool(expected["success"]), where
             for name in INFO:
                 assert abs(info[name][task] - float(expected[name])) <= 1e-10, f"{where}: {name}"
+            if reference.task_names[task] in GRASPED:
+                assert fast.simulations[task].holds() == env.touching_main_object, where
             solved[reference.task_names[task]] += bool(expected["success"])
     return solved
 

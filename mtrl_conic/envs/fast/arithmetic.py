@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from mtrl_conic.envs.fast._native import compiled
+from mtrl_conic.envs.fast.native import compiled
 
 Vector = tuple[float, float, float]
 

@@ -12,9 +12,9 @@ from typing import Any
 import numba
 
 from mtrl_conic.envs.fast import rewards, tasks
-from mtrl_conic.envs.fast._native import compiled, doubles
 from mtrl_conic.envs.fast.arithmetic import Vector, clip, distance
 from mtrl_conic.envs.fast.layout import FRAME, MATRIX, OBSERVATION, QUATERNION
+from mtrl_conic.envs.fast.native import compiled, doubles
 from mtrl_conic.envs.fast.physics import simulate
 
 

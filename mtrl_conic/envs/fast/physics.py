@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mtrl_conic.envs.fast import _native as native
-from mtrl_conic.envs.fast._native import compiled, doubles
+from mtrl_conic.envs.fast import native
 from mtrl_conic.envs.fast.arithmetic import clip
+from mtrl_conic.envs.fast.native import compiled, doubles
 
 SUBSTEPS = 5
 """Physics steps in a step of an environment."""

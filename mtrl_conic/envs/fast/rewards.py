@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from mtrl_conic.envs.fast._native import compiled
 from mtrl_conic.envs.fast.arithmetic import (
     Vector,
     clip,
@@ -24,6 +23,7 @@ from mtrl_conic.envs.fast.arithmetic import (
     scaled,
     subtract,
 )
+from mtrl_conic.envs.fast.native import compiled
 
 
 class State(NamedTuple):

@@ -14,6 +14,7 @@ from mtrl_conic.envs.fast.kernel import kernel
 from mtrl_conic.envs.fast.layout import INFO, MAX_POINTS, OBSERVATION
 from mtrl_conic.envs.fast.simulation import Simulation
 from mtrl_conic.envs.fast.support import supports
+from mtrl_conic.envs.goals import Goals, check_goals
 from mtrl_conic.envs.stepper import Step, Stepper
 from mtrl_conic.errors import UserError
 
@@ -31,13 +32,13 @@ class FastStepper(Stepper):
         threads: how many threads share the environments; the results do not depend on it.
 
     Raises:
-        UserError: something asked for has no kernel, or `threads` is not positive.
+        UserError: something asked for has no kernel, goals are not playable, or `threads` is not positive.
     """
 
     def __init__(
         self,
         task_names: Sequence[str],
-        goals: dict[str, NDArray[np.float64]],
+        goals: Goals,
         *,
         reward_version: str = "v2",
         threads: int = 1,
@@ -47,11 +48,11 @@ class FastStepper(Stepper):
             raise UserError(f"fast stepping is not possible: {reason}")
         if threads < 1:
             raise UserError(f"threads must be 1 or more, not {threads}")
+        self.num_episodes = check_goals(task_names, goals)
         episodes = {name: Episodes(name, goals[name], reward_version) for name in dict.fromkeys(task_names)}
         self.task_names = tuple(task_names)
         self.observation_dim = OBSERVATION
         self.action_dim = 4
-        self.num_episodes = min(map(len, episodes.values()))
         self._simulations: tuple[Simulation, ...] | None = tuple(Simulation(episodes[name]) for name in task_names)
         self._environments = np.stack([simulation.row for simulation in self._simulations])
         self._threads = min(threads, len(self._simulations), cast(Any, numba.config).NUMBA_NUM_THREADS)
