@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from mtrl_conic.balancers.gramian import combine, gramian_of
 from mtrl_conic.balancers.random import uniform
@@ -58,7 +59,7 @@ class Balancer(ABC):
     """What the weights are computed from; `losses` may also be used by a `gramian` method."""
     needs_losses: ClassVar[bool] = False
     """Whether `losses` must be given as well."""
-    positive_losses: ClassVar[bool] = False
+    positive_losses: bool = False
     """Whether the losses must be positive (the actor's are not)."""
     observes: ClassVar[bool] = False
     """Whether `observe` wants the losses of the same batch after the optimiser's step."""
@@ -88,7 +89,7 @@ class Balancer(ABC):
     def initial_state(self) -> dict[str, Tensor]:
         """The tensors a method carries from update to update, as they are before the first.
 
-        The options are not known yet when this is first called.
+        Called by the constructor: an option that it depends on is set before `super().__init__`.
         """
         return {}
 
@@ -113,8 +114,6 @@ class Balancer(ABC):
         Raises:
             UserError: wrong shapes, missing losses, or a method without a Gram form.
         """
-        if self.needs == "jacobian":
-            raise UserError(f"{self.name} needs the gradients themselves: call direction(jacobian)")
         self._check("gramian", gramian, (self.num_tasks, self.num_tasks))
         return self.balance(gramian.detach().to(torch.float64), self._losses(losses, gramian.device))
 
@@ -170,6 +169,11 @@ class Balancer(ABC):
 
     # What methods share.
 
+    def _store(self, **values: Tensor) -> None:
+        """Write entries of the state, in place."""
+        for name, value in values.items():
+            self.state[name].copy_(value)
+
     def _full(self, value: float) -> Tensor:
         """One float64 value per problem and task, for a state."""
         return torch.full((*self.batch_shape, self.num_tasks), value, dtype=torch.float64)
@@ -197,3 +201,44 @@ class Balancer(ABC):
     def _follow(self, device: torch.device) -> None:
         if any(tensor.device != device for tensor in self.state.values()):
             self.state = {name: tensor.to(device) for name, tensor in self.state.items()}
+
+
+class LossBalancer(Balancer):
+    """A balancer that weights losses and looks at no gradient."""
+
+    needs = "losses"
+
+    @abstractmethod
+    def weigh(self, losses: Tensor) -> Balance:
+        """Weights and statistics from the losses (..., K) float64; advances the state, in place."""
+
+    @override
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+        return self.weigh(given(losses))
+
+
+def given(losses: Tensor | None) -> Tensor:
+    """The losses of a method that was promised them."""
+    if losses is None:
+        raise UserError("this balancer needs the losses of the tasks")
+    return losses
+
+
+class JacobianBalancer(Balancer):
+    """A balancer without a Gram form: it needs the gradients themselves."""
+
+    needs = "jacobian"
+
+    @abstractmethod
+    def combine(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
+        """Direction and statistics from the jacobian (..., K, P); advances the state, in place."""
+
+    @override
+    def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:
+        self._check("jacobian", jacobian, (self.num_tasks, jacobian.shape[-1]))
+        jacobian = jacobian.detach()
+        return self.combine(jacobian, self._losses(losses, jacobian.device))
+
+    @override
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+        raise UserError(f"{self.name} needs the gradients themselves: call direction(jacobian)")

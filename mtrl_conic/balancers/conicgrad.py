@@ -1,4 +1,4 @@
-"""Hassanpour et al., Conic gradient descent (ConicGrad), 2025."""
+"""Hassanpour et al., Fantastic multi-task gradient updates and how to find them in a cone, 2025."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ConicGrad(Balancer):
         lr: step size of xi (online).
     """
 
-    paper = "Hassanpour et al., Conic gradient descent for multi-task learning (ConicGrad), 2025"
+    paper = "Hassanpour et al., Fantastic multi-task gradient updates and how to find them in a cone, 2025"
 
     def __init__(
         self,
@@ -72,8 +72,8 @@ class ConicGrad(Balancer):
         gamma: Annotated[float, Field(ge=0, description="weight decay of the online weights' logits")] = 0.001,
         lr: Annotated[float, Field(gt=0, description="step size of the online weights' logits")] = 0.025,
     ) -> None:
-        super().__init__(num_tasks, seed=seed)
         self.c, self.solver, self.form, self.gamma, self.lr = c, solver, form, gamma, lr
+        super().__init__(num_tasks, seed=seed)
         if form == "printed":
             warnings.warn(
                 "ConicGrad's printed closed form is a saddle point and can climb the mean loss; "
@@ -83,7 +83,7 @@ class ConicGrad(Balancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        return adam_state("xi", self._full(0.0))
+        return adam_state("xi", self._full(0.0)) if self.solver == "online" else {}
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:

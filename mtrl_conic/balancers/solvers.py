@@ -18,6 +18,8 @@ _FLOOR = 1e-100
 """Far below any square of a gradient's norm, and far above what overflows when divided by."""
 _RIDGE = 1e-14
 """Relative to the diagonal: keeps a singular system's factor real, and too small to bend a step."""
+_NOISE = 1e-7
+"""A norm sqrt(x^T C x) below this share of sum(x) is rounding: C holds squares, so half of the digits are lost."""
 _QUADRATIC_STEPS, _NORM_STEPS, _POWER_STEPS = 16, 24, 16
 _LENGTHS = (0.995, 0.8, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001)
 """Step lengths tried, as shares of the longest that keeps x positive."""
@@ -126,7 +128,7 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
     a few lengths for the barrier function, which is convex.
 
     Args:
-        matrix: Q = A A^T (..., N, N).
+        matrix: Q = A A^T (..., N, N), with a unit diagonal.
         linear: b (..., N).
         kappa: (..., 1), positive.
         scales: a (..., N), not negative.
@@ -139,10 +141,11 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
     slack, price, shrink = top / x, torch.zeros_like(total), torch.full_like(total, 0.15)
     best, radius, least = x, torch.ones_like(total), torch.full_like(total, torch.inf)
     for _ in range(_NORM_STEPS):
-        mu = torch.maximum(shrink * (x * slack).mean(-1, keepdim=True), 1e-17 * top)
+        mu = torch.maximum(shrink * (x * slack).mean(-1, keepdim=True), 1e-15 * top)
         smoothing = mu / kappa
         product = matvec(matrix, x)
-        root = (smoothing * smoothing + dot(x, product).clamp_min(0)).sqrt()
+        noise = _NOISE * x.sum(-1, keepdim=True)
+        root = (smoothing * smoothing + noise * noise + dot(x, product).clamp_min(0)).sqrt()
         norm = smoothing + root
         pairs, row = x * slack, x * scales
         off = x * (linear + kappa / norm * product - slack - price * scales)
@@ -179,7 +182,7 @@ class PowerSolution(NamedTuple):
     weights: Tensor
     """w (..., K), positive."""
     residual: Tensor
-    """(...), the largest |(M w)_i - w_i^-p|, relative to the terms it is the sum of."""
+    """(...), the largest |(M w)_i / w_i^-p - 1|."""
 
 
 def solve_power(cosines: Cosines, power: float) -> PowerSolution:
@@ -216,22 +219,31 @@ def solve_power(cosines: Cosines, power: float) -> PowerSolution:
         merit = quadratic - matvec(growth, pull)
         b = b * (1 + trial.gather(-1, merit.argmin(-1, keepdim=True)) * rise)
     pull = ((power - 1) * logs).exp() * b ** (1 - power)
-    terms = b * matvec(matrix.abs(), b) + pull
-    residual = ((b * matvec(matrix, b) - pull).abs() / terms).amax(-1)
+    residual = (b * matvec(matrix, b) / pull - 1).abs().amax(-1)
     return PowerSolution(b * cosines.inverse, residual)
 
 
-def ridged_inverse(cosines: Tensor, ridge: float = 1e-10) -> Tensor:
-    """(C + ridge I)^-1 (..., K, K), symmetric, defined where C is singular."""
+def ridged_inverse(cosines: Tensor) -> Tensor:
+    """X (..., K, K) with C X = I, and a large bounded matrix where C is singular.
+
+    The inverse of C with a ridge, then two refinements: each squares the ridge's relative error
+    r / (r + eigenvalue), which is small for every eigenvalue but zero. The columns of X have a residual
+    of the order of rounding; its rows have not, where C is badly conditioned.
+    """
     eye = torch.eye(cosines.shape[-1], dtype=cosines.dtype, device=cosines.device)
-    return torch.cholesky_inverse(torch.linalg.cholesky_ex(cosines + ridge * eye)[0])
+    inverse: Tensor = torch.cholesky_inverse(torch.linalg.cholesky_ex(cosines + 1e-12 * eye)[0])
+    for _ in range(2):
+        # In this order: 2 X - X C X would bring the rounding of C X in unreduced.
+        inverse = inverse + inverse @ (eye - cosines @ inverse)
+    return inverse
 
 
 def _factor(matrix: Tensor, x: Tensor, diagonal: Tensor) -> Tensor:
     """The Cholesky factor of X Q X + diag(d), with a ridge."""
     scaled = matrix * x.unsqueeze(-1) * x.unsqueeze(-2)
     ridge = _RIDGE * scaled.diagonal(dim1=-2, dim2=-1)
-    return torch.linalg.cholesky_ex(scaled + torch.diag_embed(diagonal + ridge))[0]
+    factor: Tensor = torch.linalg.cholesky_ex(scaled + torch.diag_embed(diagonal + ridge))[0]
+    return factor
 
 
 def _longest(rise: Tensor, share: float) -> Tensor:

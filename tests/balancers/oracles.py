@@ -61,3 +61,54 @@ def cone_samples(jacobian: Tensor, c: float, count: int, *, seed: int = 0) -> Te
     across = across / across.norm(dim=1, keepdim=True)
     cosine = c + (1 - c) * torch.rand(count, 1, generator=generator, dtype=torch.float64) ** 3
     return mean.norm() * (cosine * axis + (1 - cosine**2).sqrt() * across)
+
+
+def gradvac(jacobian: Tensor, order: Tensor, targets: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """The direction, and the running cosines afterwards, from the paper's formulas on the gradients."""
+    targets, changed = targets.clone(), jacobian.clone()
+    for i, others in enumerate(order.tolist()):
+        for j in others:
+            v, g, target = changed[i], jacobian[j], targets[i, j].item()
+            cosine = (v @ g / (v.norm() * g.norm())).item()
+            if cosine < target:
+                numerator = v.norm() * (target * math.sqrt(1 - cosine**2) - cosine * math.sqrt(1 - target**2))
+                changed[i] = v + numerator / (g.norm() * math.sqrt(1 - target**2)) * g
+            targets[i, j] = (1 - beta) * target + beta * cosine
+    return changed.mean(0), targets
+
+
+def off_the_others(jacobian: Tensor) -> Tensor:
+    """GradOPS' g'_i, each projected by least squares on the span of all others where it conflicts."""
+    changed = jacobian.clone()
+    for i in range(len(jacobian)):
+        others = torch.cat([jacobian[:i], jacobian[i + 1 :]])
+        if (others @ jacobian[i] < 0).any():
+            changed[i] -= others.mT @ torch.linalg.lstsq(others.mT, jacobian[i, :, None], driver="gelsd").solution[:, 0]
+    return changed
+
+
+def gradops(jacobian: Tensor, alpha: float) -> Tensor:
+    """GradOPS' direction by Algorithm 1."""
+    changed = off_the_others(jacobian)
+    projections = jacobian @ changed.sum(0) / jacobian.norm(dim=1)
+    ratios = projections / projections.mean()
+    weights = ratios**alpha / (ratios**alpha).mean()
+    return weights @ changed
+
+
+def nonnegative_least_squares(matrix: Tensor, target: Tensor) -> Tensor:
+    """The x >= 0 with the least ||A x - b||, by trying every set of positive entries."""
+    best, least = torch.zeros(matrix.shape[1], dtype=matrix.dtype), target.norm()
+    for code in range(1, 2 ** matrix.shape[1]):
+        chosen = torch.tensor([j for j in range(matrix.shape[1]) if code >> j & 1])
+        part = torch.linalg.lstsq(matrix[:, chosen], target[:, None]).solution[:, 0]
+        error = (matrix[:, chosen] @ part - target).norm()
+        if (part >= 0).all() and error < least:
+            least = error
+            best = torch.zeros_like(best).index_put((chosen,), part)
+    return best
+
+
+def upgrad(jacobian: Tensor) -> Tensor:
+    """The mean of the projections on the dual cone: g_i + G^T x with the least norm, x >= 0."""
+    return (jacobian + torch.stack([nonnegative_least_squares(jacobian.mT, -g) @ jacobian for g in jacobian])).mean(0)

@@ -22,7 +22,7 @@ def cosine(left: Tensor, right: Tensor) -> Tensor:
 @pytest.mark.parametrize("num_tasks", [2, 3, 10, 50])
 def test_cone_and_norm(num_tasks: int, solver: str, c: float) -> None:
     balancer = ConicGrad(num_tasks, c=c, solver=solver)
-    for seed in range(10):
+    for seed in range(4):
         jacobian = oracles.gradients(num_tasks, dim=60, seed=seed)
         direction, mean = balancer.direction(jacobian), jacobian.mean(0)
         assert cosine(direction, mean) >= c - 1e-9
@@ -75,8 +75,8 @@ def test_online_step_is_adams_on_the_dual() -> None:
 
 def test_online_approaches_the_exact_optimum() -> None:
     jacobian = oracles.gradients(5, seed=4)
-    online = ConicGrad(5, c=0.5, gamma=0.0)
-    for _ in range(3000):
+    online = ConicGrad(5, c=0.5, gamma=0.0, lr=0.05)
+    for _ in range(1000):
         result = online.direct(jacobian)
     assert result.statistics["dual_gap"] < 1e-3
     torch.testing.assert_close(
@@ -90,7 +90,7 @@ def test_online_approaches_the_exact_optimum() -> None:
 @pytest.mark.parametrize("c", CONES)
 @pytest.mark.parametrize("num_tasks", [2, 3, 10])
 def test_exact_is_optimal(num_tasks: int, c: float) -> None:
-    for seed in range(10):
+    for seed in range(4):
         jacobian = oracles.gradients(num_tasks, seed=seed, shift=(seed % 3) / 2)
         result = ConicGrad(num_tasks, c=c, solver="exact").direct(jacobian)
         worst = (jacobian @ result.direction).min()
@@ -131,7 +131,7 @@ def test_collinear_gradients_never_make_a_giant_step(solver: str) -> None:
             jacobian = torch.stack([axis, factor * axis]) + noise
             direction, mean = balancer.direction(jacobian), jacobian.mean(0)
             assert direction.norm() <= mean.norm() * (1 + 1e-3) + 1e-7 * axis.norm()
-        assert balancer.state["xi"].abs().max() < 1
+        assert all(tensor.abs().max() <= 1 for tensor in balancer.state.values())
 
 
 def test_unguarded_cancellation_would_be_caught() -> None:

@@ -1,0 +1,42 @@
+"""Scale-invariant weighting: the gradient of the sum of the logarithms of the losses."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.base import Balance, LossBalancer
+from mtrl_conic.balancers.registry import register
+
+
+@register("si")
+class ScaleInvariant(LossBalancer):
+    """Scale-invariant weighting, w_i = 1 / L_i: the gradient of sum log L_i.
+
+    Reduction: the sum over tasks.
+    Guarantees: the direction does not change when a loss is multiplied by a constant.
+    Cost: O(K). Needs positive losses: those below 1e-8 count as 1e-8.
+
+    Statistics: `fallback`, the number of losses raised to 1e-8.
+    """
+
+    paper = "folklore; a baseline of Navon et al., Multi-task learning as a bargaining game, ICML 2022"
+    positive_losses = True
+
+    @override
+    def weigh(self, losses: Tensor) -> Balance:
+        return Balance(1 / raised(losses), {"fallback": fallbacks(losses)})
+
+
+LEAST = 1e-8
+"""What a loss is raised to where a method divides by it or takes its logarithm."""
+
+
+def raised(losses: Tensor) -> Tensor:
+    """The losses, none below `LEAST`."""
+    return losses.clamp_min(LEAST)
+
+
+def fallbacks(losses: Tensor) -> Tensor:
+    """The number (...) of losses that `raised` changes."""
+    return (losses < LEAST).sum(-1)

@@ -1,0 +1,53 @@
+"""Kendall et al., Multi-task learning using uncertainty to weigh losses, CVPR 2018."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.adam import adam_state, adam_step
+from mtrl_conic.balancers.base import Balance, LossBalancer
+from mtrl_conic.balancers.registry import register
+
+
+@register("uw")
+class UncertaintyWeighting(LossBalancer):
+    """Uncertainty weighting: the loss sum_i (exp(-s_i) L_i + s_i) / 2 with learned log variances s.
+
+    w_i = exp(-s_i) / 2; s takes an Adam step on its own gradient (1 - exp(-s_i) L_i) / 2 and is
+    stationary at s_i = log L_i, where w_i = 1 / (2 L_i).
+
+    Reduction: the sum over tasks, halved.
+    Cost: O(K). State: s and its Adam moments. Needs positive losses.
+
+    Args:
+        num_tasks: K.
+        seed: not used.
+        lr: step size of s.
+    """
+
+    paper = "Kendall et al., Multi-task learning using uncertainty to weigh losses, CVPR 2018"
+    positive_losses = True
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        seed: int = 0,
+        lr: Annotated[float, Field(gt=0, description="step size of the log variances")] = 0.001,
+    ) -> None:
+        super().__init__(num_tasks, seed=seed)
+        self.lr = lr
+
+    @override
+    def initial_state(self) -> dict[str, Tensor]:
+        return adam_state("log_variance", self._full(0.0))
+
+    @override
+    def weigh(self, losses: Tensor) -> Balance:
+        precision = (-self.state["log_variance"]).exp()
+        adam_step(self.state, "log_variance", (1 - precision * losses) / 2, self.lr)
+        return Balance(precision / 2, {})

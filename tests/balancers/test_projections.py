@@ -1,0 +1,116 @@
+"""GradOPS, UPGrad and GradVac against explicit loops over the gradients, and what they guarantee."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from mtrl_conic import balancers
+from mtrl_conic.balancers.gradvac import GradVac
+from mtrl_conic.balancers.pcgrad import random_orders
+from tests.balancers import oracles
+
+
+def examples(num_tasks: int) -> list[Tensor]:
+    return [oracles.gradients(num_tasks, dim=60, seed=seed, shift=seed / 4) for seed in range(8)]
+
+
+def worst_cosine(jacobian: Tensor, direction: Tensor) -> float:
+    return float((jacobian @ direction / (jacobian.norm(dim=1) * direction.norm())).min())
+
+
+@pytest.mark.parametrize("alpha", [-5.0, -1.0, 0.0, 2.0])
+@pytest.mark.parametrize("num_tasks", [2, 3, 10, 30])
+def test_gradops_equals_its_algorithm(num_tasks: int, alpha: float) -> None:
+    balancer = balancers.make("gradops", num_tasks, alpha=alpha)
+    for jacobian in examples(num_tasks):
+        result = balancer.direct(jacobian)
+        torch.testing.assert_close(result.direction, oracles.gradops(jacobian, alpha), rtol=1e-7, atol=1e-8)
+        assert worst_cosine(jacobian, result.direction) > -1e-9
+        assert not result.statistics["fallback"]
+
+
+@pytest.mark.parametrize("num_tasks", [2, 3, 10, 50])
+def test_gradops_is_strongly_free_of_conflict_on_bad_conditions(num_tasks: int) -> None:
+    for seed in range(5):
+        jacobian = oracles.gradients(num_tasks, dim=60, seed=seed)
+        jacobian = jacobian[:1] * (-1) ** torch.arange(num_tasks)[:, None] + 1e-3 * jacobian
+        direction = balancers.make("gradops", num_tasks).direction(jacobian)
+        assert worst_cosine(jacobian, direction) > -1e-8
+
+
+def test_gradops_of_two_tasks_is_pcgrad() -> None:
+    for seed in range(20):
+        jacobian = oracles.gradients(2, seed=seed)
+        torch.testing.assert_close(
+            balancers.make("gradops", 2).direction(jacobian), 2 * balancers.make("pcgrad", 2).direction(jacobian)
+        )
+
+
+def test_gradops_without_conflict_is_the_sum() -> None:
+    jacobian = oracles.gradients(5, shift=4.0)
+    torch.testing.assert_close(balancers.make("gradops", 5).direction(jacobian), jacobian.sum(0))
+
+
+def test_gradops_weights_sum_to_the_number_of_tasks() -> None:
+    jacobian = oracles.gradients(4, shift=4.0)
+    for alpha in (-3.0, 1.0):
+        weights = balancers.make("gradops", 4, alpha=alpha).weights(jacobian @ jacobian.mT)
+        torch.testing.assert_close(weights.sum(), torch.tensor(4.0, dtype=torch.float64))
+
+
+def test_gradops_falls_back_where_nothing_is_left() -> None:
+    jacobian = oracles.rank_deficient(6, 3)
+    result = balancers.make("gradops", 6).direct(jacobian)
+    assert result.statistics["fallback"]
+    torch.testing.assert_close(result.direction, 6 * balancers.make("mgda", 6).direction(jacobian))
+    assert worst_cosine(jacobian, result.direction) > -1e-9
+
+
+@pytest.mark.parametrize("num_tasks", [1, 2, 3, 5])
+def test_upgrad_equals_explicit_projections(num_tasks: int) -> None:
+    balancer = balancers.make("upgrad", num_tasks)
+    for jacobian in examples(num_tasks):
+        torch.testing.assert_close(balancer.direction(jacobian), oracles.upgrad(jacobian), rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("num_tasks", [2, 10, 50])
+def test_upgrad_conflicts_with_no_task(num_tasks: int) -> None:
+    for jacobian in examples(num_tasks):
+        assert worst_cosine(jacobian, balancers.make("upgrad", num_tasks).direction(jacobian)) > -1e-8
+
+
+@pytest.mark.parametrize(("num_tasks", "rank"), [(4, 1), (10, 5), (50, 25)])
+def test_upgrad_on_rank_deficient_gradients(num_tasks: int, rank: int) -> None:
+    """Where only zero conflicts with no task, zero it is."""
+    for seed in range(3):
+        jacobian = oracles.rank_deficient(num_tasks, rank, seed=seed)
+        direction = balancers.make("upgrad", num_tasks).direction(jacobian)
+        assert (jacobian @ direction > -1e-8 * jacobian.square().sum(1).mean()).all()
+
+
+def test_upgrad_without_conflict_is_the_mean() -> None:
+    jacobian = oracles.gradients(5, shift=4.0)
+    torch.testing.assert_close(balancers.make("upgrad", 5).direction(jacobian), jacobian.mean(0))
+
+
+@pytest.mark.parametrize(("beta", "target"), [(0.01, 0.0), (0.3, 0.2), (0.5, -0.1)])
+@pytest.mark.parametrize("num_tasks", [2, 3, 10])
+def test_gradvac_equals_explicit_loop(num_tasks: int, beta: float, target: float) -> None:
+    balancer = GradVac(num_tasks, seed=5, beta=beta, target=target)
+    targets = torch.full((num_tasks, num_tasks), target, dtype=torch.float64)
+    for jacobian in examples(num_tasks):
+        twin = GradVac(num_tasks, seed=5)
+        twin.load_state_dict(balancer.state_dict())
+        order = random_orders(twin._uniform((num_tasks, num_tasks)))
+        expected, targets = oracles.gradvac(jacobian, order, targets, beta)
+        torch.testing.assert_close(balancer.direction(jacobian), expected, rtol=1e-8, atol=1e-9)
+        torch.testing.assert_close(balancer.state["targets"], targets, rtol=1e-8, atol=1e-9)
+
+
+def test_gradvac_with_frozen_zero_targets_is_pcgrad() -> None:
+    jacobian = oracles.gradients(6)
+    torch.testing.assert_close(
+        GradVac(6, seed=1, beta=0.0).direction(jacobian), balancers.make("pcgrad", 6, seed=1).direction(jacobian)
+    )
