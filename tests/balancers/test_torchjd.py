@@ -12,6 +12,7 @@ from mtrl_conic import balancers
 from tests.balancers import oracles
 
 aggregation = pytest.importorskip("torchjd.aggregation")
+linalg = pytest.importorskip("torchjd.linalg")
 
 PAIRS: list[tuple[str, dict[str, Any], Callable[[int], Any]]] = [
     ("ls", {}, lambda _: aggregation.Mean()),
@@ -20,10 +21,11 @@ PAIRS: list[tuple[str, dict[str, Any], Callable[[int], Any]]] = [
     ("fairgrad", {"alpha": 2.0}, lambda _: aggregation.FairGrad(2.0)),
     ("imtl_g", {}, lambda _: aggregation.IMTLG()),
     ("aligned_mtl", {}, lambda _: aggregation.AlignedMTL()),
-    ("upgrad", {}, lambda _: aggregation.UPGrad()),
+    ("upgrad", {}, lambda _: aggregation.UPGrad(projector=linalg.QuadprogProjector(norm_eps=1e-12, reg_eps=1e-10))),
 ]
 
 
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")  # of its Nash-MTL
 @pytest.mark.parametrize(("name", "options", "make"), PAIRS, ids=[name for name, *_ in PAIRS])
 @pytest.mark.parametrize("num_tasks", [2, 5, 10])
 def test_same_direction(name: str, options: dict[str, Any], make: Callable[[int], Any], num_tasks: int) -> None:
