@@ -12,6 +12,10 @@ from mtrl_conic.errors import UserError, unknown
 
 COMMANDS = {
     "train": "train an agent on a task set; the same command again resumes",
+    "compare": "train balancers x seeds x any other list; the same command again goes on",
+    "runs": "list runs and what has become of them",
+    "watch": "one run's live view",
+    "report": "one page of evidence from runs: tables, curves, cost",
     "evaluate": "success of a run's agent, or of a random or scripted policy",
     "balancers": "list the balancers, their papers and options",
     "bench": "measure environments or updates beside the plain way",

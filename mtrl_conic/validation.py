@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, get_args, get_origin
 
 import pydantic
+from pydantic.fields import FieldInfo
 
 from mtrl_conic.errors import UserError, unknown
 
@@ -26,6 +27,22 @@ def parse(model: type[Model], values: Mapping[str, Any], *, where: str = "") -> 
         # An unknown key says more than what is missing because of it.
         errors = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         raise _in_words(model, errors[0], where) from None
+
+
+def leaves(model: type[pydantic.BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Path and field of everything in `model` that is no model itself."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, pydantic.BaseModel):
+            yield from leaves(inner, (*path, name))
+        else:
+            yield (*path, name), field
+
+
+def is_scalar(field: FieldInfo) -> bool:
+    """Whether the field takes single values only: no lists, no mappings."""
+    kinds = [field.annotation, *get_args(field.annotation)]
+    return not any((get_origin(kind) or kind) in (list, dict) for kind in kinds)
 
 
 def _in_words(model: type[pydantic.BaseModel], found: Any, where: str) -> UserError:

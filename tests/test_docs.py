@@ -52,7 +52,7 @@ def test_three_lines_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     code = blocks(README, "python")[0]
     assert len([line for line in code.splitlines() if line.startswith("agent")]) == 3
-    shorter = code.replace("100_000", "3").replace('balancer="conicgrad"', 'balancer="conicgrad", width=8, random_steps=1')
+    shorter = code.replace("100_000", "3").replace("seed=0)\n", "seed=0, width=8, random_steps=1)\n")
     assert shorter.count("random_steps") == 1
     namespace: dict[str, object] = {}
     exec(shorter, namespace)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from mtrl_conic.commands.words import duration
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import RunConfig
 from mtrl_conic.training.trainer import Trainer
@@ -85,7 +86,7 @@ class Progress(Callback):
     def _status(self, trainer: Trainer) -> str:
         share = self._share(trainer)
         left = trainer.seconds * (1 - share) / share if share else 0.0
-        parts = [f"step {trainer.step}", f"{_duration(left)} left", self._latest]
+        parts = [f"step {trainer.step}", f"{duration(left)} left", self._latest]
         return ", ".join(part for part in parts if part)
 
 
@@ -105,15 +106,9 @@ def show_evaluation(record: dict[str, Any], title: str) -> None:
 
 def show_result(result: dict[str, Any], directory: Path) -> None:
     """The end of a run."""
-    show_evaluation(result, f"Final success after {result['step']} steps per task, {_duration(result['seconds'])}")
+    show_evaluation(result, f"Final success after {result['step']} steps per task, {duration(result['seconds'])}")
     seconds = result["seconds_by_part"]
     total = sum(seconds.values()) or 1.0
     parts = sorted(seconds.items(), key=lambda part: -part[1])
     say("time: " + ", ".join(f"{part} {100 * spent / total:.0f} %" for part, spent in parts))
     say(f"run: {directory}    tensorboard --logdir {directory}")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

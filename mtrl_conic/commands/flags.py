@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import pydantic
@@ -11,12 +11,13 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.validation import is_scalar, leaves
 
 
 def add_fields(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]) -> None:
     """A flag for each field of `model` and of the models in it, without prefix; values stay text for now."""
     groups: dict[tuple[str, ...], argparse._ArgumentGroup] = {}
-    for path, field in _fields(model):
+    for path, field in leaves(model):
         section = path[:-1]
         if section not in groups:
             groups[section] = parser.add_argument_group("".join(section) or "run")
@@ -30,17 +31,26 @@ def add_fields(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel])
         )
 
 
-def given_fields(arguments: argparse.Namespace, model: type[pydantic.BaseModel]) -> dict[str, Any]:
-    """The fields that were given as flags, nested like `model`, values read as YAML."""
+def given_fields(
+    arguments: argparse.Namespace, model: type[pydantic.BaseModel], *, many: bool = False
+) -> dict[str, Any]:
+    """The fields that were given as flags, nested like `model`, values read as YAML.
+
+    Args:
+        arguments: of a parser made by `add_fields`.
+        model: the same as there.
+        many: read `a,b` as a list wherever the field takes a single value.
+    """
     nested: dict[str, Any] = {}
     given = vars(arguments)
-    for path, field in _fields(model):
+    for path, field in leaves(model):
         if ".".join(path) in given:
             value = given[".".join(path)]
             inner = nested
             for part in path[:-1]:
                 inner = inner.setdefault(part, {})
-            inner[path[-1]] = _pairs(value) if field.annotation == dict[str, Any] else _read(value, path[-1])
+            read = _read_many if many and is_scalar(field) else _read
+            inner[path[-1]] = _pairs(value) if field.annotation == dict[str, Any] else read(value, path[-1])
     return nested
 
 
@@ -63,13 +73,11 @@ def _read(text: str, name: str) -> Any:
         raise UserError(f"{name}: cannot read {text!r}") from None
 
 
-def _fields(model: type[pydantic.BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, pydantic.BaseModel):
-            yield from _fields(inner, (*path, name))
-        else:
-            yield (*path, name), field
+def _read_many(text: str, name: str) -> Any:
+    value = _read(text, name)
+    if isinstance(value, str) and "," in value:
+        return [_read(part.strip(), name) for part in value.split(",")]
+    return value
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mtrl_conic.commands.flags import add_fields, given_fields
+from mtrl_conic.commands.interruption import asked_to_stop
 from mtrl_conic.training.config import RunConfig, make_config, preset_names
 
 
@@ -28,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.training.run import train
     from mtrl_conic.training.trainer import Interrupted
 
-    with _asked_to_stop() as interrupted:
+    with asked_to_stop() as interrupted:
         try:
             result = train(config, directory, callbacks=[display.Progress(config)], interrupted=interrupted)
         except Interrupted:
@@ -36,21 +34,3 @@ def run(arguments: argparse.Namespace) -> int:
             return 1
     display.show_result(result, directory)
     return 0
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C (or SIGTERM) into a request; the second one ends the process at once."""
-    asked = False
-
-    def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

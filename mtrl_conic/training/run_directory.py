@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from mtrl_conic.errors import UserError
@@ -81,6 +80,8 @@ class RunDirectory:
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, all or nothing."""
+        import torch  # seconds, which listing runs need not spend
+
         file = self.checkpoints / "latest.pt"
         fresh = file.with_suffix(".tmp")
         torch.save(state, fresh)
@@ -128,6 +129,8 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     file = path / "checkpoints" / "latest.pt"
     if not file.exists():
         return None
+    import torch
+
     state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     return state
 

@@ -1,0 +1,86 @@
+"""Train many runs: every field given as a list is compared. The same command again goes on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtrl_conic.commands.flags import add_fields, given_fields
+from mtrl_conic.errors import UserError
+from mtrl_conic.sweeps.grid import PlannedRun, plan
+from mtrl_conic.training.config import RunConfig, preset_names
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mtrl_conic.sweeps.local import End
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A preset, where to write, how many at a time, and every field of the configuration."""
+    parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the comparison: <balancer>/seed_<n> below it"
+    )
+    parser.add_argument("--jobs", type=int, help="runs at a time [one per processor core]")
+    parser.add_argument("--dry-run", action="store_true", help="check and list the runs, and write nothing")
+    for plural, field, example in (("--balancers", "balancer", "ls,conicgrad"), ("--seeds", "seed", "0,1,2")):
+        words = f"the same as --{field} {example}" + ("; all: every balancer" if field == "balancer" else "")
+        parser.add_argument(plural, dest=field, default=argparse.SUPPRESS, metavar=example, help=words)
+    add_fields(parser, RunConfig)
+    parser.epilog = "Any field that takes a single value may be given several, a,b,c: each combination is a run."
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check all, train what is not finished, say how to go on."""
+    runs = _planned(arguments)
+    from rich.console import Console
+
+    from mtrl_conic.commands.board import Board
+    from mtrl_conic.commands.interruption import asked_to_stop
+    from mtrl_conic.sweeps.local import claim, processor_cores, run_locally
+    from mtrl_conic.sweeps.status import read_state
+
+    console = Console(highlight=False, markup=False)
+    jobs = arguments.jobs or min(processor_cores(), len(runs))
+    threads = max(1, processor_cores() // jobs)
+    if arguments.dry_run:
+        for planned in runs:
+            console.print(f"{planned.directory}  {read_state(planned.directory)}", soft_wrap=True)
+        console.print(f"{len(runs)} runs, {jobs} at a time, {threads} threads each")
+        return 0
+    unfinished = claim(runs)
+    console.print(f"{len(runs)} runs in {arguments.out}, {len(runs) - len(unfinished)} finished, {jobs} at a time")
+    with asked_to_stop() as interrupted, Board(console, len(runs), len(runs) - len(unfinished)) as board:
+        ends = run_locally(unfinished, jobs=jobs, threads=threads, watcher=board, interrupted=interrupted)
+    return _conclude(console, arguments.out, unfinished, ends)
+
+
+def _planned(arguments: argparse.Namespace) -> list[PlannedRun]:
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UserError(f"--jobs {arguments.jobs}: at least 1")
+    given = given_fields(arguments, RunConfig, many=True)
+    if given.get("balancer") == "all":
+        from mtrl_conic import balancers
+
+        given["balancer"] = balancers.available()
+    runs = plan(arguments.preset, given, arguments.out)
+    from mtrl_conic.training.run import check
+
+    for planned in runs:
+        check(planned.config)
+    return runs
+
+
+def _conclude(console: Console, folder: Path, runs: Sequence[PlannedRun], ends: dict[str, End]) -> int:
+    failed = [run for run in runs if ends.get(run.name) == "failed"]
+    for run in failed:
+        console.print(f"failed: {run.name}, see {run.directory / 'error.txt'}", soft_wrap=True)
+    if len([end for end in ends.values() if end in ("finished", "failed")]) < len(runs):
+        console.print("Stopped. Every run that had started has a checkpoint; the same command goes on.")
+        return 1
+    if len(failed) < len(runs) or not runs:
+        console.print(f"Done. Next: mtrl-conic report {folder} --out report.html")
+    return 1 if failed else 0

@@ -1,0 +1,76 @@
+"""One run's live view: progress, and success, weight and loss of every task."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from mtrl_conic.commands.words import duration
+from mtrl_conic.errors import UserError
+from mtrl_conic.sweeps.status import State, last_record, read_error, read_progress, read_state
+from mtrl_conic.training.run_directory import read_config
+
+_COLUMNS = (
+    ("evaluated", "evaluations", "success"),
+    ("training", "metrics", "training/success"),
+    ("critic weight", "metrics", "critic/weight"),
+    ("actor weight", "metrics", "actor/weight"),
+    ("critic loss", "metrics", "critic/loss"),
+    ("temperature", "metrics", "temperature"),
+)
+"""Column, the file it comes from, its key there."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which run."""
+    parser.add_argument("run", type=Path, help="a run directory, which another process may be writing")
+    parser.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="between two looks [1]")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the run until no process writes it any more; once, where the output is no terminal."""
+    if not arguments.every > 0:
+        raise UserError(f"--every {arguments.every:g}: more than 0 seconds")
+    config = read_config(arguments.run)
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while (state := read_state(arguments.run)) == "running":
+                live.update(_view(arguments.run, config, state), refresh=True)
+                time.sleep(arguments.every)
+    console.print(_view(arguments.run, config, read_state(arguments.run)))
+    return 0
+
+
+def _view(directory: Path, config: dict[str, Any], state: State) -> Group:
+    progress = read_progress(directory)
+    left = progress.seconds_left(config["steps"], config["minutes"]) if state == "running" else None
+    parts = [
+        f"{directory}: {state}",
+        f"{config['agent']['base']} base, {config['balancer']}, seed {config['seed']}",
+        f"step {progress.step} of {config['steps']}",
+        *([] if progress.steps_per_second is None else [f"{progress.steps_per_second:.1f} steps/s"]),
+        *([] if left is None else [f"{duration(left)} left"]),
+        *([] if progress.success is None else [f"success {progress.success:.3f} at step {progress.evaluated_at}"]),
+        *([read_error(directory)] if state == "failed" else []),
+    ]
+    return Group(", ".join(parts), _tasks(directory))
+
+
+def _tasks(directory: Path) -> Table:
+    records = {name: last_record(directory, name) for name in ("evaluations", "metrics")}
+    found = {title: records[name][key] for title, name, key in _COLUMNS if key in records[name]}
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("task", no_wrap=True)
+    for title in found:
+        table.add_column(title, justify="right")
+    for task in dict.fromkeys(task for column in found.values() for task in column):
+        table.add_row(task, *(f"{column[task]:.3g}" if task in column else "" for column in found.values()))
+    return table

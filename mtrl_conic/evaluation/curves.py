@@ -1,0 +1,65 @@
+"""From a learning curve to a number: which checkpoint counts, the area, the steps to a threshold.
+
+A curve is an array (E, K) of one run: a row per evaluation, in the order of training, a column per task.
+The three ways to make one row of it answer different questions, so a number always carries its `CHECKPOINTS`
+label: best over training chooses by the very episodes it reports, and is higher than what a user will get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LAST = 5
+"""Evaluations behind "mean of the last"."""
+
+
+def final(curve: Array) -> Array:
+    """(K,): the last evaluation."""
+    return np.asarray(curve[-1])
+
+
+def mean_of_last(curve: Array, count: int = LAST) -> Array:
+    """(K,): mean of the last `count` evaluations, of all where there are fewer."""
+    return np.asarray(curve[-count:].mean(0))
+
+
+def best(curve: Array) -> Array:
+    """(K,): the one evaluation whose mean over tasks is highest, the earliest of equals."""
+    return np.asarray(curve[int(curve.mean(1).argmax())])
+
+
+CHECKPOINTS: dict[str, Callable[[Array], Array]] = {
+    "final": final,
+    f"mean of the last {LAST} evaluations": mean_of_last,
+    "best over training": best,
+}
+"""Label -> which row of a curve it is."""
+
+
+def area_under_curve(positions: Sequence[float], values: Sequence[float]) -> float:
+    """Mean height of a curve: its trapezoidal area from the first to the last position over their distance.
+
+    Args:
+        positions: (E,) increasing steps or seconds.
+        values: (E,) mean success.
+    """
+    x, y = np.asarray(positions, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if len(x) == 1:
+        return float(y[0])
+    return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum() / (x[-1] - x[0]))
+
+
+def first_reaching(positions: Sequence[float], values: Sequence[float], threshold: float) -> float | None:
+    """The first position (steps or seconds) whose value is at least `threshold`; None where none is.
+
+    It is the position of an evaluation: nothing is interpolated between two of them.
+    """
+    for position, value in zip(positions, values, strict=True):
+        if value >= threshold:
+            return position
+    return None

@@ -1,0 +1,197 @@
+"""What a handful of runs tells: aggregates over runs and tasks, with honest intervals.
+
+Scores are arrays (R, K): a row per run (seed), a column per task, a success rate in [0, 1] each. Aggregates
+also take (..., R, K) and work on the last two axes.
+
+Intervals hold 95 %. With fewer than `MIN_RUNS` runs there is none: two seeds say nothing about their spread.
+The bootstrap is stratified (Agarwal et al., NeurIPS 2021, section 4): a resample draws, for each task by
+itself, R of that task's R scores with replacement; the statistic of `resamples` such arrays is taken, and the
+interval runs from its 2.5 % to its 97.5 % percentile. Tasks are never resampled: the task set is fixed, it is
+no sample of tasks. Drawing per task takes the tasks of a run for independent of each other. Where a run is good
+or bad on all its tasks at once, `whole_runs=True` draws rows instead of single scores and is wider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+Statistic = Callable[..., Array]
+"""One or more score arrays (..., R, K) -> (...)."""
+
+MIN_RUNS = 3
+"""Fewer runs than this give no interval."""
+LEVEL = 0.95
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its 95 % interval, and the number of runs behind it."""
+
+    value: float
+    low: float | None
+    high: float | None
+    runs: int
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The ends of the interval, None where there are too few runs for one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    def __str__(self) -> str:
+        if self.interval is None:
+            return f"{self.value:.3f} (no interval: {count_seeds(self.runs)})"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def count_seeds(runs: int) -> str:
+    """`runs` in words, with what is missing for an interval."""
+    words = "1 seed" if runs == 1 else f"{runs} seeds"
+    return words if runs >= MIN_RUNS else f"{words}, an interval needs {MIN_RUNS}"
+
+
+# Aggregates.
+
+
+def mean(scores: Array) -> Array:
+    """Mean over runs and tasks."""
+    return np.asarray(scores.mean((-2, -1)))
+
+
+def iqm(scores: Array) -> Array:
+    """Interquartile mean: of all R x K scores together, the middle half (Agarwal et al., section 4.2)."""
+    return np.asarray(stats.trim_mean(scores.reshape(*scores.shape[:-2], -1), 0.25, axis=-1))
+
+
+def optimality_gap(scores: Array, target: float = 1.0) -> Array:
+    """Mean of what each score lacks to `target`; what lies above it does not make up for others."""
+    return np.asarray((target - np.minimum(scores, target)).mean((-2, -1)))
+
+
+def worst_tasks(scores: Array, count: int) -> Array:
+    """Mean over the `count` tasks whose means over runs are lowest."""
+    return np.asarray(np.sort(scores.mean(-2), axis=-1)[..., :count].mean(-1))
+
+
+def probability_of_improvement(ours: Array, theirs: Array) -> Array:
+    """Chance that a run of ours beats one of theirs on a task, ties counting half; mean over tasks.
+
+    All pairs of runs of the task are compared (Mann-Whitney; Agarwal et al., section 4.3), so the two arrays
+    (..., R, K) and (..., R', K) need not hold as many runs.
+    """
+    difference = ours[..., :, None, :] - theirs[..., None, :, :]
+    return np.asarray((np.sign(difference) / 2 + 0.5).mean((-3, -2, -1)))
+
+
+# Intervals.
+
+
+def bootstrap(
+    statistic: Statistic, *scores: Array, seed: int, resamples: int = RESAMPLES, whole_runs: bool = False
+) -> Estimate:
+    """A statistic of one or more score arrays with its stratified bootstrap interval (see the module's text).
+
+    Args:
+        statistic: takes as many arrays as are given, each of (..., R, K).
+        scores: (R, K) each; several arrays are resampled apart from each other.
+        seed: of the resampling; the same seed gives the same interval.
+        resamples: arrays drawn.
+        whole_runs: draw runs with all their tasks instead of scores within each task.
+    """
+    value, runs = float(statistic(*scores)), min(len(array) for array in scores)
+    if runs < MIN_RUNS:
+        return Estimate(value, None, None, runs)
+    generator = np.random.default_rng(seed)
+    drawn = statistic(*(_resampled(array, resamples, generator, whole_runs) for array in scores))
+    low, high = _percentiles(drawn)
+    return Estimate(value, float(low), float(high), runs)
+
+
+def _resampled(scores: Array, resamples: int, generator: np.random.Generator, whole_runs: bool) -> Array:
+    """(resamples, R, K)."""
+    runs, tasks = scores.shape
+    rows = generator.integers(runs, size=(resamples, runs, 1 if whole_runs else tasks))
+    return scores[rows, np.arange(tasks)]
+
+
+def _percentiles(drawn: Array) -> Array:
+    """(2, ...): the ends of the interval of (resamples, ...)."""
+    tail = (1 - LEVEL) / 2
+    return np.asarray(np.quantile(drawn, [tail, 1 - tail], axis=0))
+
+
+def task_rates(scores: Array, episodes: int) -> list[Estimate]:
+    """The success rate of each task over R runs of `episodes` episodes, with Wilson's interval.
+
+    Episodes of one run are not independent: they share a policy. Wilson's score interval is therefore taken
+    for the effective number of episodes, R * episodes / d, where the design effect d >= 1 is the variance of
+    the runs' rates over the one that independent episodes would give (Rao and Scott, Biometrics 1992). Unlike
+    a bootstrap of the runs it has a width where all episodes succeed or all fail.
+    """
+    return [_task_rate(column, episodes) for column in scores.T]
+
+
+def _task_rate(rates: Array, episodes: int) -> Estimate:
+    runs, rate = len(rates), float(rates.mean())
+    if runs < MIN_RUNS:
+        return Estimate(rate, None, None, runs)
+    independent = rate * (1 - rate) / episodes
+    effect = max(1.0, float(rates.var(ddof=1)) / independent) if independent > 0 else 1.0
+    low, high = wilson(rate, runs * episodes / effect)
+    return Estimate(rate, low, high, runs)
+
+
+def wilson(rate: float, trials: float) -> tuple[float, float]:
+    """Wilson's score interval (JASA 1927) of a success rate over `trials` independent trials."""
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    shrink = 1 + z * z / trials
+    centre = (rate + z * z / (2 * trials)) / shrink
+    half = z / shrink * np.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def paired_difference(ours: Array, theirs: Array) -> Estimate:
+    """Mean over seeds of (our mean over tasks - their mean over tasks), with Student's t interval.
+
+    Args:
+        ours: (R, K).
+        theirs: (R, K), row i from the same seed as row i of ours: goals and initial values are then the same,
+            and what they share cancels out.
+    """
+    differences = ours.mean(1) - theirs.mean(1)
+    runs, value = len(differences), float(differences.mean())
+    if runs < MIN_RUNS:
+        return Estimate(value, None, None, runs)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, runs - 1) * differences.std(ddof=1) / np.sqrt(runs))
+    return Estimate(value, value - half, value + half, runs)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Share of scores above each threshold, (T,), and its band, None with too few runs."""
+
+    thresholds: Array
+    share: Array
+    low: Array | None
+    high: Array | None
+
+
+def performance_profile(scores: Array, thresholds: Array, *, seed: int, resamples: int = RESAMPLES) -> Profile:
+    """The share of the R x K scores that lies strictly above each threshold (Agarwal et al., section 4.2).
+
+    The band is the stratified bootstrap's, at each threshold by itself.
+    """
+
+    def share(of: Array) -> Array:
+        return np.stack([(of > threshold).mean((-2, -1)) for threshold in thresholds], axis=-1)
+
+    if len(scores) < MIN_RUNS:
+        return Profile(thresholds, share(scores), None, None)
+    low, high = _percentiles(share(_resampled(scores, resamples, np.random.default_rng(seed), whole_runs=False)))
+    return Profile(thresholds, share(scores), low, high)

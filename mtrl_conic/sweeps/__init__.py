@@ -1,0 +1,1 @@
+"""Comparisons: many runs from one description, and what has become of them."""

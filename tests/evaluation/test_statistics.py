@@ -1,0 +1,223 @@
+"""Statistics of runs: against enumeration of every resample, closed forms, and a published set of runs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mtrl_conic.evaluation import curves, statistics
+from mtrl_conic.evaluation.statistics import Array, Statistic, bootstrap
+
+TINY = np.array([[0.0, 0.5], [0.2, 0.9], [1.0, 0.6]])
+RATES = arrays(np.float64, (4, 5), elements=st.floats(0, 1))
+
+
+def every_resample(scores: Array, statistic: Statistic, *, whole_runs: bool) -> Array:
+    """The statistic of each of the equally likely resamples: (R^R)^K within tasks, R^R of whole runs."""
+    runs, tasks = scores.shape
+    draws = [list(draw) for draw in itertools.product(range(runs), repeat=runs)]
+    if whole_runs:
+        return np.array([float(statistic(scores[draw])) for draw in draws])
+    columns = [[scores[draw, task] for draw in draws] for task in range(tasks)]
+    return np.array([float(statistic(np.stack(chosen, axis=1))) for chosen in itertools.product(*columns)])
+
+
+def test_aggregates_by_hand() -> None:
+    assert float(statistics.mean(TINY)) == pytest.approx(3.2 / 6)
+    # Of six scores int(6 / 4) = 1 falls off at each end.
+    assert float(statistics.iqm(TINY)) == pytest.approx((0.2 + 0.5 + 0.6 + 0.9) / 4)
+    assert float(statistics.optimality_gap(TINY)) == pytest.approx(1 - 3.2 / 6)
+    assert float(statistics.optimality_gap(TINY, target=0.6)) == pytest.approx((0.6 + 0.1 + 0.4) / 6)
+    assert float(statistics.worst_tasks(TINY, 1)) == pytest.approx(0.4)
+    assert float(statistics.worst_tasks(TINY, 2)) == pytest.approx(float(statistics.mean(TINY)))
+
+
+@pytest.mark.parametrize("whole_runs", [False, True])
+@pytest.mark.parametrize("statistic", [statistics.mean, statistics.iqm, statistics.optimality_gap])
+def test_bootstrap_is_the_enumeration(statistic: Statistic, whole_runs: bool) -> None:
+    exact = np.sort(every_resample(TINY, statistic, whole_runs=whole_runs))
+    estimate = bootstrap(statistic, TINY, seed=1, resamples=40_000, whole_runs=whole_runs)
+    assert estimate.value == float(statistic(TINY))
+    assert estimate.interval is not None
+    # The values are discrete: the interval's ends are those of the enumeration at nearly the same percentile.
+    for end, tail in zip(estimate.interval, (0.025, 0.975), strict=True):
+        below, above = np.quantile(exact, [max(tail - 0.005, 0), min(tail + 0.005, 1)], method="inverted_cdf")
+        assert below - 1e-12 <= end <= above + 1e-12
+
+
+def test_bootstrap_of_the_mean_has_its_closed_form() -> None:
+    """The variance of a stratified resample's mean is the sum of the tasks' (1/n) variances over R K^2."""
+    scores = np.random.default_rng(0).uniform(size=(8, 6))
+    drawn = statistics._resampled(scores, 60_000, np.random.default_rng(1), whole_runs=False)
+    expected = scores.var(0).sum() / (8 * 6**2)
+    assert float(statistics.mean(drawn).var()) == pytest.approx(expected, rel=0.03)
+    assert drawn[:, :, 2].min() >= scores[:, 2].min(), "a task's scores stay with their task"
+
+
+def test_the_seed_decides() -> None:
+    first, again, other = (bootstrap(statistics.mean, TINY, seed=seed, resamples=50) for seed in (3, 3, 4))
+    assert first == again
+    assert first.interval != other.interval
+
+
+def test_runs_that_rise_and_fall_together_are_wider_as_whole_runs() -> None:
+    scores = np.repeat([[0.1], [0.5], [0.9], [0.4]], 10, axis=1)
+    within = bootstrap(statistics.mean, scores, seed=0)
+    whole = bootstrap(statistics.mean, scores, seed=0, whole_runs=True)
+    assert within.low is not None
+    assert whole.low is not None
+    assert within.high is not None
+    assert whole.high is not None
+    assert whole.high - whole.low > 2 * (within.high - within.low)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_too_few_runs_have_no_interval_and_the_words_say_so(runs: int) -> None:
+    few = TINY[:runs]
+    estimates = [
+        bootstrap(statistics.mean, few, seed=0),
+        bootstrap(statistics.probability_of_improvement, TINY, few, seed=0),
+        statistics.paired_difference(few, few[::-1]),
+        *statistics.task_rates(few, 10),
+    ]
+    for estimate in estimates:
+        assert estimate.interval is None
+        assert "an interval needs 3" in str(estimate)
+    profile = statistics.performance_profile(few, np.array([0.5]), seed=0)
+    assert profile.low is None
+    assert profile.high is None
+    assert "[" in str(bootstrap(statistics.mean, TINY, seed=0))
+
+
+def test_probability_of_improvement_is_the_count_of_pairs() -> None:
+    theirs = np.array([[0.0, 0.6], [0.3, 0.6], [0.2, 0.1], [1.0, 0.7]])
+    wins = [
+        1.0 if a > b else 0.5 if a == b else 0.0 for task in range(2) for a in TINY[:, task] for b in theirs[:, task]
+    ]
+    assert float(statistics.probability_of_improvement(TINY, theirs)) == pytest.approx(np.mean(wins))
+
+
+@given(RATES, RATES)
+def test_improvement_one_way_is_no_improvement_the_other(ours: Array, theirs: Array) -> None:
+    there, back = (
+        statistics.probability_of_improvement(ours, theirs),
+        statistics.probability_of_improvement(theirs, ours),
+    )
+    assert float(there + back) == pytest.approx(1)
+
+
+@given(RATES)
+def test_aggregates_lie_among_the_scores(scores: Array) -> None:
+    assert scores.min() - 1e-12 <= float(statistics.iqm(scores)) <= scores.max() + 1e-12
+    assert float(statistics.worst_tasks(scores, 2)) <= float(statistics.mean(scores)) + 1e-12
+    assert float(statistics.optimality_gap(scores)) == pytest.approx(1 - float(statistics.mean(scores)))
+
+
+def test_wilson_against_scipy() -> None:
+    from scipy.stats import binomtest
+
+    for successes, trials in ((0, 50), (7, 50), (25, 50), (50, 50)):
+        expected = binomtest(successes, trials).proportion_ci(method="wilson")
+        assert statistics.wilson(successes / trials, trials) == pytest.approx((expected.low, expected.high))
+
+
+def test_runs_that_disagree_widen_a_tasks_interval() -> None:
+    # Four runs of 50 episodes, rate 0.5 in both columns: the episodes agree across runs in one of them only.
+    agreeing, disagreeing = statistics.task_rates(np.array([[0.5, 0.0], [0.5, 1.0], [0.5, 1.0], [0.5, 0.0]]), 50)
+    assert agreeing.interval == pytest.approx(statistics.wilson(0.5, 200))
+    # The variance between runs is 1/3, that of independent episodes 0.25 / 50.
+    assert disagreeing.interval == pytest.approx(statistics.wilson(0.5, 200 / (1 / 3 / 0.005)))
+    (never,) = statistics.task_rates(np.zeros((3, 1)), 50)
+    assert never.interval == pytest.approx(statistics.wilson(0, 150))
+    assert never.high is not None
+    assert never.high > 0
+
+
+def test_paired_difference_against_scipy() -> None:
+    from scipy.stats import ttest_rel
+
+    generator = np.random.default_rng(0)
+    shared = generator.uniform(0, 0.5, size=(5, 1))
+    ours, theirs = shared + generator.uniform(0.1, 0.2, (5, 4)), shared + generator.uniform(0, 0.1, (5, 4))
+    expected = ttest_rel(ours.mean(1), theirs.mean(1)).confidence_interval(0.95)
+    estimate = statistics.paired_difference(ours, theirs)
+    assert estimate.interval == pytest.approx((expected.low, expected.high))
+    assert estimate.value == pytest.approx((ours - theirs).mean())
+
+
+def test_profile_counts_what_is_above() -> None:
+    profile = statistics.performance_profile(TINY, np.array([0.0, 0.2, 0.55, 1.0]), seed=0)
+    assert profile.share.tolist() == pytest.approx([5 / 6, 4 / 6, 3 / 6, 0])
+    assert profile.low is not None
+    assert profile.high is not None
+    assert (profile.low <= profile.share).all()
+    assert (profile.share <= profile.high).all()
+
+
+def test_which_checkpoint() -> None:
+    curve = np.array([[0.0, 0.0], [0.9, 0.7], [0.5, 1.0], [0.4, 0.6]])
+    assert curves.final(curve).tolist() == [0.4, 0.6]
+    assert curves.mean_of_last(curve, 2).tolist() == pytest.approx([0.45, 0.8])
+    assert curves.mean_of_last(curve, 9).tolist() == pytest.approx(curve.mean(0).tolist())
+    assert curves.best(curve).tolist() == [0.9, 0.7], "the earlier of two equal means"
+    assert list(curves.CHECKPOINTS) == ["final", "mean of the last 5 evaluations", "best over training"]
+
+
+def test_area_and_threshold() -> None:
+    steps, values = [100, 200, 400], [0.0, 0.4, 0.8]
+    assert curves.area_under_curve(steps, values) == pytest.approx((0.2 * 100 + 0.6 * 200) / 300)
+    assert curves.area_under_curve([100], [0.3]) == 0.3
+    assert curves.first_reaching(steps, values, 0.4) == 200
+    assert curves.first_reaching(steps, values, 0.41) == 400
+    assert curves.first_reaching(steps, values, 0.9) is None
+
+
+@pytest.fixture(scope="module")
+def published() -> Array:
+    """(seeds, checkpoints, tasks) of a published MT50 run set: 20 checkpoints to 1M steps, 10 episodes each."""
+    folder = os.environ.get("MTRL_CONIC_DATA")
+    if not folder:
+        pytest.skip("MTRL_CONIC_DATA does not say where the published arrays are")
+    files = sorted((Path(folder) / "reference_curves/brc_metaworld/BRC_multitask").glob("*.npy"))
+    if not files:
+        pytest.skip("no reference_curves/brc_metaworld in MTRL_CONIC_DATA")
+    return np.stack([np.load(file) for file in files], axis=-1)
+
+
+def test_published_runs(published: Array) -> None:
+    assert published.shape == (5, 20, 50)
+    means = published.mean((0, 2))
+    # Stated by its authors at 100k, 200k, 500k and 1M steps.
+    assert means[[1, 3, 9, 19]] == pytest.approx([0.55, 0.74, 0.85, 0.88], abs=0.01)
+    scores = np.stack([curves.final(run) for run in published])
+    estimate = bootstrap(statistics.mean, scores, seed=0)
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert estimate.low < estimate.value < estimate.high
+    middle = np.sort(scores.ravel())[62:-62]
+    assert float(statistics.iqm(scores)) == pytest.approx(middle.mean())
+    best = np.stack([curves.best(run) for run in published])
+    assert best.mean() > scores.mean(), "best over training flatters"
+    steps = [50_000 * (i + 1) for i in range(20)]
+    assert curves.first_reaching(steps, means.tolist(), 0.7) == 200_000
+    assert curves.area_under_curve(steps, means.tolist()) < estimate.value
+
+
+def test_published_bootstrap_against_scipy(published: Array) -> None:
+    """SciPy's percentile bootstrap of one task's mean over seeds: a stratum by itself."""
+    from scipy import stats
+
+    task = int(published[:, -1].var(0).argmax())
+    column = published[:, -1, task]
+    theirs = stats.bootstrap(
+        (column,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(0)
+    ).confidence_interval
+    ours = bootstrap(statistics.mean, column[:, None], seed=0, resamples=20_000)
+    assert ours.interval == pytest.approx((theirs.low, theirs.high), abs=0.021)

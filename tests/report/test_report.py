@@ -1,0 +1,324 @@
+"""The report: its numbers are those of the JSON, its page needs nothing else, its figures draw."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtrl_conic.cli import main
+from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation import statistics
+from mtrl_conic.report.charts import Figure
+from mtrl_conic.report.data import load, read_conflicts
+from mtrl_conic.report.reference import read_reference
+from mtrl_conic.report.render import html, make_report, write_figures
+from mtrl_conic.training.run_directory import RunDirectory
+from tests.training.conftest import TASKS, tiny_values
+
+from .conftest import results, write_run
+
+
+class Page(HTMLParser):
+    """Tables by id, as (row name, column name) -> (shown text, exact value); links, scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables: dict[str, dict[tuple[str, str], tuple[str, float | None]]] = {}
+        self.outside: list[str] = []
+        self.specifications: dict[str, dict[str, Any]] = {}
+        self.boxes: list[str] = []
+        self.words = self.code = ""
+        self._table, self._columns, self._row = "", list[str](), list[tuple[str, float | None]]()
+        self._tag, self._attributes, self._text = "", dict[str, str | None](), ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.outside += [
+            value for key in ("src", "href") if (value := attributes.get(key)) and not value.startswith("#")
+        ]
+        if tag == "input":
+            self.boxes.append(str(attributes["value"]))
+        if tag == "table":
+            self._table, self._columns = str(attributes["id"]), []
+            self.tables[self._table] = {}
+        if tag == "tr":
+            self._row = []
+        if tag in ("th", "td", "script"):
+            self._tag, self._attributes, self._text = tag, attributes, ""
+
+    def handle_data(self, data: str) -> None:
+        self._text += data
+        if self._tag == "script":
+            self.code += data
+        else:
+            self.words += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script" and "data-chart" in self._attributes:
+            self.specifications[str(self._attributes["data-chart"])] = json.loads(self._text)
+        if tag == self._tag:
+            self._tag = ""
+        if tag == "th" and self._attributes.get("scope") == "col":
+            self._columns.append(self._text)
+        elif tag in ("th", "td"):
+            value = self._attributes.get("data-value")
+            self._row.append((self._text, None if value is None else float(value)))
+        elif tag == "tr" and self._row:
+            for column, cell in zip(self._columns[1:], self._row[1:], strict=True):
+                self.tables[self._table][self._row[0][0], column] = cell
+
+
+@pytest.fixture
+def page(folder: Path) -> Page:
+    return Page(html(make_report(load([folder]))))
+
+
+def scores(folder: Path, balancer: str, name: str = "success") -> np.ndarray:
+    return np.array([[result[name][task] for task in TASKS] for result in results(folder)[balancer]])
+
+
+def test_the_pages_numbers_are_those_of_the_json(page: Page, folder: Path) -> None:
+    for balancer in ("ls", "conicgrad"):
+        final = scores(folder, balancer)
+        table = page.tables["table-headline"]
+        assert table[balancer, "seeds"] == ("3", 3)
+        text, value = table[balancer, "mean success"]
+        assert value == pytest.approx(final.mean(), abs=1e-15)
+        estimate = statistics.bootstrap(statistics.mean, final, seed=0)
+        assert text == f"{final.mean():.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+        assert table[balancer, "optimality gap"][1] == pytest.approx(1 - final.mean())
+        assert table[balancer, "success at last step"][1] == pytest.approx(final.mean() / 2)
+        for task, column in zip(TASKS, final.T, strict=True):
+            assert page.tables["table-tasks"][task, balancer][1] == pytest.approx(column.mean())
+        curve = page.tables["table-success_over_steps"]
+        assert curve["150", balancer][1] == pytest.approx(final.mean())
+        assert {key[0] for key in curve} == {"50", "100", "150"}
+        assert page.tables["table-costs"][balancer, "ms updating per step"][1] == pytest.approx(40)
+    difference = scores(folder, "conicgrad").mean() - scores(folder, "ls").mean()
+    assert page.tables["table-against"]["conicgrad", "paired difference"][1] == pytest.approx(difference)
+
+
+def test_checkpoints_and_speed(page: Page, folder: Path) -> None:
+    runs = [
+        [json.loads(line) for line in (folder / f"ls/seed_{seed}/evaluations.jsonl").read_text().splitlines()]
+        for seed in range(3)
+    ]
+    means = np.array([[record["mean_success"] for record in run] for run in runs])
+    table = page.tables["table-checkpoints"]
+    assert table["ls", "final"][1] == pytest.approx(means[:, -1].mean())
+    assert table["ls", "best over training"][1] == pytest.approx(means.max(1).mean())
+    assert table["ls", "mean of the last 5 evaluations"][1] == pytest.approx(means.mean())
+    area = ((means[:, 1:] + means[:, :-1]) / 2).mean()
+    assert page.tables["table-speed"]["ls", "area under the curve"][1] == pytest.approx(area)
+    assert page.tables["table-speed"]["ls", "steps to 0.8"] == ("never", None)
+
+
+def test_the_page_stands_alone(page: Page) -> None:
+    assert page.outside == []
+    assert "window.vegaEmbed=" in page.code
+    assert page.boxes == ["conicgrad", "ls"]
+    for words in ("50 steps, episodes per task: 1", "2 episodes per task", "classic base"):
+        assert words in page.words
+
+
+def test_missing_runs_are_told(page: Page) -> None:
+    assert "training <diverged>" in page.words, "escaped in the page, whole for its reader"
+    assert page.tables["table-missing"]["ls", "state"][0] == "failed"
+    assert page.tables["table-missing"]["conicgrad", "state"][0] == "no such run"
+    assert "Not finished, and so in no table of success: 1 of 7 runs." in page.words
+
+
+def test_every_figure_has_a_text_and_its_numbers(page: Page) -> None:
+    assert len(page.specifications) == 9
+    for name, specification in page.specifications.items():
+        assert len(specification["description"]) > 40
+        assert f"table-{name}" in page.tables or name in ("heat_map", "task_bars")
+
+
+def marks(figure: Figure, hidden: list[str]) -> int:
+    import vl_convert
+
+    (parameter,) = [one for one in figure.specification["params"] if one["name"] == "hidden"]
+    params = [{**parameter, "value": hidden}]
+    svg = vl_convert.vegalite_to_svg({**figure.specification, "params": params})
+    return len(re.findall(r'aria-roledescription="(?:point|line mark|bar|area mark|rule)"', svg))
+
+
+def test_a_method_can_be_hidden(folder: Path) -> None:
+    for figure in make_report(load([folder])).figures:
+        everything, nothing = marks(figure, []), marks(figure, ["ls", "conicgrad"])
+        if figure.name == "heat_map":
+            assert everything == nothing
+        else:
+            assert everything > marks(figure, ["ls"]) > nothing == 0, figure.name
+
+
+def test_figures_as_files(folder: Path, tmp_path: Path) -> None:
+    written = write_figures(make_report(load([folder])), tmp_path / "figures")
+    assert len(written) == 18
+    for file in written:
+        assert file.read_bytes().startswith(b"%PDF" if file.suffix == ".pdf" else b"<svg")
+
+
+def test_few_seeds_have_no_interval(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / f"ls/seed_{seed}", "ls", seed)
+    page = Page(html(make_report(load([tmp_path]))))
+    assert "Too few seeds for an interval (finished runs, of 3 needed): ls (2)" in page.words
+    assert "[" not in page.tables["table-headline"]["ls", "mean success"][0]
+    assert "table-against" not in page.tables
+
+
+def test_csv_holds_every_evaluation(folder: Path, tmp_path: Path) -> None:
+    assert main(["report", str(folder), "--out", str(tmp_path / "rows.csv")]) == 0
+    rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
+    assert len(rows) == (6 * 3 + 1) * len(TASKS)
+    final = [float(row["success"]) for row in rows if (row["method"], row["evaluation"]) == ("ls", "final")]
+    assert np.mean(final) == pytest.approx(scores(folder, "ls").mean())
+
+
+def test_markdown_has_the_same_tables(folder: Path, tmp_path: Path, page: Page) -> None:
+    figures = tmp_path / "figures"
+    assert main(["report", str(folder), "--out", str(tmp_path / "report.md"), "--figures", str(figures)]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert f"| ls | 3 | {page.tables['table-headline']['ls', 'mean success'][0]} |" in text
+    assert len(list(figures.glob("*.svg"))) == 9
+
+
+def test_methods_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    for width in (8, 16):
+        for balancer in ("ls", "conicgrad"):
+            write_run(tmp_path / f"{balancer}_{width}", balancer, 0, agent={"width": width})
+    write_run(tmp_path / "longer", "ls", 0, steps=500)
+    comparison = load([tmp_path])
+    labels = [method.label for method in comparison.methods]
+    assert sorted(labels) == [
+        "conicgrad, width=16",
+        "conicgrad, width=8",
+        "ls, steps=150, width=16",
+        "ls, steps=150, width=8",
+        "ls, steps=500, width=16",
+    ]
+    page = Page(html(make_report(comparison, baseline="conicgrad, width=8")))
+    assert "do not share one protocol: they differ in steps" in page.words
+    settings = page.tables["table-settings"]
+    assert settings["agent.width", "conicgrad, width=8"][0] == "8"
+    assert ("seed", labels[0]) not in settings
+    assert ("conicgrad, width=16", "paired difference") in page.tables["table-against"]
+
+
+PUBLISHED = """number_of_environment_steps,width,mean,ci_low,ci_high
+120,256,0.15,0.1,0.2
+360,256,0.3,0.2,0.4
+900,256,0.6,0.5,0.7
+"""
+
+
+def test_published_curves_over_ours(folder: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "curves.csv", tmp_path / "report.html"
+    file.write_text(PUBLISHED)
+    assert main(["report", str(folder), "--out", str(out), "--reference", f"V2, 10 seeds={file}"]) == 0
+    page = Page(out.read_text())
+    assert "by another protocol than ours: 256 (V2, 10 seeds)." in page.words
+    specification = page.specifications["success_over_steps"]
+    points = specification["datasets"][specification["layer"][-1]["data"]["name"]]
+    # Steps per task; the point beyond our last step is left out.
+    assert [(point["step"], point["success"]) for point in points] == [(40, 0.15), (120, 0.3)]
+    report = make_report(load([folder]), reference=read_reference(f"V2={file}", 3))
+    assert marks(report.figures[0], ["ls", "conicgrad"]) == 1, "it stays when all methods are hidden"
+
+
+def test_conflict_is_counted_over_pairs(tiny: Any, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, tiny_values())
+    cosines = [[1, -0.5, 0.2], [-0.5, 1, -0.1], [0.2, -0.1, 1]]
+    weights = dict(zip(TASKS, (0.5, -0.25, 0.25), strict=True))
+    run.append("metrics", {"step": 20, "steps_per_second": 9.0})
+    run.append("metrics", {"step": 40, "critic/loss": {}, "critic/cosine": cosines, "critic/weight": weights})
+    run.close()
+    assert read_conflicts(tmp_path) == [
+        {"step": 40, "critic/negative": pytest.approx(2 / 3), "critic/largest_weight": 0.5}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--out", "report.htm"], "unknown format 'htm'; did you mean 'html'?"),
+        (["--out", "report.html", "--format", "pdf"], "unknown format 'pdf'"),
+        (["--out", "report.html", "--baseline", "conicgard"], "did you mean 'conicgrad'?"),
+        (["--out", "nowhere/report.html"], "cannot write nowhere/report.html"),
+        (["--out", "report.html", "--seed", "-1"], "--seed -1"),
+        (["--out", "report.html", "--reference", "curves.csv"], "PROTOCOL=FILE"),
+        (["--out", "report.html", "--reference", "V2=nowhere.csv"], "cannot read nowhere.csv"),
+        (
+            ["--out", "report.html", "--reference", "V2=ls/seed_0/config.yaml"],
+            "needs columns number_of_environment_steps",
+        ),
+        (["--out", "report.html", "--reference", "V2=late.csv"], "start at 200 steps per task, these runs end at 150"),
+    ],
+)
+def test_wrong_input(
+    arguments: list[str], words: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "late.csv").write_text("number_of_environment_steps,mean\n600,0.5\n")
+    assert main(["report", str(folder), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "ls", 0, finished=False)
+    with pytest.raises(UserError, match="is finished yet"):
+        load([tmp_path])
+    write_run(tmp_path / "b", "ls", 1)
+    write_run(tmp_path / "copy", "ls", 1)
+    with pytest.raises(UserError, match="are the same run twice"):
+        load([tmp_path])
+
+
+def test_help_loads_nothing_heavy() -> None:
+    import sys
+
+    code = (
+        "import sys, contextlib\n"
+        "from mtrl_conic.cli import main\n"
+        "for name in ('compare', 'runs', 'watch', 'report'):\n"
+        "    with contextlib.suppress(SystemExit): main([name, '--help'])\n"
+        "print('LOADED', sorted({'torch', 'mujoco', 'altair', 'vl_convert', 'jinja2', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LOADED []" in done.stdout
+
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("untick", [False, True])
+def test_in_a_browser(folder: Path, tmp_path: Path, untick: bool) -> None:
+    """Charts are drawn, nothing is said on the console, and a method that is unticked disappears."""
+    text = html(make_report(load([folder])))
+    click = "setTimeout(() => document.querySelector('input[value=ls]').click(), 3000)" if untick else ""
+    file = tmp_path / "report.html"
+    before, after = text.rsplit("</body>", 1)  # the chart library speaks of a body too
+    file.write_text(f"{before}<script>{click}</script></body>{after}")
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000", "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "CONSOLE" not in done.stderr
+    charts = re.findall(r"<svg[^>]*class=\"marks\".*?</svg>", done.stdout, re.DOTALL)
+    assert len(charts) == 9
+    colour = re.search(r"background:(#\w+)\"></span>ls", done.stdout)
+    assert colour is not None
+    assert (f'stroke="{colour[1]}"' in charts[0]) is not untick
