@@ -18,7 +18,8 @@ COMMANDS = {
     "report": "one page of evidence from runs: tables, curves, cost",
     "evaluate": "success of a run's agent, or of a random or scripted policy",
     "balancers": "list the balancers, their papers and options",
-    "bench": "measure environments or updates beside the plain way",
+    "toy": "balancers on toy problems in the plane: trajectories, pictures, who arrives",
+    "bench": "measure environments, updates or solvers beside others",
 }
 
 

@@ -13,8 +13,14 @@ def gramian_of(jacobian: Tensor) -> Tensor:
     """M = J J^T (..., K, K) in float64 of a jacobian (..., K, P) of any floating type.
 
     Products of a block of columns are summed in the jacobian's own type (float32 at least), the
-    blocks in float64: relative error about 4e-8 for float32, where one long product has 2e-5.
+    blocks in float64: relative error about 4e-8 for float32, where one long product has 2e-5. Autocast,
+    which would make it bfloat16, is kept out.
     """
+    with torch.autocast(jacobian.device.type, enabled=False):
+        return _sum_of_blocks(jacobian)
+
+
+def _sum_of_blocks(jacobian: Tensor) -> Tensor:
     if jacobian.dtype not in (torch.float32, torch.float64):
         jacobian = jacobian.to(torch.float32)
     whole = jacobian.shape[-1] // _BLOCK * _BLOCK
@@ -29,4 +35,5 @@ def gramian_of(jacobian: Tensor) -> Tensor:
 def combine(weights: Tensor, jacobian: Tensor) -> Tensor:
     """J^T w (..., P), in the type of the jacobian (..., K, P), for weights (..., K)."""
     wide = torch.promote_types(jacobian.dtype, torch.float32)
-    return (weights.to(wide).unsqueeze(-2) @ jacobian.to(wide)).squeeze(-2).to(jacobian.dtype)
+    with torch.autocast(jacobian.device.type, enabled=False):
+        return (weights.to(wide).unsqueeze(-2) @ jacobian.to(wide)).squeeze(-2).to(jacobian.dtype)

@@ -73,6 +73,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["train", "mt10", "--batchsize", "9"], "did you mean '--batch-size'?"),
         (["train"], "preset"),
         (["train", "nowhere.yaml"], "cannot read nowhere.yaml"),
+        (["bench", "envs"], "unknown benchmark 'envs'; did you mean 'env'?"),
+        (["bench", "update", "--balancers", "pcgard"], "did you mean 'pcgrad'?"),
+        (["toy", "--out", "toy", "--balancers", "pcgard"], "did you mean 'pcgrad'?"),
+        (["toy", "--out", "toy", "--balancers", "ls", "--steps", "-3"], "steps=-3: at least"),
+        (["toy", "--out", "toy", "--problems", "clasic"], "did you mean 'classic'?"),
         (["evaluate", "nowhere"], "nowhere is no run directory"),
         (["evaluate", "mt10", "--policy", "exprt"], "known: agent, random, expert"),
         (["evaluate", "mt10", "--policy", "random", "--episodes-per-task", "0"], "episodes_per_task=0"),
@@ -203,6 +208,22 @@ def test_balancers_table(capsys: pytest.CaptureFixture[str]) -> None:
 def test_random_policy(capsys: pytest.CaptureFixture[str], preset: str) -> None:
     assert main(["evaluate", preset, "--policy", "random", "--episodes-per-task", "1"]) == 0
     assert "drawer-close-v3" in capsys.readouterr().out
+
+
+def test_toy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["--balancers", "ls,cagrad:c=0.4,rescale=none", "gradops:alpha=-2", "--problems", "gradops"]
+    assert main(["toy", *arguments, "--steps", "200", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for label in ("ls", "cagrad:c=0.4,rescale=none", "gradops:alpha=-2"):
+        assert label in out
+    assert {"gradops.csv", "gradops.svg", "table.csv"} <= {file.name for file in tmp_path.iterdir()}
+
+
+def test_bench_update(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "update", "--rounds", "1", "--batch-size", "2", "--width", "8", "--balancers", "mgda"]) == 0
+    out = capsys.readouterr().out
+    for item in ("ls", "mgda", "K backwards"):
+        assert item in out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""Supervised problems on which balancers are compared."""

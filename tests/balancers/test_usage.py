@@ -1,0 +1,86 @@
+"""Balancers in a training loop of one's own: mixed precision, accumulation, clipping, no extra imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+from torch import Tensor, nn
+
+from mtrl_conic import balancers
+
+
+def network() -> tuple[nn.Sequential, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 2))
+    inputs = torch.randn(64, 4, generator=generator)
+    targets = torch.stack([inputs.sum(1), inputs.prod(1)], 1)
+    return model, inputs, targets
+
+
+def jacobian_of(losses: Tensor, model: nn.Module) -> Tensor:
+    rows = [torch.autograd.grad(loss, list(model.parameters()), retain_graph=True) for loss in losses]
+    return torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
+
+
+def write(model: nn.Module, direction: Tensor) -> None:
+    parameters = list(model.parameters())
+    for parameter, part in zip(parameters, direction.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter).clone()
+
+
+def test_trains_a_plain_model() -> None:
+    model, inputs, targets = network()
+    balancer = balancers.make("conicgrad", 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    history = []
+    for _ in range(100):
+        losses = ((model(inputs) - targets) ** 2).mean(0)
+        write(model, balancer.direction(jacobian_of(losses, model), losses))
+        optimizer.step()
+        history.append(losses.detach())
+    assert (history[-1] < 0.7 * history[0]).all()
+
+
+def test_mixed_precision() -> None:
+    model, inputs, targets = network()
+    for name in ("pcgrad", "cagrad", "nashmtl"):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            losses = ((model(inputs) - targets) ** 2).float().mean(0)
+            jacobian = jacobian_of(losses, model)
+            direction = balancers.make(name, 2).direction(jacobian, losses)
+        expected = balancers.make(name, 2).direction(jacobian.double(), losses.double())
+        torch.testing.assert_close(direction.double(), expected, rtol=1e-3, atol=1e-4)
+        half = balancers.make(name, 2).direction(jacobian.bfloat16(), losses)
+        assert half.dtype == torch.bfloat16
+        assert torch.cosine_similarity(half.double(), expected, dim=0) > 0.99
+
+
+def test_accumulation_equals_one_batch() -> None:
+    model, inputs, targets = network()
+    whole = jacobian_of(((model(inputs) - targets) ** 2).mean(0), model)
+    halves = [((model(inputs[part]) - targets[part]) ** 2).mean(0) for part in (slice(32), slice(32, 64))]
+    accumulated = sum(jacobian_of(losses, model) for losses in halves) / 2
+    torch.testing.assert_close(
+        balancers.make("upgrad", 2).direction(accumulated), balancers.make("upgrad", 2).direction(whole)
+    )
+
+
+def test_clipping_comes_after() -> None:
+    model, inputs, targets = network()
+    losses = ((model(inputs) - targets) ** 2).mean(0)
+    direction = balancers.make("nashmtl", 2).direction(jacobian_of(losses, model))
+    write(model, direction)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+    torch.testing.assert_close(norm, direction.norm())
+    clipped = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    torch.testing.assert_close(clipped, 0.1 * direction / direction.norm())
+
+
+def test_imports_neither_environments_nor_solvers() -> None:
+    unwanted = ["gymnasium", "metaworld", "scipy", "cvxpy"]
+    code = f"import sys, mtrl_conic.balancers; print(sorted(set({unwanted}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

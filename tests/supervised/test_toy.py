@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from mtrl_conic import balancers
+from mtrl_conic.errors import UserError
+from mtrl_conic.supervised import toy
+from mtrl_conic.supervised.toy import PROBLEMS, Trajectory
+
+
+def classic_by_hand(x1: float, x2: float, scale: float) -> tuple[float, float]:
+    f1 = math.log(max(abs(0.5 * (-x1 - 7) - math.tanh(-x2)), 5e-6)) + 6
+    f2 = math.log(max(abs(0.5 * (-x1 + 3) + math.tanh(-x2) + 2), 5e-6)) + 6
+    q1 = ((-x1 + 7) ** 2 + 0.1 * (-x2 - 8) ** 2) / 10 - 20
+    q2 = ((-x1 - 7) ** 2 + 0.1 * (-x2 - 8) ** 2) / 10 - 20
+    c1, c2 = max(math.tanh(0.5 * x2), 0), max(math.tanh(-0.5 * x2), 0)
+    return scale * (c1 * f1 + c2 * q1), c1 * f2 + c2 * q2
+
+
+def gradops_by_hand(x1: float, x2: float) -> tuple[float, float]:
+    c1, c2 = max(math.tanh(5 * x2), 0), max(math.tanh(-5 * x2), 0)
+    fa = math.log(max(abs(5 * (-x1 - 0.7) - math.tanh(-3 * x2)), 5e-4)) + 1
+    fb = math.log(max(abs(5 * (-x1 + 0.7) - math.tanh(-3 * x2)), 5e-4)) + 1
+    qa = 1.5 * math.tanh(2 * (-x1 + 0.7) ** 2) * (x1**2 + 1) + (-x2 - 0.8) ** 2 - 2.5
+    qb = 1.5 * math.tanh(2 * (-x1 - 0.7) ** 2) * (x1**2 + 1) + (-x2 - 0.8) ** 2 - 2.5
+    return c1 * fa + c2 * qa, c1 * fb + c2 * qb
+
+
+@pytest.mark.parametrize("x2", [-9.0, -0.6, 0.0, 0.4, 7.5])
+@pytest.mark.parametrize("x1", [-8.5, -0.3, 0.0, 0.9, 9.0])
+def test_losses_are_those_of_the_papers(x1: float, x2: float) -> None:
+    point = torch.tensor([x1, x2], dtype=torch.float64)
+    for name, expected in (
+        ("classic", classic_by_hand(x1, x2, 1.0)),
+        ("classic_scaled", classic_by_hand(x1, x2, 0.1)),
+        ("gradops", gradops_by_hand(x1, x2)),
+    ):
+        torch.testing.assert_close(PROBLEMS[name].losses(point), torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_losses_are_above_their_floor(name: str) -> None:
+    problem = PROBLEMS[name]
+    assert (problem.grid[1] > problem.floor).all()
+
+
+@pytest.mark.parametrize(("name", "optimum"), [("classic", (0.0, -8.355)), ("classic_scaled", (-5.73, -8.41))])
+def test_optimum_of_the_mean(name: str, optimum: tuple[float, float]) -> None:
+    torch.testing.assert_close(PROBLEMS[name].optimum, torch.tensor(optimum, dtype=torch.float64), rtol=0, atol=0.01)
+
+
+def test_front_of_the_classic_problem() -> None:
+    front = PROBLEMS["classic"].front
+    assert front[:, 0].min() == pytest.approx(-7, abs=0.05)
+    assert front[:, 0].max() == pytest.approx(7, abs=0.05)
+    assert (front[:, 1] + 8.355).abs().max() < 0.4
+    losses = PROBLEMS["classic"].losses(front)
+    better = (losses[:, None] <= losses).all(-1) & (losses[:, None] < losses).any(-1)
+    assert not better.any()
+
+
+@pytest.mark.parametrize("name", balancers.available())
+def test_every_balancer_descends_without_nan(name: str) -> None:
+    for problem in PROBLEMS.values():
+        trajectory = toy.descend(problem, balancers.make(name, 2), steps=6)
+        assert trajectory.finite
+        assert trajectory.points.shape == (1, len(problem.starts), 2)
+
+
+@pytest.mark.parametrize("name", ["ls", "conicgrad", "famo"])
+def test_starts_do_not_meet(name: str) -> None:
+    """All starts at once give the paths of each alone."""
+    problem = PROBLEMS["classic"]
+    together = toy.descend(problem, balancers.make(name, 2), steps=100).points
+    for start, place in enumerate(problem.starts):
+        one = toy.Problem("one", problem.losses, (place,), 100, problem.floor, problem.box, problem.near, problem.shore)
+        alone = toy.descend(one, balancers.make(name, 2)).points
+        torch.testing.assert_close(alone[:, 0], together[:, start], rtol=1e-9, atol=1e-9)
+
+
+def test_ls_is_adam_on_the_mean() -> None:
+    problem = PROBLEMS["classic"]
+    points = torch.tensor(problem.starts, dtype=torch.float64, requires_grad=True)
+    descent = torch.optim.Adam([points], lr=1e-3)
+    for _ in range(50):
+        descent.zero_grad()
+        problem.losses(points).mean(-1).sum().backward()
+        descent.step()
+    trajectory = toy.descend(problem, balancers.make("ls", 2), steps=50)
+    torch.testing.assert_close(trajectory.points[-1], points.detach())
+
+
+def path_to(problem: toy.Problem, distances: list[list[float]]) -> Trajectory:
+    offsets = torch.tensor(distances, dtype=torch.float64)
+    points = problem.optimum + torch.stack([offsets, torch.zeros_like(offsets)], -1)
+    return Trajectory(problem, "ls", "ls", torch.arange(len(distances)) * 50, points)
+
+
+def test_arrival_is_when_all_starts_stay() -> None:
+    problem = PROBLEMS["classic"]
+    gone_again = path_to(problem, [[1.0, 0.0], [0.1, 1.0], [0.1, 0.1], [0.0, 0.1]])
+    assert gone_again.steps_to_optimum == 100
+    assert gone_again.at_optimum == 2
+    half = path_to(problem, [[1.0, 1.0], [0.1, 3.0]])
+    assert half.steps_to_optimum is None
+    assert (half.at_optimum, half.on_front) == (1, 2)
+    assert path_to(problem, [[0.0, 9.0]]).on_front == 1
+
+
+def test_run_writes_paths_fronts_pictures_and_a_table(tmp_path: Path) -> None:
+    seen: list[str] = []
+    table = toy.run(
+        ["ls", "gradops:alpha=-2"],
+        tmp_path,
+        problems=["gradops"],
+        steps=100,
+        each=lambda trajectory: seen.append(trajectory.label),
+    )
+    assert seen == ["ls", "gradops:alpha=-2"]
+    assert len(table.splitlines()) == 3
+    with (tmp_path / "gradops.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 3 * 3
+    assert (float(rows[0]["x1"]), float(rows[0]["x2"])) == PROBLEMS["gradops"].starts[0]
+    with (tmp_path / "table.csv").open() as file:
+        assert [row["balancer"] for row in csv.DictReader(file)] == ["ls", "gradops:alpha=-2"]
+    assert (tmp_path / "gradops_front.csv").stat().st_size > 100
+    picture = (tmp_path / "gradops.svg").read_text()
+    assert picture.startswith("<svg")
+    assert "gradops:alpha=-2" in picture
+
+
+def test_pictures_as_png(tmp_path: Path) -> None:
+    from mtrl_conic.supervised.toy_picture import draw
+
+    problem = PROBLEMS["gradops"]
+    draw(problem, [toy.descend(problem, balancers.make("ls", 2), steps=100)], tmp_path / "one.png")
+    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_wrong_names_are_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean 'classic'"):
+        toy.run(["ls"], tmp_path, problems=["clasic"])
+    with pytest.raises(UserError, match="did you mean 'cagrad'"):
+        toy.run(["cagrd"], tmp_path)
+    with pytest.raises(UserError, match="key=value"):
+        toy.run(["cagrad:c"], tmp_path)
+    with pytest.raises(UserError, match="option c='2'"):
+        toy.run(["cagrad:c=2"], tmp_path)
+    with pytest.raises(UserError, match="at least one"):
+        toy.run([], tmp_path)
+
+
+@pytest.mark.slow
+def test_conicgrad_reaches_the_optimum_from_every_start() -> None:
+    trajectory = toy.descend(PROBLEMS["classic"], balancers.make("conicgrad", 2))
+    assert trajectory.at_optimum == 5
+    assert trajectory.steps_to_optimum is not None
+
+
+@pytest.mark.slow
+def test_gradops_moves_along_the_front_with_alpha() -> None:
+    problem, ends = PROBLEMS["gradops"], []
+    for alpha in (-5, -2, 0, 2):
+        trajectory = toy.descend(problem, balancers.make("gradops", 2, alpha=alpha))
+        assert trajectory.on_front == 3
+        ends.append(trajectory.points[-1])
+    for before, after in itertools.pairwise(ends):
+        assert (before - after).norm(dim=-1).max() > 0.05
