@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -51,18 +52,25 @@ class RunDirectory:
         return read_result(self.path)
 
     def _acquire(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            owner = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            raise UserError(
-                f"run directory {self.path} is being written by process {owner}; wait for it or choose another"
-            ) from None
+        # Whoever asks for the state of a run holds its lock for an instant: try again before giving up.
+        for pause in (0.02, 0.1, None):
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if pause is None:
+                    self._refuse()
+                else:
+                    time.sleep(pause)
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
+
+    def _refuse(self) -> NoReturn:
+        self._lock.seek(0)
+        owner = self._lock.read().strip() or "unknown"
+        self._lock.close()
+        raise UserError(f"run directory {self.path} is being written by process {owner}; wait for it or choose another")
 
     def _claim(self, config: dict[str, Any], ignore: tuple[str, ...]) -> None:
         file = self.path / "config.yaml"

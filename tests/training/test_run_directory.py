@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,14 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         RunDirectory(tmp_path, CONFIG)
     run.close()
     RunDirectory(tmp_path, CONFIG).close()
+
+
+def test_a_short_look_at_the_lock_is_no_refusal(tmp_path: Path) -> None:
+    RunDirectory(tmp_path, CONFIG).close()
+    with (tmp_path / ".lock").open() as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        threading.Timer(0.05, fcntl.flock, (look.fileno(), fcntl.LOCK_UN)).start()
+        RunDirectory(tmp_path, CONFIG).close()
 
 
 def test_a_killed_process_lets_go(tmp_path: Path) -> None:
