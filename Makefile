@@ -9,8 +9,8 @@ MINUTES ?= 5
 mt10: .venv/ready  ## train MT10 with ConicGrad for a few minutes; the same command again shows the result
 	$(BIN)/mtrl-conic train mt10_small --balancer conicgrad --minutes $(MINUTES) --run-dir $(RUN)
 
-test: .venv/ready  ## the tests
-	$(BIN)/python -m pytest
+test: .venv/ready  ## the tests, a file at a time on each of two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 slow: .venv/ready  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
