@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mtrl-conic train mt10_small --balancer "${1:-conicgrad}" --base classic --seed "${2:-0}" --minutes 30 --steps 1000000 \
-  --replay-capacity 100000 --evaluate-every 5000 --training-episodes-per-task 10 --threads "${THREADS:-2}" \
+  --replay-capacity 100000 --evaluate-every 5000 --training-episodes-per-task 10 --threads "${THREADS:-1}" \
   --run-dir "runs/mt10_30min_${1:-conicgrad}_${2:-0}"
