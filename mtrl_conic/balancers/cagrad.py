@@ -22,7 +22,7 @@ class CAGrad(Balancer):
 
     Reduction: about the mean gradient; `rescale="square"` divides by 1 + c^2, `"linear"` by 1 + c.
     Guarantees: the mean loss falls (c < 1) and the limit is a minimum of the mean; c = 0 is `ls`.
-    Cost: some 24 factors of a K x K matrix.
+    Cost: 22 factors of a K x K matrix.
 
     Statistics: `dual_gap`, of the problem above, over ||g0||^2.
 

@@ -40,7 +40,7 @@ class ConicGrad(Balancer):
     Reduction: the norm of the mean gradient.
     Guarantees (convex form): cos(d, g0) >= c and ||d|| = ||g0||, so the mean loss falls; c = 1, one task or
     equal gradients give g0; multiplying all gradients by s multiplies d by s.
-    Cost: O(K^2) online; some 25 solves of K + 1 equations when exact.
+    Cost: O(K^2) online; 22 factors of K + 1 equations when exact.
 
     Statistics: `cosine` of d and g0; `inside`, 1 where d is g_w's own direction; `dual_gap`,
     F(w) - min_i g_i.d over ||g0||^2; `fallback`, 1 where g_w has no direction of its own and d is g0.

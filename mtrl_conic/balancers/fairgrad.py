@@ -24,7 +24,7 @@ class FairGrad(Balancer):
     Reduction: the paper's; multiplying all gradients by s multiplies the weights by s^(-2 alpha / (1 + alpha)).
     Guarantees: every g_i.d > 0. Where no solution exists (the Pareto front) a ridge of 1e-8 on the cosines
     gives one, and is counted.
-    Cost: 16 factors of a K x K matrix, and 6 for each doubling or halving of alpha from one.
+    Cost: 15 factors of a K x K matrix, and 6 for each doubling or halving of alpha from one.
 
     Statistics: `residual`, of the equation; `fallback`, 1 where the ridge was needed.
 

@@ -20,7 +20,7 @@ class MGDA(Balancer):
     Reduction: the weights sum to one.
     Guarantees: every loss falls, at least by ||d||^2 to first order; d = 0 only on the Pareto front. Small
     gradients dominate: progress stops where one task's gradient vanishes.
-    Cost: some 16 factors of a K x K matrix.
+    Cost: 16 factors of a K x K matrix.
 
     Statistics: `dual_gap`, (w^T M w - min_i (M w)_i) over the mean of diag(M).
     """

@@ -24,7 +24,7 @@ class NashMTL(Balancer):
     Guarantees: every g_i.d = 1 / a_i > 0; the direction does not change when a loss is multiplied by a
     constant. On the Pareto front, where M a = 0 for some a >= 0, no solution exists: a ridge of 1e-8 on the
     cosines gives one, and is counted.
-    Cost: 16 factors of a K x K matrix at every update; `update_every` holds the weights still in between,
+    Cost: 15 factors of a K x K matrix at every update; `update_every` holds the weights still in between,
     as the paper does to save time, which is not needed here.
 
     Statistics: `residual`, of the equation; `fallback`, 1 where the ridge was needed.

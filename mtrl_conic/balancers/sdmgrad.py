@@ -23,7 +23,7 @@ class SDMGrad(Balancer):
 
     Reduction: the weights sum to one.
     Guarantees: g_i.d >= d.d for all i up to the part of g0: with lam = 0 every loss falls.
-    Cost: some 16 factors of a K x K matrix.
+    Cost: 16 factors of a K x K matrix.
 
     Statistics: `dual_gap`, of the problem above, over the mean of diag(M).
 

@@ -20,7 +20,7 @@ _RIDGE = 1e-14
 """Relative to the diagonal: keeps a singular system's factor real, and too small to bend a step."""
 _NOISE = 1e-7
 """A norm sqrt(x^T C x) below this share of sum(x) is rounding: C holds squares, so half of the digits are lost."""
-_QUADRATIC_STEPS, _NORM_STEPS, _POWER_STEPS = 16, 24, 16
+_NORM_STEPS, _POWER_STEPS = 22, 15
 _LENGTHS = (0.995, 0.8, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001)
 """Step lengths tried, as shares of the longest that keeps x positive."""
 
@@ -71,7 +71,7 @@ def simplex_scales(norms: Tensor) -> Tensor:
     return 1 / positive(torch.maximum(norms, 1e-15 * norms.amax(-1, keepdim=True)))
 
 
-def minimise_quadratic(matrix: Tensor, linear: Tensor, scales: Tensor, start: Tensor) -> Tensor:
+def minimise_quadratic(matrix: Tensor, linear: Tensor, scales: Tensor, start: Tensor, *, steps: int = 16) -> Tensor:
     """The x (..., K) that minimises x^T Q x / 2 + b.x over x >= 0 with a.x as at the start.
 
     Mehrotra's primal-dual interior point method (SIAM J. Optim. 2, 1992): one factor and two solves a step.
@@ -81,33 +81,33 @@ def minimise_quadratic(matrix: Tensor, linear: Tensor, scales: Tensor, start: Te
         linear: b (..., K).
         scales: a (..., K), not negative; all zero where a.x is free.
         start: x (..., K), positive.
+        steps: enough over the simplex up to a condition of 1e8; some more are needed without one.
     """
-    x, total = start, dot(scales, start)
-    top = positive((x * (matvec(matrix, x) + linear)).abs().amax(-1, keepdim=True))
+    # Vectors are columns (..., K, 1) here, and steps are relative to x: row and column i are multiplied by x_i.
+    x, linear, scales = start.unsqueeze(-1), linear.unsqueeze(-1), scales.unsqueeze(-1)
+    ridged, total = _with_ridge(matrix), scales.mT @ x
+    top = positive((x * (matrix @ x + linear)).abs().amax(-2, keepdim=True))
     slack, price = top / x, torch.zeros_like(total)
-    for _ in range(_QUADRATIC_STEPS):
-        # Everything is relative to x: a step is x (1 + rise), and row and column i are multiplied by x_i.
-        off = x * (matvec(matrix, x) + linear - slack - price * scales)
+    for _ in range(steps):
         pairs, row = x * slack, x * scales
-        factor = _factor(matrix, x, pairs)
-        rise, normal = torch.cholesky_solve(torch.stack([-pairs - off, row], -1), factor).unbind(-1)
-        steepness = positive(dot(row, normal))
-        rise = rise - dot(row, rise) / steepness * normal
-        bend = rise * (-1 - rise)
-        length = _longest(torch.minimum(rise, -1 - rise), 1.0)
-        # What is left after a step to the boundary: 1 + l (u + v) + l^2 u v with u + v = -1.
-        left = (pairs * (1 - length + length * length * bend)).mean(-1, keepdim=True)
-        mean = pairs.mean(-1, keepdim=True)
-        aim = torch.maximum((left / mean).clamp(0, 1) ** 3 * mean, 1e-17 * top)
-        wanted = aim - pairs * bend
-        rise = torch.cholesky_solve((wanted - pairs - off).unsqueeze(-1), factor).squeeze(-1)
-        change = -dot(row, rise) / steepness
+        wanted = x * (price * scales - matrix @ x - linear)
+        factor = _factor(ridged, x.squeeze(-1), pairs.squeeze(-1))
+        # Predictor: what a full step to the solution would do, and how far it can go.
+        rise, normal = torch.cholesky_solve(torch.cat([wanted, row], -1), factor).split(1, -1)
+        steepness = positive(row.mT @ normal)
+        rise = rise - row.mT @ rise / steepness * normal
+        reach = 1 / ((rise + 0.5).abs().amax(-2, keepdim=True) + 0.5).clamp_min(1)
+        aim = torch.maximum((1 - reach) ** 3 * pairs.mean(-2, keepdim=True), 1e-17 * top)
+        # Corrector: against the products x_i s_i which that step would leave, as far as it goes, and some centring.
+        pull = aim + reach * pairs * rise * (1 + rise)
+        rise = torch.cholesky_solve(wanted + pull, factor)
+        change = (total - scales.mT @ x - row.mT @ rise) / steepness
         rise = rise + change * normal
-        slack_rise = wanted / pairs - 1 - rise
-        length = _longest(torch.minimum(rise, slack_rise), _LENGTHS[0])
-        x, slack, price = x * (1 + length * rise), slack * (1 + length * slack_rise), price + length * change
-        x = x * ((total + _FLOOR) / (dot(scales, x) + _FLOOR))
-    return x
+        slack_rise = pull / pairs - 1 - rise
+        length = _LENGTHS[0] / (-torch.minimum(rise, slack_rise)).amax(-2, keepdim=True).clamp_min(_LENGTHS[0])
+        x, slack = x * (1 + length * rise), slack * (1 + length * slack_rise)
+        price = price + length * change
+    return (x * ((total + _FLOOR) / (scales.mT @ x + _FLOOR))).squeeze(-1)
 
 
 class NormMinimum(NamedTuple):
@@ -134,46 +134,52 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
         scales: a (..., N), not negative.
         start: x (..., N), positive.
     """
-    x, total = start, dot(scales, start)
+    # Vectors are columns (..., N, 1) here, and steps are relative to x: row and column i are multiplied by x_i.
+    x, linear, scales, kappa = (part.unsqueeze(-1) for part in (start, linear, scales, kappa))
+    ridged, total = _with_ridge(matrix), scales.mT @ x
     lengths = torch.tensor(_LENGTHS, dtype=x.dtype, device=x.device)
-    product = matvec(matrix, x)
-    top = positive((x * (linear + kappa * product / positive(dot(x, product)).sqrt())).abs().amax(-1, keepdim=True))
+    product = matrix @ x
+    top = positive((x * (linear + kappa / positive(x.mT @ product).sqrt() * product)).abs().amax(-2, keepdim=True))
     slack, price, shrink = top / x, torch.zeros_like(total), torch.full_like(total, 0.15)
     best, radius, least = x, torch.ones_like(total), torch.full_like(total, torch.inf)
     for _ in range(_NORM_STEPS):
-        mu = torch.maximum(shrink * (x * slack).mean(-1, keepdim=True), 1e-15 * top)
-        smoothing = mu / kappa
-        product = matvec(matrix, x)
-        noise = _NOISE * x.sum(-1, keepdim=True)
-        root = (smoothing * smoothing + noise * noise + dot(x, product).clamp_min(0)).sqrt()
-        norm = smoothing + root
         pairs, row = x * slack, x * scales
+        mu = torch.maximum(shrink * pairs.mean(-2, keepdim=True), 1e-15 * top)
+        smoothing = mu / kappa
+        product = matrix @ x
+        noise = _NOISE * x.sum(-2, keepdim=True)
+        square = smoothing * smoothing + noise * noise + (x.mT @ product).clamp_min(0)
+        root = square.sqrt()
+        norm = smoothing + root
         off = x * (linear + kappa / norm * product - slack - price * scales)
-        error = (pairs + off.abs()).sum(-1, keepdim=True)
+        error = (pairs + off.abs()).sum(-2, keepdim=True)
         better = error < least
-        best, radius = torch.where(better, x, best), torch.where(better, norm, radius)
-        least = torch.where(better, error, least)
+        best, radius, least = (
+            torch.where(better, now, before) for now, before in ((x, best), (norm, radius), (error, least))
+        )
 
-        hessian = matrix - product.unsqueeze(-1) * (product / (norm * root)).unsqueeze(-2)
-        factor = _factor(hessian, x * (kappa / norm).sqrt(), pairs)
-        rise, normal = torch.cholesky_solve(torch.stack([mu - pairs - off, row], -1), factor).unbind(-1)
-        change = -dot(row, rise) / positive(dot(row, normal))
+        hessian = torch.addcmul(ridged, product, (product / (norm * root)).mT, value=-1)
+        factor = _factor(hessian, (x * (kappa / norm).sqrt()).squeeze(-1), pairs.squeeze(-1))
+        rise, normal = torch.cholesky_solve(torch.cat([mu - pairs - off, row], -1), factor).split(1, -1)
+        change = -(row.mT @ rise) / positive(row.mT @ normal)
         rise = rise + change * normal
         slack_rise = mu / pairs - 1 - rise
 
         step = x * rise
-        trial = lengths * _longest(rise, 1.0)
-        growth = 2 * trial * dot(step, product) + trial * trial * dot(step, matvec(matrix, step))
-        growth = growth / ((root * root + growth).clamp_min(0).sqrt() + root)
-        logs = torch.log1p(growth / norm) + torch.log1p(trial.unsqueeze(-1) * rise.unsqueeze(-2)).sum(-1)
-        barrier = trial * dot(linear, step) + kappa * growth - mu * logs
+        trial = lengths / (-rise).amax(-2, keepdim=True).clamp_min(1)
+        growth = trial * (2 * step.mT @ product + trial * (step.mT @ matrix @ step))
+        growth = growth / ((square + growth).clamp_min(0).sqrt() + root)
+        logs = torch.log1p(growth / norm) + torch.log1p(rise * trial).sum(-2, keepdim=True)
+        barrier = trial * (linear.mT @ step) + kappa * growth - mu * logs
         length = trial.gather(-1, barrier.argmin(-1, keepdim=True))
-        slack_length = _longest(slack_rise, _LENGTHS[0])
+        slack_length = _LENGTHS[0] / (-slack_rise).amax(-2, keepdim=True).clamp_min(_LENGTHS[0])
         x, slack, price = x + length * step, slack * (1 + slack_length * slack_rise), price + change
-        x = x * ((total + _FLOOR) / (dot(scales, x) + _FLOOR))
-        slack = torch.minimum(torch.maximum(slack, 1e-8 * mu / x), 1e8 * mu / x)
+        x = x * ((total + _FLOOR) / (scales.mT @ x + _FLOOR))
+        # Where the two steps differed in length, x and its slack may have parted: bring the slack back in reach.
+        centred = mu / x
+        slack = torch.minimum(torch.maximum(slack, 1e-8 * centred), 1e8 * centred)
         shrink = (1 - torch.minimum(length, slack_length)).square().clamp(0.01, 0.5)
-    return NormMinimum(best, radius)
+    return NormMinimum(best.squeeze(-1), radius.squeeze(-1))
 
 
 class PowerSolution(NamedTuple):
@@ -197,30 +203,36 @@ def solve_power(cosines: Cosines, power: float) -> PowerSolution:
         power: p, above zero.
     """
     matrix = cosines.matrix
-    logs = torch.where(cosines.inverse > 0, cosines.norms, 1.0).log()
+    # Vectors are columns (..., K, 1) here.
+    logs = torch.where(cosines.inverse > 0, cosines.norms, 1.0).log().unsqueeze(-1)
     lengths = torch.tensor(_LENGTHS, dtype=logs.dtype, device=logs.device)
     steps = _POWER_STEPS + math.ceil(6 * abs(math.log2(power)))
-    b = torch.ones_like(logs)
+    b, ridged = torch.ones_like(matrix[..., :1]), _with_ridge(matrix)
     for count in range(steps):
         p = power ** min(1.0, count / (steps - 8))
-        product = matvec(matrix, b)
-        pull = ((p - 1) * logs).exp() * b ** (1 - p)
-        pairs = b * product
-        ray = (pull.sum(-1, keepdim=True) / pairs.sum(-1, keepdim=True).clamp_min(1e-20)) ** (1 / (1 + p))
-        b, product, pairs, pull = b * ray, product * ray, pairs * ray * ray, pull * ray ** (1 - p)
-        factor = _factor(matrix, b, p * pull)
-        rise = torch.cholesky_solve((pull - pairs).unsqueeze(-1), factor).squeeze(-1)
+        product = matrix @ b
+        pairs, pull = b * product, _pull(logs, b, p)
+        total = pairs.sum(-2, keepdim=True).clamp_min(1e-20)
+        ray = (pull.sum(-2, keepdim=True) / total) ** (1 / (1 + p))
+        b, product = b * ray, product * ray
+        pairs, pull = b * product, _pull(logs, b, p)
+        factor = _factor(ridged, b.squeeze(-1), (p * pull).squeeze(-1))
+        rise = torch.cholesky_solve(pull - pairs, factor)
         step = b * rise
-        trial = lengths * _longest(rise, 1.0)
-        growth = torch.log1p(trial.unsqueeze(-1) * rise.unsqueeze(-2))
+        trial = lengths / (-rise).amax(-2, keepdim=True).clamp_min(1)
+        growth = torch.log1p(rise * trial)
         if p != 1:
             growth = torch.expm1((1 - p) * growth) / (1 - p)
-        quadratic = trial * dot(product, step) + 0.5 * trial * trial * dot(step, matvec(matrix, step))
-        merit = quadratic - matvec(growth, pull)
-        b = b * (1 + trial.gather(-1, merit.argmin(-1, keepdim=True)) * rise)
-    pull = ((power - 1) * logs).exp() * b ** (1 - power)
-    residual = (b * matvec(matrix, b) / pull - 1).abs().amax(-1)
-    return PowerSolution(b * cosines.inverse, residual)
+        quadratic = trial * (product.mT @ step + 0.5 * trial * (step.mT @ matrix @ step))
+        best = (quadratic - pull.mT @ growth).argmin(-1, keepdim=True)
+        b = b * (1 + trial.gather(-1, best) * rise)
+    residual = (b * (matrix @ b) / _pull(logs, b, power) - 1).abs().amax((-2, -1))
+    return PowerSolution(b.squeeze(-1) * cosines.inverse, residual)
+
+
+def _pull(logs: Tensor, b: Tensor, power: float) -> Tensor:
+    """b_i w_i^-p / ||g_i|| for w = b / ||g||, which b_i (C b)_i is to equal."""
+    return torch.ones_like(b) if power == 1 else ((power - 1) * logs).exp() * b ** (1 - power)
 
 
 def ridged_inverse(cosines: Tensor) -> Tensor:
@@ -239,13 +251,12 @@ def ridged_inverse(cosines: Tensor) -> Tensor:
 
 
 def _factor(matrix: Tensor, x: Tensor, diagonal: Tensor) -> Tensor:
-    """The Cholesky factor of X Q X + diag(d), with a ridge."""
-    scaled = matrix * x.unsqueeze(-1) * x.unsqueeze(-2)
-    ridge = _RIDGE * scaled.diagonal(dim1=-2, dim2=-1)
-    factor: Tensor = torch.linalg.cholesky_ex(scaled + torch.diag_embed(diagonal + ridge))[0]
+    """The Cholesky factor of X Q X + diag(d)."""
+    system = torch.diag_embed(diagonal).addcmul_(matrix, x.unsqueeze(-1) * x.unsqueeze(-2))
+    factor: Tensor = torch.linalg.cholesky_ex(system)[0]
     return factor
 
 
-def _longest(rise: Tensor, share: float) -> Tensor:
-    """The length (..., 1) that goes `share` of the way to where 1 + length * rise meets zero; one at most."""
-    return share / (-rise).amax(-1, keepdim=True).clamp_min(share)
+def _with_ridge(matrix: Tensor) -> Tensor:
+    """Q with its diagonal raised by a relative 1e-14."""
+    return matrix + torch.diag_embed(_RIDGE * matrix.diagonal(dim1=-2, dim2=-1))

@@ -20,7 +20,7 @@ class UPGrad(Balancer):
 
     Reduction: the mean over tasks.
     Guarantees: d conflicts with no gradient; each projection grows linearly with its own gradient.
-    Cost: some 16 batches of K factors of a K x K matrix.
+    Cost: 18 batches of K factors of a K x K matrix.
 
     Statistics: `conflicts`, the number of pairs with a negative inner product.
     """
@@ -33,7 +33,7 @@ class UPGrad(Balancer):
         # Row i is the problem of the unit gradient i: v = e_i + x, x >= 0, with the linear term C e_i.
         matrix = cosines.matrix.unsqueeze(-3).expand(*cosines.matrix.shape, self.num_tasks)
         free = torch.zeros_like(cosines.matrix)
-        added = minimise_quadratic(matrix, cosines.matrix, free, torch.ones_like(free))
+        added = minimise_quadratic(matrix, cosines.matrix, free, torch.ones_like(free), steps=18)
         units = cosines.norms.unsqueeze(-1) * added
         weights = torch.ones_like(cosines.norms) + units.sum(-2) * cosines.inverse
         return Balance(weights / self.num_tasks, {"conflicts": conflicts(gramian)})

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
 from mtrl_conic.balancers import Balancer
-from mtrl_conic.balancers.gramian import gramian_of
+from mtrl_conic.balancers.gramian import combine, gramian_of
 from mtrl_conic.gradients.layers import SharedLayer, TaskLayer
 
 Losses = Callable[..., tuple[Tensor, Any]]
@@ -48,7 +48,7 @@ class TaskGradients:
 
     def combine(self, weights: Tensor) -> dict[str, Tensor]:
         """Name of a shared parameter -> the weighted sum of its K gradients; `weights` is (K,)."""
-        return {name: torch.tensordot(weights.to(block), block, dims=1) for name, block in self.shared.items()}
+        return {name: combine(weights, block.flatten(1)).view_as(block[0]) for name, block in self.shared.items()}
 
     def write(self, module: nn.Module, balancer: Balancer) -> dict[str, Tensor]:
         """Let the balancer decide and fill the `.grad` of every parameter of `module`.

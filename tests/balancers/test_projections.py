@@ -13,7 +13,7 @@ from tests.balancers import oracles
 
 
 def examples(num_tasks: int) -> list[Tensor]:
-    return [oracles.gradients(num_tasks, dim=60, seed=seed, shift=seed / 4) for seed in range(8)]
+    return [oracles.gradients(num_tasks, dim=60, seed=seed, shift=seed / 4) for seed in range(0, 8, 2)]
 
 
 def worst_cosine(jacobian: Tensor, direction: Tensor) -> float:
