@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mtrl_conic.errors import UserError
 from mtrl_conic.sweeps.status import State, find_runs, read_error, read_progress, read_state
 from mtrl_conic.training.config import SITTING
-from mtrl_conic.training.run_directory import read_config, read_result
+from mtrl_conic.training.run_directory import flat_items, read_config, read_result
 
 _NOT_THE_METHOD = {"seed", *SITTING, "training.replay", "training.log_every", "training.checkpoint_every"}
 """Fields in which the runs of a method may differ: which sample it is, where it runs, how it is written."""
@@ -141,7 +141,7 @@ def _read_run(directory: Path) -> Run:
     state = read_state(directory)
     return Run(
         directory=directory,
-        config=dict(_flat(read_config(directory))),
+        config=dict(flat_items(read_config(directory))),
         state=state,
         error=read_error(directory) if state == "failed" else "",
         step=read_progress(directory).step,
@@ -158,14 +158,6 @@ def _records(directory: Path, name: str) -> Iterator[dict[str, Any]]:
             for line in lines:
                 if line.endswith("\n"):  # a run that is going on may be writing the last one
                     yield json.loads(line)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _method_keys(config: dict[str, Any]) -> dict[str, Any]:

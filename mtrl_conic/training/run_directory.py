@@ -80,7 +80,7 @@ class RunDirectory:
                 raise UserError(f"{self.path} is no run directory, it holds {foreign[0]!r}; choose another --run-dir")
             write_text(file, yaml.safe_dump(config, sort_keys=False))
             return
-        there, here = dict(_leaves(read_config(self.path))), dict(_leaves(config))
+        there, here = dict(flat_items(read_config(self.path))), dict(flat_items(config))
         differing = [key for key in {**there, **here} if there.get(key) != here.get(key) and key not in ignore]
         if differing:
             what = "; ".join(f"{key} is {there.get(key)!r} there, {here.get(key)!r} here" for key in differing[:3])
@@ -170,9 +170,10 @@ def _sync(file: Path) -> None:
         os.fsync(handle.fileno())
 
 
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat_items(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a nested configuration, each with its path in dots; an empty section is a value."""
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from flat_items(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
