@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mtrl_conic.agents.flat import flatten
 from mtrl_conic.balancers import Balancer
-from mtrl_conic.gradients import TaskGradients, task_gradients
+from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
 from mtrl_conic.gradients.task_gradients import Losses
 
 Statistics = dict[str, Tensor]
@@ -22,15 +22,19 @@ class Component:
         name: prefix of its statistics.
         network: on its device already.
         balancer: of this component alone; its state is part of this component's.
-        learning_rate: Adam's.
+        learning_rate: AdamW's (Loshchilov and Hutter, 2019), which without weight decay is Adam.
+        weight_decay: AdamW's.
     """
 
-    def __init__(self, name: str, network: nn.Module, balancer: Balancer, *, learning_rate: float) -> None:
+    def __init__(
+        self, name: str, network: nn.Module, balancer: Balancer, *, learning_rate: float, weight_decay: float = 0
+    ) -> None:
         self.name = name
         self.network = network
         self.balancer = balancer
         self.block = flatten(network)
-        self.optimizer = torch.optim.Adam([self.block], lr=learning_rate, fused=True)
+        self.layout = Layout(network)
+        self.optimizer = torch.optim.AdamW([self.block], lr=learning_rate, weight_decay=weight_decay, fused=True)
 
     def step(self, losses: Losses, *inputs: Any) -> tuple[Statistics, Any]:
         """One optimiser step on K losses.
@@ -42,7 +46,7 @@ class Component:
         Returns:
             Statistics by name, and what the loss function returned besides.
         """
-        gradients = task_gradients(self.network, losses, *inputs)
+        gradients = task_gradients(self.layout, losses, *inputs)
         statistics = gradients.write(self.network, self.balancer)
         self.optimizer.step()
         if self.balancer.observes:

@@ -6,43 +6,94 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-BASES: dict[str, dict[str, Any]] = {"classic": {}}
+BASES: dict[str, dict[str, Any]] = {
+    "classic": {},
+    "strong": {
+        "batch_size": 32,
+        "width": 512,
+        "depth": 2,
+        "actor_width": 256,
+        "layer_norm": "critic",
+        "critic_loss": "categorical",
+        "twins": "mean",
+        "reward_scale": "return",
+        "n_step": 3,
+        "initial_temperature": 0.001,
+        "target_entropy": -2.0,
+    },
+}
 """A base is a named set of defaults of `AgentConfig`: the recipe on which balancers are compared.
 
 `classic` is the one behind the published tables: three ReLU layers of 400, twin critics with a squared
-error on raw rewards, Adam. The defaults below are its own.
+error on raw rewards, Adam. The defaults below are its own. `strong` is the one to use: what each of its parts
+brings is measured in docs/learning.md.
 """
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=0)]
 
 
 class AgentConfig(BaseModel):
-    """Multi-task soft actor-critic: network, losses, optimisers."""
+    """Multi-task soft actor-critic: networks, losses, optimisers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    base: Literal["classic"] = Field("classic", description="recipe whose defaults all fields of the agent take")
+    base: Literal["classic", "strong"] = Field(
+        "classic", description="recipe whose defaults all fields of the agent take"
+    )
     network: Literal["shared", "multihead"] = Field(
         "shared",
         description="shared: one trunk, which reads the one-hot; multihead: a trunk and a head per task",
     )
     width: Count = Field(400, description="units of each hidden layer")
-    depth: Count = Field(3, description="hidden layers")
+    depth: Count = Field(3, description="hidden layers, or residual blocks of two layers each")
+    actor_width: Count | None = Field(None, description="the actor's own width; none takes the critic's")
+    actor_depth: Count | None = Field(None, description="the actor's own depth; none takes the critic's")
+    layer_norm: Literal["none", "critic", "both"] = Field(
+        "none", description="networks with layer normalisation before each activation"
+    )
+    residual: bool = Field(False, description="a first layer, then `depth` blocks of two layers with a skip connection")
+    embedding: Size = Field(
+        0, description="size of a learned code of unit length per task, in the place of the one-hot; 0 keeps that"
+    )
     balance: Literal["both", "critic", "actor"] = Field(
         "both",
         description="components whose shared gradients the balancer combines; the other one takes the mean. "
         "A balancer that needs positive losses leaves the actor to the mean in any case",
     )
+    critic_loss: Literal["squared", "categorical"] = Field(
+        "squared", description="error of a value, or cross-entropy of a distribution over bins"
+    )
+    bins: Annotated[int, Field(ge=2)] = Field(101, description="of a categorical critic")
+    value_limit: Positive = Field(10.0, description="a categorical critic's bins reach from minus this to this")
+    bin_spread: Annotated[float, Field(ge=0)] = Field(
+        0.75,
+        description="standard deviation, in bins, of the Gaussian that a target is spread over; 0 splits it "
+        "between the two nearest bins",
+    )
+    twins: Literal["min", "mean"] = Field("min", description="what the two critics' values are reduced to")
+    reward_scale: Literal["none", "return"] = Field(
+        "none",
+        description="return: a task's rewards are divided, when drawn, by its largest discounted return so far",
+    )
+    return_limit: Positive = Field(5.0, description="what the largest return so far is scaled to")
+    n_step: Count = Field(1, description="rewards in a target before it bootstraps")
     batch_size: Count = Field(128, description="transitions per task and update")
     updates_per_step: Count = Field(1, description="updates for each step of all tasks")
-    random_steps: Annotated[int, Field(ge=0)] = Field(
+    actor_every: Count = Field(1, description="updates of the critic for one of actor and temperatures")
+    reset_every: Count | None = Field(
+        None, description="updates after which networks and optimisers start afresh on the replay; none: never"
+    )
+    random_steps: Size = Field(
         1000, description="steps of uniformly random actions, without updates, before learning starts"
     )
     discount: Fraction = Field(0.99, description="gamma, the discount of a step")
     target_rate: Fraction = Field(0.005, description="tau, the share of the critic that its target takes up per update")
-    learning_rate: Positive = Field(3e-4, description="Adam's, of actor and critic")
+    learning_rate: Positive = Field(3e-4, description="AdamW's, of actor and critic")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's, of the critic")
+    actor_weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's, of the actor")
     temperature_learning_rate: Positive = Field(3e-4, description="Adam's, of the per-task temperatures")
     initial_temperature: Positive = Field(1.0, description="alpha of every task at the start")
     target_entropy: float | None = Field(

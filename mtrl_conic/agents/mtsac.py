@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.component import Component, Statistics
@@ -22,34 +21,17 @@ from mtrl_conic.agents.device import choose_device
 from mtrl_conic.agents.flat import flatten, track
 from mtrl_conic.agents.networks import Actor, Critic
 from mtrl_conic.agents.policy import Gaussian, squashed_sample
+from mtrl_conic.agents.return_scale import ReturnScale
+from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.agents.temperatures import Temperatures
 from mtrl_conic.errors import UserError, unknown
-from mtrl_conic.gradients import own_parameters
+from mtrl_conic.gradients import Layout
 from mtrl_conic.training.replay import Batch
 from mtrl_conic.validation import parse
 
 if TYPE_CHECKING:
     from mtrl_conic.envs import TaskSet
     from mtrl_conic.training.trainer import Trainer
-
-
-@dataclass(frozen=True)
-class TaskSpec:
-    """What an agent has to know of a task set."""
-
-    task_names: tuple[str, ...]
-    observation_dim: int
-    """Of an observation as the agent gets it, the one-hot included."""
-    action_dim: int
-    one_hot: bool
-    """Whether the last K entries of an observation are the task's one-hot."""
-
-    @classmethod
-    def of(cls, envs: TaskSet) -> TaskSpec:
-        """The spec of a task set."""
-        observation, action = envs.single_observation_space.shape, envs.single_action_space.shape
-        assert observation is not None
-        assert action is not None
-        return cls(tuple(envs.task_names), observation[0], action[0], envs.one_hot)
 
 
 class MTSAC:
@@ -94,19 +76,33 @@ class MTSAC:
 
     def _build(self) -> None:
         config, spec = self.config, self.spec
-        init = torch.Generator().manual_seed(self.seed)
-        sizes = (spec.observation_dim, spec.action_dim, config)
-        critic = Critic(*sizes, num_tasks=self.num_tasks, generator=init).to(self.device)
-        actor = Actor(*sizes, num_tasks=self.num_tasks, generator=init).to(self.device)
+        self._make_networks(self.seed)
+        self.temperatures = Temperatures(
+            self.num_tasks,
+            initial=config.initial_temperature,
+            target_entropy=-float(spec.action_dim) if config.target_entropy is None else config.target_entropy,
+            learning_rate=config.temperature_learning_rate,
+            device=self.device,
+        )
+        self.return_scale = ReturnScale(self.num_tasks, config.discount, config.return_limit, self.device)
+        self.updates = 0
+        """Made so far."""
+        self._generator = torch.Generator(self.device).manual_seed(self.seed)
+
+    def _make_networks(self, seed: int) -> None:
+        config = self.config
+        init = torch.Generator().manual_seed(seed)
+        critic = Critic(self.spec, config, generator=init).to(self.device)
+        actor = Actor(self.spec, config, generator=init).to(self.device)
         self.target = copy.deepcopy(critic).requires_grad_(False)
         self._target_block = flatten(self.target)
-        self.critic = Component("critic", critic, self._balancer("critic"), learning_rate=config.learning_rate)
-        self.actor = Component("actor", actor, self._balancer("actor"), learning_rate=config.learning_rate)
-        start = torch.full((self.num_tasks,), config.initial_temperature, device=self.device)
-        self.log_temperature = nn.Parameter(start.log())
-        self._temperature_optimizer = torch.optim.Adam([self.log_temperature], lr=config.temperature_learning_rate)
-        self._target_entropy = -float(spec.action_dim) if config.target_entropy is None else config.target_entropy
-        self._generator = torch.Generator(self.device).manual_seed(self.seed)
+        rate = config.learning_rate
+        self.critic = Component(
+            "critic", critic, self._balancer("critic"), learning_rate=rate, weight_decay=config.weight_decay
+        )
+        self.actor = Component(
+            "actor", actor, self._balancer("actor"), learning_rate=rate, weight_decay=config.actor_weight_decay
+        )
 
     def _balancer(self, component: str) -> balancers.Balancer:
         # Components draw different numbers: a shared seed would give both the same task order.
@@ -131,33 +127,39 @@ class MTSAC:
         self._trainer.train(self._trainer.step + steps)
         return self
 
+    def observe(self, rewards: NDArray[np.float64], ended: NDArray[np.bool_]) -> None:
+        """Take note of a training step of every task: its rewards (K,), and whether it ended the episode, (K,)."""
+        if self.config.reward_scale == "return":
+            self.return_scale.observe(rewards, ended)
+
     def update(self, batch: Batch) -> Statistics:
         """One step of critic, actor, temperatures and target on a balanced batch (K, B, .)."""
+        if self.config.reset_every and self.updates and self.updates % self.config.reset_every == 0:
+            self._make_networks(self.seed + self.updates)
         shape = (2, *batch.actions.shape)
         next_noise, noise = torch.randn(shape, generator=self._generator, device=self.device)
-        temperature = self.log_temperature.detach().exp()
+        temperature = self.temperatures.values()
         targets = self._targets(batch, temperature, next_noise)
-        critic_statistics, values = self.critic.step(critic_losses, batch.observations, batch.actions, targets)
-        critic = self.critic.network
-        actor_statistics, log_density = self.actor.step(
-            partial(actor_losses, critic=critic), batch.observations, noise, temperature, own_parameters(critic)
-        )
-        self._step_temperatures(log_density)
+        statistics, values = self.critic.step(critic_losses, batch.observations, batch.actions, targets)
+        statistics |= {"critic/value": values, "temperature": temperature}
+        if self.updates % self.config.actor_every == 0:
+            losses = partial(actor_losses, critic=self.critic.layout)
+            own = self.critic.layout.own_values()
+            of_actor, log_density = self.actor.step(losses, batch.observations, noise, temperature, own)
+            self.temperatures.step(log_density)
+            statistics |= of_actor | {"entropy": -log_density}
         track(self._target_block, self.critic.block, self.config.target_rate)
-        own = {"critic/value": values, "temperature": temperature, "entropy": -log_density}
-        return critic_statistics | actor_statistics | own
+        self.updates += 1
+        return statistics
 
     @torch.no_grad()
     def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor) -> Tensor:
-        """Soft one-step targets (K, B). An episode cut by the clock goes on in the value: only `terminated` ends it."""
+        """Soft n-step targets (K, B), in the form that the critic's loss takes."""
         actions, log_density = squashed_sample(self.actor.network(batch.next_observations), noise)
-        values: Tensor = self.target(batch.next_observations, actions).amin(0) - temperature.unsqueeze(1) * log_density
-        return batch.rewards + self.config.discount * (1 - batch.terminated) * values
-
-    def _step_temperatures(self, log_density: Tensor) -> None:
-        # The gradient of -log_alpha (log_density + target), each task's own.
-        self.log_temperature.grad = -(log_density + self._target_entropy)
-        self._temperature_optimizer.step()
+        values = self.target.values(batch.next_observations, actions) - temperature.unsqueeze(1) * log_density
+        rewards = batch.rewards * self.return_scale.factors
+        targets: Tensor = self.target.value.target(rewards + batch.discounts * values)
+        return targets
 
     # Acting.
 
@@ -217,8 +219,9 @@ class MTSAC:
             "critic": self.critic.state_dict(),
             "actor": self.actor.state_dict(),
             "target": self.target.state_dict(),
-            "log_temperature": self.log_temperature.detach().clone(),
-            "temperature_optimizer": self._temperature_optimizer.state_dict(),
+            "temperatures": self.temperatures.state_dict(),
+            "return_scale": self.return_scale.state_dict(),
+            "updates": self.updates,
             "generator": self._generator.get_state(),
         }
 
@@ -227,9 +230,9 @@ class MTSAC:
         self.critic.load_state_dict(saved["critic"])
         self.actor.load_state_dict(saved["actor"])
         self.target.load_state_dict(saved["target"])
-        with torch.no_grad():
-            self.log_temperature.copy_(saved["log_temperature"])
-        self._temperature_optimizer.load_state_dict(saved["temperature_optimizer"])
+        self.temperatures.load_state_dict(saved["temperatures"])
+        self.return_scale.load_state_dict(saved["return_scale"])
+        self.updates = saved["updates"]
         self._generator.set_state(saved["generator"].cpu())
 
     def save(self, path: str | Path) -> None:
@@ -265,25 +268,29 @@ class MTSAC:
         return agent
 
 
-def critic_losses(critic: nn.Module, observations: Tensor, actions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean squared Bellman error of each task, summed over the twins, (K,); and the mean value, (K,)."""
-    values = critic(observations, actions)
-    return (values - targets).square().mean(-1).sum(0), values.mean((0, 2))
+def critic_losses(critic: Critic, observations: Tensor, actions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean loss of each task's values against their targets, summed over the twins, (K,); and the mean value, (K,)."""
+    outputs = critic(observations, actions)
+    losses = critic.value.loss(outputs, targets).mean(-1).sum(0)
+    return losses, critic.value.mean(outputs.detach()).mean((0, 2))
 
 
 def actor_losses(
-    actor: nn.Module,
+    actor: Actor,
     observations: Tensor,
     noise: Tensor,
     temperature: Tensor,
     own: dict[str, Tensor],
     *,
-    critic: nn.Module,
+    critic: Layout,
 ) -> tuple[Tensor, Tensor]:
-    """Mean of alpha log pi - min Q of each task, (K,); and the mean log-density, (K,).
+    """Mean of alpha log pi - Q of each task, (K,); and the mean log-density, (K,).
 
     `own` are the critic's task parameters: as an input with a task axis they follow the rows they belong to.
     """
     actions, log_density = squashed_sample(actor(observations), noise)
-    values: Tensor = functional_call(critic, own, (observations, actions)).amin(0)
+    module = critic.module
+    assert isinstance(module, Critic)
+    with critic.swapped(own):
+        values = module.values(observations, actions)
     return (temperature.unsqueeze(-1) * log_density - values).mean(-1), log_density.mean(-1)

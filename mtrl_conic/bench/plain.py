@@ -43,7 +43,7 @@ class PlainMTSAC:
         with torch.no_grad():
             actions, log_density = self._sample(batch.next_observations)
             values = self._values(self.targets, batch.next_observations, actions).amin(0) - temperature * log_density
-            target = batch.rewards + 0.99 * (1 - batch.terminated) * values
+            target = batch.rewards + batch.discounts * values
         values = self._values(self.critics, batch.observations, batch.actions)
         self._step(self.critics, (values - target).square().mean(-1).sum(0))
         actions, log_density = self._sample(batch.observations)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 
 from mtrl_conic import balancers
-from mtrl_conic.agents.mtsac import MTSAC, TaskSpec
+from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.bench.plain import PlainMTSAC
 from mtrl_conic.errors import UserError
 from mtrl_conic.training.memory import keep_freed_memory

@@ -19,16 +19,10 @@ from torch.nn import functional
 class _LinearPerTask(torch.autograd.Function):
     """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W: one product forward, K for dW."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return functional.linear(x, weight[0], bias[0])
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        x, weight, _ = inputs
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
+        return functional.linear(x, weight[0], bias[0])
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
@@ -36,6 +30,26 @@ class _LinearPerTask(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         dx = dy @ weight[0] if ctx.needs_input_grad[0] else None
         return dx, torch.bmm(dy.mT, x), dy.sum(-2)
+
+
+class _LayerNormPerTask(torch.autograd.Function):
+    """Layer normalisation of rows (K, B, F) with (K, F) views of one gain and one offset."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor, offset: Tensor, eps: float) -> Tensor:
+        y, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], gain[0], offset[0], eps)
+        ctx.save_for_backward(x, mean, rstd, gain, offset)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        (dy,) = grad_outputs
+        x, mean, rstd, gain, offset = ctx.saved_tensors
+        dx, _, _ = torch.ops.aten.native_layer_norm_backward(
+            dy, x, x.shape[-1:], mean, rstd, gain[0], offset[0], [True, False, False]
+        )
+        normal = (x - mean).mul_(rstd)
+        return dx, normal.mul_(dy).sum(-2), dy.sum(-2), None
 
 
 class SharedLayer(nn.Module):
@@ -86,9 +100,28 @@ class LayerNorm(SharedLayer):
     def forward(self, x: Tensor) -> Tensor:
         """(..., features) -> (..., features); rows must be (K, B, features) for per-task gradients."""
         if self.weight.dim() == 2:
-            normal = functional.layer_norm(x, x.shape[-1:], eps=self.eps)
-            return torch.addcmul(self.bias.unsqueeze(1), normal, self.weight.unsqueeze(1))
+            y: Tensor = _LayerNormPerTask.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]  # torch has no types for it
+            return y
         return functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+
+
+class TaskEmbedding(TaskLayer):
+    """K vectors of unit length, one per task, appended to the rows of their task.
+
+    Args:
+        num_tasks: K.
+        features: of a vector.
+        generator: of the initial values, uniform on the sphere.
+    """
+
+    def __init__(self, num_tasks: int, features: int, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(functional.normalize(torch.randn(num_tasks, features, generator=generator), dim=-1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, B, inputs) -> (K, B, inputs + features); whatever the length of a vector became, it enters with 1."""
+        unit = functional.normalize(self.weight, dim=-1)
+        return torch.cat([x, unit.unsqueeze(1).expand(-1, x.shape[1], -1)], dim=-1)
 
 
 class TaskLinear(TaskLayer):

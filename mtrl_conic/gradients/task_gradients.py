@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.balancers.gramian import combine, gramian_of
 from mtrl_conic.gradients.layers import SharedLayer, TaskLayer
+
+Place = tuple[nn.Module, str]
+"""A layer and the name of a parameter in it."""
 
 Losses = Callable[..., tuple[Tensor, Any]]
 """(module, *inputs) -> (losses (K,), anything else the caller wants back, as tensors with a leading K)."""
@@ -80,94 +84,127 @@ class TaskGradients:
         return {name: part.view_as(block[0]) for (name, block), part in zip(self.shared.items(), parts, strict=True)}
 
 
-def task_gradients(module: nn.Module, losses: Losses, *inputs: Any) -> TaskGradients:
-    """Gradients of K per-task losses with respect to the parameters of `module`.
+class Layout:
+    """Where the parameters of a module lie, and whose they are: found once, used at every step.
 
     Args:
-        module: parameters of `TaskLayer`s are the tasks' own, all others are shared. A module built from the
-            layers of `mtrl_conic.gradients` takes one ordinary backward; any other takes `torch.func`.
+        module: parameters of `TaskLayer`s are the tasks' own, all others are shared. The layout holds as long
+            as no layer or parameter is replaced; changing values is fine.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        own_names = _own_names(module)
+        places = _places(module)
+        self.module = module
+        self.shared = {name: places[name] for name in places if name not in own_names}
+        """Name of a shared parameter -> every layer and attribute that holds it, more than one where it is tied."""
+        self.own = {name: places[name] for name in places if name in own_names}
+        """The same of the parameters of task layers."""
+        self.native = _is_native(module)
+        """Whether every parameter lies in a layer of this package, so that one backward is enough."""
+
+    def shared_values(self) -> dict[str, Tensor]:
+        """Name -> shared parameter, detached."""
+        return {name: _value(places).detach() for name, places in self.shared.items()}
+
+    def own_values(self) -> dict[str, Tensor]:
+        """Name -> parameter of a task layer, (K, *S), detached."""
+        return {name: _value(places).detach() for name, places in self.own.items()}
+
+    @contextmanager
+    def swapped(self, values: dict[str, Tensor]) -> Iterator[None]:
+        """The module with these tensors in the place of its parameters, until the block ends.
+
+        `torch.func.functional_call` does the same with checks that cost more than a small layer.
+        """
+        all_places = self.shared | self.own
+        kept = {name: _value(all_places[name]) for name in values}
+        try:
+            _put(all_places, values)
+            yield
+        finally:
+            _put(all_places, kept)
+
+
+def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any) -> TaskGradients:
+    """Gradients of K per-task losses with respect to the parameters of a module.
+
+    Args:
+        module: a module, or its `Layout` where this is called again and again. One built from the layers of
+            `mtrl_conic.gradients` takes one ordinary backward; any other takes `torch.func`.
         losses: a pure function of (module, *inputs); loss k depends on row k of the inputs alone.
         inputs: tensors, or tuples or dicts of them, each with a leading task axis K.
 
     Returns:
         The gradients; the `.grad` of the parameters is left alone.
     """
-    own_names = _own_names(module)
-    parameters = {name: p.detach() for name, p in module.named_parameters()}
-    shared = {name: p for name, p in parameters.items() if name not in own_names}
-    own = {name: p for name, p in parameters.items() if name in own_names}
-    compute = _one_backward if is_native(module) else _mapped_backward
-    values, extra, gradients = compute(_Objective(module, losses), shared, own, inputs)
+    layout = module if isinstance(module, Layout) else Layout(module)
+    compute = _one_backward if layout.native else _mapped_backward
+    values, extra, gradients = compute(layout, losses, inputs)
     return TaskGradients(
         losses=values.detach(),
         extra=pytree.tree_map(torch.detach, extra),
-        shared={name: gradients[name] for name in shared},
-        own={name: gradients[name] for name in own},
+        shared={name: gradients[name] for name in layout.shared},
+        own={name: gradients[name] for name in layout.own},
     )
 
 
-def is_native(module: nn.Module) -> bool:
-    """Whether every parameter lies in a layer of this package, so that one backward is enough."""
-    return all(
-        isinstance(child, SharedLayer | TaskLayer) or not list(child.parameters(recurse=False))
-        for child in module.modules()
-    )
-
-
-def shared_names(module: nn.Module) -> list[str]:
-    """The names of the parameters that all tasks share, in the module's order."""
-    own = _own_names(module)
-    return [name for name, _ in module.named_parameters() if name not in own]
-
-
-def own_parameters(module: nn.Module) -> dict[str, Tensor]:
-    """The parameters of the module's task layers, (K, *S) each, detached."""
-    own = _own_names(module)
-    return {name: p.detach() for name, p in module.named_parameters() if name in own}
-
-
-class _Objective(nn.Module):
-    """The loss function as a module, so that `functional_call` can swap the parameters under it."""
-
-    def __init__(self, module: nn.Module, losses: Losses) -> None:
-        super().__init__()
-        self.module = module
-        self.losses = losses
-
-    def forward(self, *inputs: Any) -> tuple[Tensor, Any]:
-        return self.losses(self.module, *inputs)
-
-    def at(self, parameters: dict[str, Tensor], inputs: tuple[Any, ...]) -> tuple[Tensor, Any]:
-        swapped = {f"module.{name}": value for name, value in parameters.items()}
-        result: tuple[Tensor, Any] = functional_call(self, swapped, inputs)
-        return result
-
-
-def _one_backward(
-    objective: _Objective, shared: dict[str, Tensor], own: dict[str, Tensor], inputs: tuple[Any, ...]
-) -> tuple[Tensor, Any, dict[str, Tensor]]:
+def _one_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...]) -> tuple[Tensor, Any, dict[str, Tensor]]:
     num_tasks = len(pytree.tree_leaves(inputs)[0])
-    leaves = {name: p.expand(num_tasks, *p.shape).requires_grad_() for name, p in shared.items()}
-    leaves |= {name: p.requires_grad_() for name, p in own.items()}
+    leaves = {name: p.expand(num_tasks, *p.shape).requires_grad_() for name, p in layout.shared_values().items()}
+    leaves |= {name: p.requires_grad_() for name, p in layout.own_values().items()}
     with torch.enable_grad():
-        values, extra = objective.at(leaves, inputs)
+        with layout.swapped(leaves):
+            values, extra = losses(layout.module, *inputs)
         gradients = torch.autograd.grad(values.sum(), list(leaves.values()))
     return values, extra, dict(zip(leaves, gradients, strict=True))
 
 
-def _mapped_backward(
-    objective: _Objective, shared: dict[str, Tensor], own: dict[str, Tensor], inputs: tuple[Any, ...]
-) -> tuple[Tensor, Any, dict[str, Tensor]]:
+def _mapped_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...]) -> tuple[Tensor, Any, dict[str, Tensor]]:
     def of_one_task(parameters: tuple[dict[str, Tensor], dict[str, Tensor]], rows: Any) -> tuple[Tensor, Any]:
-        shared_part, own_part = parameters
-        one = {name: value.unsqueeze(0) for name, value in own_part.items()}
-        values, extra = objective.at(shared_part | one, pytree.tree_map(lambda row: row.unsqueeze(0), rows))
+        shared, own = parameters
+        one = {name: value.unsqueeze(0) for name, value in own.items()}
+        with layout.swapped(shared | one):
+            values, extra = losses(layout.module, *pytree.tree_map(lambda row: row.unsqueeze(0), rows))
         return values.sum(), extra
 
     over_tasks = vmap(grad_and_value(of_one_task, has_aux=True), in_dims=((None, 0), 0))
+    parameters = layout.shared_values(), layout.own_values()
     with torch.no_grad():  # other networks inside the loss need no graph of their own
-        (shared_gradients, own_gradients), (values, extra) = over_tasks((shared, own), inputs)
+        (shared_gradients, own_gradients), (values, extra) = over_tasks(parameters, inputs)
     return values, pytree.tree_map(lambda row: row.squeeze(1), extra), shared_gradients | own_gradients
+
+
+def _places(module: nn.Module) -> dict[str, list[Place]]:
+    by_parameter: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        by_parameter.setdefault(parameter, []).append(name)
+    return {names[0]: [_place(module, name) for name in names] for names in by_parameter.values()}
+
+
+def _place(module: nn.Module, name: str) -> Place:
+    prefix, _, attribute = name.rpartition(".")
+    return module.get_submodule(prefix), attribute
+
+
+def _value(places: list[Place]) -> nn.Parameter:
+    layer, attribute = places[0]
+    value = layer._parameters[attribute]
+    assert value is not None
+    return value
+
+
+def _put(all_places: dict[str, list[Place]], values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        for layer, attribute in all_places[name]:
+            layer._parameters[attribute] = value  # type: ignore[assignment]  # any tensor serves in a forward
+
+
+def _is_native(module: nn.Module) -> bool:
+    return all(
+        isinstance(child, SharedLayer | TaskLayer) or not list(child.parameters(recurse=False))
+        for child in module.modules()
+    )
 
 
 def _own_names(module: nn.Module) -> set[str]:

@@ -48,12 +48,15 @@ class RunConfig(BaseModel):
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
     threads: int | None = Field(None, ge=1, description="processor threads of the update; none leaves it to torch")
+    overlap: bool | None = Field(
+        None, description="step the environments beside the update, for the same numbers; none: where a core is free"
+    )
     environment: TaskSetConfig = Field(default_factory=TaskSetConfig)
     agent: AgentConfig = Field(default_factory=lambda: AgentConfig())
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())
 
 
-SITTING = ("device", "threads")
+SITTING = ("device", "threads", "overlap")
 """Fields that may change when a run is taken up again: they say where it runs, not what it is."""
 
 

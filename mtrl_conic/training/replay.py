@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from mtrl_conic.errors import UserError
 
@@ -21,17 +22,18 @@ class Batch(NamedTuple):
     actions: Tensor
     """(K, B, A)"""
     rewards: Tensor
-    """(K, B)"""
-    terminated: Tensor
-    """(K, B), 1 where the task itself ended the episode; an episode cut by the clock has 0."""
+    """(K, B), raw; with n-step returns the discounted sum of the steps up to `next_observations`."""
+    discounts: Tensor
+    """(K, B), what the value of `next_observations` counts: gamma to the number of steps, 0 where the task itself
+    ended the episode. An episode cut by the clock goes on in the value."""
     next_observations: Tensor
-    """(K, B, O), the true next observation, also where the episode ended."""
+    """(K, B, O), the true observation n steps on, or the last one of the episode where that is sooner."""
 
 
 class Replay:
     """The last `capacity` transitions of each task; tasks step together, so one position serves all rings.
 
-    A transition is one row (observation, action, reward, terminated, next observation) of a block
+    A transition is one row (observation, action, reward, terminated, ended, next observation) of a block
     (K, rows, W), so that a batch is one gather. On disk the block is one file of the same shape. There are
     `slack` more rows than transitions are kept: as long as no more than `slack` steps pass between two
     `save`s, the rows that the last save refers to are never overwritten, and a process killed at any
@@ -42,6 +44,9 @@ class Replay:
         capacity: transitions kept per task.
         observation_dim: O.
         action_dim: A.
+        n_step: steps of a return before it bootstraps (Sutton and Barto, 2018, section 7.1); fewer where the
+            episode ends or the newest transition is reached. No correction for the older policy's actions.
+        discount: gamma, within and after the n steps.
         slack: most steps between two saves.
         seed: of the generator that draws batches.
         device: where the block lies and batches are made.
@@ -56,6 +61,8 @@ class Replay:
         observation_dim: int,
         action_dim: int,
         *,
+        n_step: int = 1,
+        discount: float = 0.99,
         slack: int = 0,
         seed: int = 0,
         device: torch.device | str = "cpu",
@@ -63,7 +70,8 @@ class Replay:
         memory_map: bool = False,
     ) -> None:
         self.capacity = capacity
-        self._parts = (observation_dim, action_dim, 1, 1, observation_dim)
+        self._n_step, self._discount = n_step, discount
+        self._parts = (observation_dim, action_dim, 1, 1, 1, observation_dim)
         self._shape = (num_tasks, capacity + slack, sum(self._parts))
         self._file = file
         self._mapped = memory_map
@@ -76,6 +84,7 @@ class Replay:
             self._block = torch.zeros(self._shape, device=device)
         self._generator = torch.Generator(device).manual_seed(seed)
         self._first_rows = torch.arange(num_tasks, device=device).unsqueeze(1) * self._shape[1]
+        self._columns = observation_dim + action_dim + torch.arange(3, device=device)
         self.position = 0
         self._saved_position = 0
 
@@ -94,22 +103,51 @@ class Replay:
         actions: NDArray[np.float32],
         rewards: NDArray[np.float64],
         terminated: NDArray[np.bool_],
+        truncated: NDArray[np.bool_],
         next_observations: NDArray[np.float32],
     ) -> None:
         """Keep one transition of every task: arrays with a leading K."""
-        parts = (observations, actions, rewards[:, None], terminated[:, None], next_observations)
+        ends = (terminated[:, None], (terminated | truncated)[:, None])
+        parts = (observations, actions, rewards[:, None], *ends, next_observations)
         row = np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
         self._block[:, self.position % self._shape[1]] = torch.from_numpy(row)
         self.position += 1
 
     def sample(self, batch_size: int) -> Batch:
         """`batch_size` transitions of every task, uniform with replacement."""
-        num_tasks, rows, width = self._shape
+        num_tasks = self._shape[0]
         age = torch.randint(len(self), (num_tasks, batch_size), generator=self._generator, device=self._block.device)
-        index = (self.position - 1 - age) % rows + self._first_rows
-        picked = self._block.view(-1, width).index_select(0, index.flatten()).view(num_tasks, batch_size, width)
-        observations, actions, rewards, terminated, next_observations = picked.split(self._parts, dim=-1)
-        return Batch(observations, actions, rewards.squeeze(-1), terminated.squeeze(-1), next_observations)
+        observations, actions, reward, terminated, _, following = self._rows(age).split(self._parts, dim=-1)
+        if self._n_step == 1:
+            discounts = self._discount * (1 - terminated.squeeze(-1))
+            return Batch(observations, actions, reward.squeeze(-1), discounts, following)
+        rewards, discounts, last = self._returns(age)
+        return Batch(observations, actions, rewards, discounts, self._rows(last)[..., -self._parts[-1] :])
+
+    def _returns(self, age: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the transitions of these ages (K, B): n-step reward, discount of the value, age of the last step."""
+        steps = torch.arange(self._n_step, device=age.device)
+        ages = age.unsqueeze(-1) - steps  # (K, B, n), towards the present
+        index = self._index(ages.clamp_min(0)).unsqueeze(-1)
+        flat, width = self._block.view(-1), self._shape[2]
+        reward, terminated, ended = flat[index * width + self._columns].unbind(-1)
+        # A step counts while it exists and none before it ended the episode.
+        after_end = functional.pad(ended.cumsum(-1)[..., :-1], (1, 0)) > 0
+        counts = (ages >= 0) & ~after_end
+        powers = self._discount ** steps.to(reward.dtype)
+        length = counts.sum(-1)
+        over = (terminated * counts).amax(-1)
+        return (reward * counts) @ powers, self._discount**length * (1 - over), age - length + 1
+
+    def _rows(self, age: Tensor) -> Tensor:
+        """The transitions of these ages, 0 for the newest, (K, B) -> (K, B, W)."""
+        width = self._shape[2]
+        return self._block.view(-1, width).index_select(0, self._index(age).flatten()).view(*age.shape, width)
+
+    def _index(self, age: Tensor) -> Tensor:
+        """The rows, over all tasks, of the transitions of these ages (K, ...)."""
+        first = self._first_rows.view(-1, *[1] * (age.dim() - 1))
+        return (self.position - 1 - age) % self._shape[1] + first
 
     def save(self) -> dict[str, Any]:
         """Bring the file up to date; returns what `load` needs besides it."""

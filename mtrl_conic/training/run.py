@@ -21,6 +21,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.success import Evaluator, check_episodes
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.config import SITTING, RunConfig
+from mtrl_conic.training.cores import available_cores
 from mtrl_conic.training.memory import keep_freed_memory
 from mtrl_conic.training.run_directory import RunDirectory, read_checkpoint, read_config
 from mtrl_conic.training.trainer import Trainer
@@ -113,6 +114,7 @@ def _train(
         evaluator=evaluator,
         run=run,
         callbacks=[TensorBoard(run.path), *callbacks],
+        overlap=_overlap(config),
         interrupted=interrupted,
     )
     try:
@@ -125,6 +127,13 @@ def _train(
         envs.close()
         evaluation_envs.close()
     return result
+
+
+def _overlap(config: RunConfig) -> bool:
+    if config.overlap is not None:
+        return config.overlap
+    free = available_cores() - torch.get_num_threads()
+    return choose_device(config.device).type != "cpu" or free > 0
 
 
 def _result(trainer: Trainer, evaluation: dict[str, Any]) -> dict[str, Any]:

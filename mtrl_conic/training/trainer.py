@@ -6,6 +6,8 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,8 @@ class Trainer:
         evaluator: for the evaluations during training; none happen without it.
         run: where lines and checkpoints go; without it nothing is written and nothing can be resumed.
         callbacks: called in this order.
+        overlap: step the environments on a thread of their own while the agent updates. The numbers are the same:
+            the updates of a step never see its transition.
         interrupted: asked between steps, also within an evaluation; once it says yes, a checkpoint is
             written and `Interrupted` raised.
     """
@@ -48,6 +52,7 @@ class Trainer:
         evaluator: Evaluator | None = None,
         run: RunDirectory | None = None,
         callbacks: Sequence[Callback] = (),
+        overlap: bool = False,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.envs, self.agent, self.evaluator, self.run = envs, agent, evaluator, run
@@ -61,12 +66,16 @@ class Trainer:
             self.config.replay_capacity,
             agent.spec.observation_dim,
             agent.spec.action_dim,
+            n_step=agent.config.n_step,
+            discount=agent.config.discount,
             slack=self.config.checkpoint_every if run else 0,
             seed=agent.seed,
             device=agent.device,
             file=run.checkpoints / "replay.npy" if run else None,
             memory_map=self.config.replay == "disk",
         )
+        self._overlap = overlap
+        self._stepping: ThreadPoolExecutor | None = None
         self._interrupted = interrupted
         self._observations: NDArray[np.float32] | None = None
         self._means = Means()
@@ -88,6 +97,8 @@ class Trainer:
         self._logged = (self.step, self.seconds)
         for callback in self.callbacks:
             callback.on_start(self)
+        if self._overlap:
+            self._stepping = ThreadPoolExecutor(1, thread_name_prefix="stepping")
         try:
             if self._observations is None:
                 self._observations, _ = self.envs.reset()
@@ -108,6 +119,9 @@ class Trainer:
                 self.save()
             raise
         finally:
+            if self._stepping is not None:
+                self._stepping.shutdown()
+                self._stepping = None
             for callback in self.callbacks:
                 callback.on_stop(self)
 
@@ -130,7 +144,7 @@ class Trainer:
         return evaluation
 
     def _advance(self) -> None:
-        """One step of every task, and the updates that belong to it."""
+        """One step of every task and, on the transitions before it, the updates that belong to it."""
         watch, agent = self.watch, self.agent
         learning = self.step >= agent.config.random_steps
         observations = self._observations
@@ -139,23 +153,35 @@ class Trainer:
             actions = agent.act(observations) if learning else agent.random_actions()
         if not np.isfinite(actions).all():
             raise FloatingPointError(f"training diverged: the policy's actions are not finite at step {self.step}")
+        finish = self._begin_step(actions)
+        if learning and len(self.replay):
+            self._update()
         with watch("stepping"):
-            following, rewards, terminated, truncated, infos = self.envs.step(actions)
+            following, rewards, terminated, truncated, infos = finish()
         with watch("storing"):
-            self.replay.add(observations, actions, rewards, terminated, infos["final_obs"])
+            self.replay.add(observations, actions, rewards, terminated, truncated, infos["final_obs"])
+            agent.observe(rewards, terminated | truncated)
         self._observations = following
         self.step += 1
         self._note_ended(terminated | truncated, infos)
-        for _ in range(agent.config.updates_per_step if learning else 0):
-            with watch("sampling"):
-                batch = self.replay.sample(agent.config.batch_size)
-            with watch("updating"):
-                self._means.add(agent.update(batch))
         for callback in self.callbacks:
             callback.on_step(self)
         if self.step % self.config.log_every == 0:
             with watch("writing"):
                 self._log()
+
+    def _begin_step(self, actions: NDArray[np.float32]) -> Callable[[], Any]:
+        """Step the environments on the other thread, if there is one, or when the result is asked for."""
+        if self._stepping is None:
+            return partial(self.envs.step, actions)
+        return self._stepping.submit(self.envs.step, actions).result
+
+    def _update(self) -> None:
+        for _ in range(self.agent.config.updates_per_step):
+            with self.watch("sampling"):
+                batch = self.replay.sample(self.agent.config.batch_size)
+            with self.watch("updating"):
+                self._means.add(self.agent.update(batch))
 
     def _note_ended(self, ended: NDArray[np.bool_], infos: dict[str, Any]) -> None:
         for task in np.flatnonzero(ended):

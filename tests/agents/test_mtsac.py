@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
-from mtrl_conic.agents.mtsac import MTSAC, TaskSpec
+from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.agents.policy import squashed_sample
+from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.training.replay import Batch
 
@@ -27,13 +28,13 @@ def make_batch(seed: int = 0) -> Batch:
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator)
 
-    terminated = torch.zeros(K, B)
-    terminated[0, 0] = 1
-    return Batch(normal(K, B, D), normal(K, B, A).tanh(), normal(K, B), terminated, normal(K, B, D))
+    discounts = torch.full((K, B), 0.99)
+    discounts[0, 0] = 0
+    return Batch(normal(K, B, D), normal(K, B, A).tanh(), normal(K, B), discounts, normal(K, B, D))
 
 
 def parameters(agent: MTSAC) -> Tensor:
-    return torch.cat([agent.actor.block, agent.critic.block, agent._target_block, agent.log_temperature]).detach()
+    return torch.cat([agent.actor.block, agent.critic.block, agent._target_block, agent.temperatures.log]).detach()
 
 
 @pytest.mark.parametrize("network", ["shared", "multihead"])
@@ -46,24 +47,24 @@ def test_update_equals_textbook_sac(network: str) -> None:
 
     actor, critic, target = twin.actor.network, twin.critic.network, twin.target
     next_noise, noise = torch.randn((2, K, B, A), generator=twin._generator)
-    alpha = twin.log_temperature.detach().exp().unsqueeze(1)
+    alpha = twin.temperatures.log.detach().exp().unsqueeze(1)
     with torch.no_grad():
         action, log_density = squashed_sample(actor(batch.next_observations), next_noise)
-        bootstrap = target(batch.next_observations, action).amin(0) - alpha * log_density
-        targets = batch.rewards + 0.99 * (1 - batch.terminated) * bootstrap
+        bootstrap = target(batch.next_observations, action).squeeze(-1).amin(0) - alpha * log_density
+        targets = batch.rewards + batch.discounts * bootstrap
     # Heads get the plain gradient of their own loss, K times that of the mean: Adam's first step only sees signs.
-    values = critic(batch.observations, batch.actions)
+    values = critic(batch.observations, batch.actions).squeeze(-1)
     _adam(critic, (values - targets).square().mean(-1).sum(0).mean())
     action, log_density = squashed_sample(actor(batch.observations), noise)
-    loss = (alpha * log_density - critic(batch.observations, action).amin(0)).mean()
+    loss = (alpha * log_density - critic(batch.observations, action).squeeze(-1).amin(0)).mean()
     _adam(actor, loss)
     with torch.no_grad():
-        temperature = twin.log_temperature - 3e-4 * torch.sign(-(log_density.mean(-1) - A))
+        temperature = twin.temperatures.log - 3e-4 * torch.sign(-(log_density.mean(-1) - A))
 
     for mine, expected in ((agent.critic.network, critic), (agent.actor.network, actor)):
         for (name, p), q in zip(mine.named_parameters(), expected.parameters(), strict=True):
             assert torch.allclose(p, q, atol=2e-6), name
-    assert torch.allclose(agent.log_temperature, temperature, atol=1e-6)
+    assert torch.allclose(agent.temperatures.log, temperature, atol=1e-6)
     for p, old, new in zip(agent.target.parameters(), target.parameters(), critic.parameters(), strict=True):
         assert torch.allclose(p, 0.995 * old + 0.005 * new, atol=1e-7)
 
@@ -77,7 +78,7 @@ def _adam(network: torch.nn.Module, loss: Tensor) -> None:
 
 
 def test_only_termination_ends_the_value() -> None:
-    """Rows that terminated have the reward as target; a row cut by the clock carries 0 and bootstraps."""
+    """Rows of discount 0 have the reward as target; all others bootstrap."""
     agent = MTSAC(SPEC, balancer="ls", **SMALL)
     batch = make_batch()
     targets = agent._targets(batch, torch.ones(K), torch.zeros(K, B, A))

@@ -12,8 +12,9 @@ from mtrl_conic.agents.component import Component
 from mtrl_conic.agents.config import AgentConfig
 from mtrl_conic.agents.mtsac import actor_losses, critic_losses
 from mtrl_conic.agents.networks import Actor, Critic
+from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.balancers import make
-from mtrl_conic.gradients import Linear, is_native, own_parameters, task_gradients
+from mtrl_conic.gradients import Layout, Linear, task_gradients
 
 K, B, D, A = 3, 5, 6, 2
 
@@ -34,12 +35,12 @@ def foreign(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("network", ["shared", "multihead"])
 def test_fallback_gives_the_same_gradients(network: str) -> None:
     config = AgentConfig(network=network, width=12, depth=2)  # type: ignore[arg-type]
-    sizes: dict[str, Any] = {"num_tasks": K}
-    actors = [Actor(D, A, config, generator=torch.Generator().manual_seed(0), **sizes) for _ in range(2)]
-    critics = [Critic(D, A, config, generator=torch.Generator().manual_seed(1), **sizes) for _ in range(2)]
+    spec = TaskSpec(tuple("abc"), D, A, True)
+    actors = [Actor(spec, config, generator=torch.Generator().manual_seed(0)) for _ in range(2)]
+    critics = [Critic(spec, config, generator=torch.Generator().manual_seed(1)) for _ in range(2)]
     foreign(actors[1])
     foreign(critics[1])
-    assert [is_native(module) for module in (*actors, *critics)] == [True, False, True, False]
+    assert [Layout(module).native for module in (*actors, *critics)] == [True, False, True, False]
     generator = torch.Generator().manual_seed(2)
     observations, actions = (torch.randn(K, B, size, generator=generator) for size in (D, A))
     targets, temperature = torch.randn(K, B, generator=generator), torch.rand(K, generator=generator)
@@ -48,9 +49,9 @@ def test_fallback_gives_the_same_gradients(network: str) -> None:
         critic, actor = critics[index], actors[index]
 
         def losses(module: nn.Module, *inputs: Any) -> Any:
-            return actor_losses(module, *inputs, critic=critic)
+            return actor_losses(module, *inputs, critic=Layout(critic))
 
-        own = own_parameters(critic)
+        own = Layout(critic).own_values()
         return (
             task_gradients(critic, critic_losses, observations, actions.tanh(), targets),
             task_gradients(actor, losses, observations, actions, temperature, own),

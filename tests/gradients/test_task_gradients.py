@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from mtrl_conic import balancers
 from mtrl_conic.gradients import (
     LayerNorm,
+    Layout,
     Linear,
     TaskLinear,
-    is_native,
-    own_parameters,
-    shared_names,
     task_gradients,
 )
 
@@ -66,10 +64,10 @@ def test_equal_to_separate_backwards(
 ) -> None:
     torch.manual_seed(0)
     net = Net(heads, linear)
-    assert is_native(net) == (linear is Linear)
+    assert Layout(net).native == (linear is Linear)
     gradients = task_gradients(net, losses, *data)
     expected = separate_backwards(net, *data)
-    assert list(gradients.shared) == shared_names(net)
+    assert list(gradients.shared) == list(Layout(net).shared)
     for name, blocks in gradients.shared.items():
         for task in range(K):
             assert relative(blocks[task], expected[task][name]) < 1e-5
@@ -135,7 +133,7 @@ def test_every_balancer_goes_through(name: str, data: tuple[Tensor, Tensor]) -> 
     gradients = task_gradients(net, losses, *data)
     statistics = gradients.write(net, balancers.make(name, K))
     named = dict(net.named_parameters())
-    written = torch.cat([named[name].grad.flatten() for name in shared_names(net)])
+    written = torch.cat([named[name].grad.flatten() for name in list(Layout(net).shared)])
     direction = balancers.make(name, K).direction(gradients.jacobian(), gradients.losses)
     assert torch.isfinite(written).all()
     assert relative(written, direction) < 1e-4
@@ -155,10 +153,10 @@ def test_functions_of_a_batch_in_half_precision(data: tuple[Tensor, Tensor]) -> 
 
 
 def test_own_parameters_are_detached() -> None:
-    own = own_parameters(Net(True))
+    own = Layout(Net(True)).own_values()
     assert set(own) == {"output.weight", "output.bias"}
     assert not any(p.requires_grad for p in own.values())
-    assert own_parameters(Net(False)) == {}
+    assert Layout(Net(False)).own_values() == {}
 
 
 def test_first_layer_input_gradient(data: tuple[Tensor, Tensor]) -> None:

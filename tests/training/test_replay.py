@@ -20,7 +20,8 @@ def fill(replay: Replay, start: int, stop: int) -> None:
     for t in range(start, stop):
         value = t + np.arange(K, dtype=np.float32) / 10
         rows = np.repeat(value[:, None], D, axis=1)
-        replay.add(rows, rows[:, :A], value.astype(np.float64), np.full(K, t % 2 == 0), rows + 1)
+        terminated, truncated = np.full(K, t % 2 == 0), np.zeros(K, np.bool_)
+        replay.add(rows, rows[:, :A], value.astype(np.float64), terminated, truncated, rows + 1)
 
 
 def make(tmp_path: Path | None = None, *, memory_map: bool = False, **options: Any) -> Replay:
@@ -40,12 +41,12 @@ def test_a_batch_has_the_same_number_of_rows_of_each_task_in_place() -> None:
     batch = replay.sample(50)
     assert batch.observations.shape == (K, 50, D)
     assert batch.actions.shape == (K, 50, A)
-    assert batch.rewards.shape == batch.terminated.shape == (K, 50)
+    assert batch.rewards.shape == batch.discounts.shape == (K, 50)
     for task in range(K):
         times = (batch.rewards[task] - task / 10).round()
         assert torch.allclose(batch.observations[task, :, 0], times + task / 10)
         assert torch.allclose(batch.next_observations[task, :, 1], times + task / 10 + 1)
-        assert torch.equal(batch.terminated[task], (times % 2 == 0).float())
+        assert torch.equal(batch.discounts[task], 0.99 * (times % 2 == 1))
     assert not torch.equal(batch.rewards[0].round(), batch.rewards[1].round()), "tasks draw their own rows"
 
 
@@ -58,6 +59,42 @@ def test_only_the_last_transitions_are_drawn_all_of_them_equally() -> None:
     assert counts[:27].sum() == 0
     assert (counts[27:] > 1700).all()
     assert (counts[27:] < 2300).all()
+
+
+ENDS = {4: "terminated", 9: "truncated", 15: "terminated", 16: "truncated", 22: "truncated"}
+
+
+def expected_return(t: int, newest: int, n: int, discount: float, offset: float) -> tuple[float, float, float]:
+    """The n-step return of transition t by its definition: reward, discount of the bootstrap, next observation."""
+    total, power = 0.0, 1.0
+    for step in range(t, min(t + n, newest + 1)):
+        total += power * (step + offset)
+        power *= discount
+        if step in ENDS:
+            return total, power * (ENDS[step] != "terminated"), step + offset + 1
+    return total, power, min(t + n, newest + 1) + offset
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_n_step_returns_by_their_definition(n: int) -> None:
+    """Cut where an episode ends and at the newest transition, over a ring that has gone round."""
+    replay = make(capacity=20, n_step=n, discount=0.5)
+    for t in range(27):
+        value = t + np.arange(K) / 10
+        rows = np.repeat(value[:, None], D, axis=1).astype(np.float32)
+        ends = [np.full(K, ENDS.get(t) == how) for how in ("terminated", "truncated")]
+        replay.add(rows, rows[:, :A], value, *ends, rows + 1)
+    batch = replay.sample(400)
+    seen = set()
+    for task in range(K):
+        for row in range(400):
+            t = round(batch.observations[task, row, 0].item() - task / 10)
+            seen.add(t)
+            reward, discount, following = expected_return(t, 26, n, 0.5, task / 10)
+            assert batch.rewards[task, row].item() == pytest.approx(reward, rel=1e-5)
+            assert batch.discounts[task, row].item() == discount
+            assert batch.next_observations[task, row, 1].item() == pytest.approx(following, rel=1e-5)
+    assert seen == set(range(7, 27))
 
 
 @pytest.mark.parametrize("memory_map", [False, True])
@@ -120,7 +157,7 @@ def test_another_shape_is_refused(tmp_path: Path) -> None:
     replay.save()
     with pytest.raises(UserError, match="shape"):
         make(tmp_path, capacity=20).save()
-    assert np.load(tmp_path / "replay.npy").shape == (K, 14, 2 * D + A + 2)
+    assert np.load(tmp_path / "replay.npy").shape == (K, 14, 2 * D + A + 3)
 
 
 def test_seeds_draw_different_batches() -> None:

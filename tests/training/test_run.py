@@ -102,6 +102,12 @@ def test_the_same_seed_gives_the_same_numbers(whole: Path, tiny: RunConfig, tmp_
     assert same_run(whole, tmp_path)
 
 
+@pytest.mark.parametrize("overlap", [False, True])
+def test_stepping_beside_the_update_gives_the_same_numbers(overlap: bool, whole: Path, tmp_path: Path) -> None:
+    train(parse(RunConfig, tiny_values(overlap=overlap)), tmp_path / "run")
+    assert same_run(whole, tmp_path / "run")
+
+
 def test_another_seed_gives_others(whole: Path, tmp_path: Path) -> None:
     train(parse(RunConfig, tiny_values(seed=4, steps=60)), tmp_path)
     assert lines(whole, "metrics")[2] != lines(tmp_path, "metrics")[2]
@@ -126,6 +132,18 @@ def test_interrupted_anywhere_it_goes_on_bit_for_bit(calls: int, whole: Path, ti
     assert not (tmp_path / "result.json").exists()
     train(tiny, tmp_path)
     assert same_run(whole, tmp_path)
+
+
+def test_the_strong_base_resumes_bit_for_bit_too(tmp_path: Path) -> None:
+    """Return scales, n-step batches near the newest transition, resets counted in updates."""
+    fields = {"base": "strong", "bins": 11, "embedding": 4, "reset_every": 50}
+    config = parse(RunConfig, tiny_values(agent=fields, balancer="gradops"))
+    train(config, tmp_path / "whole")
+    for calls in (60, 45):
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "stopped", interrupted=after(calls))
+    train(config, tmp_path / "stopped")
+    assert same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_replay_on_disk_is_the_same_run(whole: Path, tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Rewards of ten tasks brought to one scale, by the returns each has seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class ReturnScale:
+    """The largest discounted return of each task so far (as in Nauman et al., Bigger, regularized, categorical, 2025).
+
+    G <- gamma G + r runs along the training episodes; the rewards of task k are multiplied, when a batch is
+    drawn, by `limit` / max |G_k|, so that no return seen so far is larger than `limit`. Raw rewards stay in the
+    replay: a new maximum rescales all of them at once.
+
+    Args:
+        num_tasks: K.
+        discount: gamma.
+        limit: the value that the largest return is mapped to.
+        device: of `factors`.
+    """
+
+    def __init__(self, num_tasks: int, discount: float, limit: float, device: torch.device | str = "cpu") -> None:
+        self._discount, self._limit = discount, limit
+        self._running = np.zeros(num_tasks)
+        self._largest = np.zeros(num_tasks)
+        self.factors: Tensor = torch.ones(num_tasks, 1, device=device)
+        """(K, 1), 1 for a task without any reward so far."""
+
+    def observe(self, rewards: NDArray[np.float64], ended: NDArray[np.bool_]) -> None:
+        """One step of every task: rewards (K,), and whether it was the episode's last, (K,)."""
+        self._running = self._discount * self._running + rewards
+        larger = np.abs(self._running) > self._largest
+        if larger.any():
+            self._largest[larger] = np.abs(self._running)[larger]
+            self._refresh()
+        self._running[ended] = 0
+
+    def _refresh(self) -> None:
+        seen = self._largest > 0
+        factors = np.where(seen, self._limit / np.where(seen, self._largest, 1), 1)
+        # In place: a captured update reads this very tensor.
+        self.factors.copy_(torch.from_numpy(factors).unsqueeze(1))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Running and largest returns."""
+        return {"running": self._running.tolist(), "largest": self._largest.tolist()}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self._running, self._largest = np.array(saved["running"]), np.array(saved["largest"])
+        self._refresh()

@@ -1,0 +1,185 @@
+"""The parts of the strong base, each alone and all together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from mtrl_conic.agents.config import AgentConfig
+from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.return_scale import ReturnScale
+from mtrl_conic.agents.values import CategoricalValue, ScalarValue
+from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, parameters
+
+PARTS: dict[str, dict[str, Any]] = {
+    "own actor size": {"actor_width": 8, "actor_depth": 1},
+    "layer norm in the critic": {"layer_norm": "critic"},
+    "layer norm in both": {"layer_norm": "both"},
+    "residual": {"residual": True, "layer_norm": "both"},
+    "embedding": {"embedding": 5},
+    "embedding and heads": {"embedding": 5, "network": "multihead"},
+    "categorical": {"critic_loss": "categorical", "bins": 21},
+    "two-hot": {"critic_loss": "categorical", "bins": 21, "bin_spread": 0},
+    "mean of the twins": {"twins": "mean"},
+    "reward scale": {"reward_scale": "return"},
+    "weight decay": {"weight_decay": 0.1, "actor_weight_decay": 0.1},
+    "rare actor": {"actor_every": 2},
+    "resets": {"reset_every": 3},
+    "strong": {"base": "strong", "actor_width": 16},
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("balancer", ["ls", "conicgrad"])
+def test_each_part_updates_and_continues_bit_for_bit(part: str, balancer: str, tmp_path: Path) -> None:
+    agent = MTSAC(SPEC, balancer=balancer, seed=2, **SMALL | PARTS[part])
+    assert agent.critic.layout.native
+    assert agent.actor.layout.native
+    for seed in range(4):
+        agent.observe(np.arange(K) + 1.0, np.zeros(K, np.bool_))
+        agent.update(make_batch(seed))
+    agent.save(tmp_path / "agent.pt")
+    again = MTSAC.load(tmp_path / "agent.pt", device="cpu")
+    for seed in range(4, 8):
+        for each in (agent, again):
+            each.observe(np.arange(K) - 7.0, np.ones(K, np.bool_))
+            statistics = each.update(make_batch(seed))
+    assert torch.isfinite(parameters(agent)).all()
+    assert torch.equal(parameters(agent), parameters(again))
+    assert all(torch.isfinite(value).all() for value in statistics.values())
+    assert agent.act(np.zeros((K, D), np.float32)).shape == (K, A)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_fits_fixed_targets(part: str) -> None:
+    """Discount 0: the critic regresses on rewards; a part that trains badly, or not at all, shows here."""
+    fields = {key: value for key, value in PARTS[part].items() if key != "reset_every"}
+    agent = MTSAC(SPEC, balancer="ls", learning_rate=3e-3, initial_temperature=1e-6, **SMALL | fields)
+    batch = make_batch()
+    batch = batch._replace(discounts=torch.zeros(K, B), rewards=batch.rewards.clamp(-2, 2))
+    wanted = batch.rewards * agent.return_scale.factors
+    for _ in range(300):
+        agent.update(batch)
+    values = agent.critic.network.values(batch.observations, batch.actions)
+    assert (values - wanted).square().mean() < 0.3 * wanted.var()
+
+
+def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target() -> None:
+    agent = MTSAC(SPEC, balancer="ls", **SMALL | PARTS["strong"])
+    batch = make_batch()
+    noise = torch.randn(K, B, A)
+    alpha = torch.tensor([0.1, 0.2, 0.3])
+    agent.observe(np.array([10.0, 2.0, 0.0]), np.zeros(K, np.bool_))
+    target = agent._targets(batch, alpha, noise)
+
+    gaussian = agent.actor.network(batch.next_observations)
+    action = torch.distributions.Normal(gaussian.mean, gaussian.log_std.exp())
+    u = gaussian.mean + gaussian.log_std.exp() * noise
+    log_density = (action.log_prob(u) - (1 - u.tanh().square()).log()).sum(-1)
+    logits = torch.stack([twin(batch.next_observations, u.tanh()) for twin in agent.target.twins])
+    centers = torch.linspace(-10, 10, 101)
+    value = (logits.softmax(-1) * centers).sum(-1).mean(0)
+    rewards = batch.rewards * torch.tensor([[0.5], [2.5], [1.0]])
+    scalar = rewards + batch.discounts * (value - alpha[:, None] * log_density)
+    # The histogram of a Gaussian of .75 bins around the scalar, cut to the support.
+    edges = torch.linspace(-10.1, 10.1, 102)
+    normal = torch.distributions.Normal(scalar.clamp(-10, 10)[..., None], 0.75 * 0.2)
+    histogram = normal.cdf(edges).diff(dim=-1)
+    assert torch.allclose(target, histogram / histogram.sum(-1, keepdim=True), atol=1e-4)
+
+    from mtrl_conic.agents.mtsac import critic_losses
+
+    losses, values = critic_losses(agent.critic.network, batch.observations, batch.actions, target)
+    outputs = agent.critic.network(batch.observations, batch.actions)
+    expected = sum(
+        functional.cross_entropy(output.flatten(0, 1), target.flatten(0, 1), reduction="none").view(K, B).mean(-1)
+        for output in outputs
+    )
+    assert torch.allclose(losses, expected, atol=1e-4)
+    assert torch.allclose(values, (outputs.softmax(-1) * centers).sum(-1).mean((0, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.75, 2.0])
+def test_targets_over_bins_are_distributions_around_the_value(spread: float) -> None:
+    value = CategoricalValue(41, 10.0, spread)
+    wanted = torch.tensor([-9.0, -0.3, 0.0, 0.123, 4.0, 8.9])
+    target = value.target(wanted)
+    assert torch.allclose(target.sum(-1), torch.ones(6), atol=1e-6)
+    assert (target >= 0).all()
+    mean = target @ value.centers
+    inner = wanted.abs() < 6  # a Gaussian near the end of the bins loses a side
+    assert torch.allclose(mean[inner], wanted[inner], atol=1e-4)
+    assert (target.argmax(-1) - (wanted + 10) / 0.5).abs().max() <= 0.5 + 1e-5
+    beyond = value.target(torch.tensor([-50.0, 50.0]))
+    assert beyond[0].argmax() == 0
+    assert beyond[1].argmax() == 40
+
+
+def test_the_right_logits_give_the_value_back() -> None:
+    value = CategoricalValue(101, 10.0, 0.75)
+    wanted = torch.linspace(-8, 8, 7)
+    assert torch.allclose(value.mean(value.target(wanted).clamp_min(1e-12).log()), wanted, atol=1e-3)
+    assert torch.equal(ScalarValue().mean(wanted.unsqueeze(-1)), wanted)
+
+
+def test_return_scale_is_the_largest_discounted_return() -> None:
+    scale = ReturnScale(2, discount=0.5, limit=4.0)
+    rows = [([1.0, 0.0], False), ([2.0, -1.0], True), ([0.5, 0.0], False), ([-3.0, 0.0], False)]
+    for rewards, ended in rows:
+        scale.observe(np.array(rewards), np.array([ended, False]))
+    # Task 0: 1, then 2.5, ended, .5, then -2.75: largest 2.75. Task 1: 0, -1, -.5, -.25.
+    assert torch.allclose(scale.factors, torch.tensor([[4 / 2.75], [4.0]]))
+    again = ReturnScale(2, discount=0.5, limit=4.0)
+    again.load_state_dict(scale.state_dict())
+    for each in (scale, again):
+        each.observe(np.array([-2.0, 5.0]), np.array([False, False]))
+    assert torch.equal(scale.factors, again.factors)
+    assert torch.allclose(scale.factors, torch.tensor([[4 / 3.375], [4 / 4.875]]))
+
+
+def test_raw_rewards_without_a_scale() -> None:
+    agent = MTSAC(SPEC, balancer="ls", **SMALL)
+    agent.observe(np.full(K, 1e6), np.zeros(K, np.bool_))
+    assert torch.equal(agent.return_scale.factors, torch.ones(K, 1))
+
+
+def test_rare_actor() -> None:
+    agent = MTSAC(SPEC, balancer="ls", actor_every=3, **SMALL)
+    for update in range(6):
+        actor, critic = agent.actor.block.detach().clone(), agent.critic.block.detach().clone()
+        statistics = agent.update(make_batch(update))
+        assert torch.equal(agent.actor.block, actor) == (update % 3 != 0)
+        assert ("actor/loss" in statistics) == (update % 3 == 0)
+        assert not torch.equal(agent.critic.block, critic)
+
+
+def test_resets_start_afresh_with_other_values() -> None:
+    agent = MTSAC(SPEC, balancer="ls", reset_every=2, learning_rate=1e-6, seed=1, **SMALL)
+    blocks = []
+    for update in range(5):
+        agent.update(make_batch(update))
+        blocks.append(agent.critic.block.detach().clone())
+    close = [torch.allclose(a, b, atol=1e-4) for a, b in zip(blocks, blocks[1:], strict=False)]
+    assert close == [True, False, True, False]
+
+
+def test_the_learned_code_takes_the_place_of_the_one_hot() -> None:
+    agent = MTSAC(SPEC, balancer="ls", embedding=5, **SMALL)
+    observations = torch.randn(K, B, D)
+    other = observations.clone()
+    other[..., -K:] += 1
+    assert torch.equal(agent.actor.network(observations).mean, agent.actor.network(other).mean)
+    assert [name for name in agent.actor.layout.own if "embedding" in name] == ["trunk.embedding.weight"]
+    swapped = agent.actor.network(observations[[1, 0, 2]]).mean[[1, 0, 2]]
+    assert not torch.allclose(swapped, agent.actor.network(observations).mean), "the code tells tasks apart"
+
+
+def test_a_base_gives_defaults_that_fields_override() -> None:
+    assert AgentConfig(base="strong").critic_loss == "categorical"
+    assert AgentConfig(base="strong", critic_loss="squared").critic_loss == "squared"
+    assert AgentConfig().critic_loss == "squared"
