@@ -11,46 +11,59 @@ import random
 import torch
 from torch import Tensor, nn
 
+from mtrl_conic.agents.config import AgentConfig
 from mtrl_conic.agents.policy import Gaussian, squashed_sample
+from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.agents.values import make_value
 from mtrl_conic.training.replay import Batch
 
 
 class PlainMTSAC:
-    """Multi-task SAC on the classic base with K backward passes and explicit PCGrad.
+    """Multi-task SAC with torch's own layers, and K backward passes with explicit PCGrad.
 
     Args:
-        num_tasks: K.
-        observation_dim: O.
-        action_dim: A.
-        width: of the three hidden layers.
+        spec: of the tasks.
+        config: of either base; of its options, those of the two bases are followed.
+        balance: False takes one backward of the summed losses instead.
     """
 
-    def __init__(self, num_tasks: int, observation_dim: int, action_dim: int, *, width: int = 400) -> None:
-        inputs = observation_dim + action_dim
-        self.critics = nn.ModuleList(_mlp(inputs, 1, width) for _ in range(2))
+    def __init__(self, spec: TaskSpec, config: AgentConfig, *, balance: bool = True) -> None:
+        self.spec, self.config, self.balance = spec, config, balance
+        self.value = make_value(config)
+        inputs = spec.observation_dim + spec.action_dim
+        norm = config.layer_norm != "none"
+        self.critics = nn.ModuleList(
+            _mlp(inputs, self.value.outputs, config.width, config.depth, norm) for _ in range(2)
+        )
         self.targets = copy.deepcopy(self.critics)
-        self.actor = _mlp(observation_dim, 2 * action_dim, width)
-        self.log_temperature = nn.Parameter(torch.zeros(num_tasks))
-        self._action_dim = action_dim
+        width, depth = config.actor_width or config.width, config.actor_depth or config.depth
+        self.actor = _mlp(spec.observation_dim, 2 * spec.action_dim, width, depth, config.layer_norm == "both")
+        self.log_temperature = nn.Parameter(torch.zeros(len(spec.task_names)))
         self._optimizers = {
             id(module): torch.optim.Adam(module.parameters(), lr=3e-4) for module in (self.critics, self.actor)
         }
         self._temperature_optimizer = torch.optim.Adam([self.log_temperature], lr=3e-4)
+
+    @torch.no_grad()
+    def act(self, observations: Tensor) -> Tensor:
+        """(K, O) -> sampled actions (K, A)."""
+        return self._sample(observations)[0]
 
     def update(self, batch: Batch) -> None:
         """One step of critics, actor, temperatures and targets."""
         temperature = self.log_temperature.detach().exp().unsqueeze(1)
         with torch.no_grad():
             actions, log_density = self._sample(batch.next_observations)
-            values = self._values(self.targets, batch.next_observations, actions).amin(0) - temperature * log_density
-            target = batch.rewards + batch.discounts * values
-        values = self._values(self.critics, batch.observations, batch.actions)
-        self._step(self.critics, (values - target).square().mean(-1).sum(0))
+            values = self._values(self.targets, batch.next_observations, actions) - temperature * log_density
+            target = self.value.target(batch.rewards + batch.discounts * values)
+        x = torch.cat([batch.observations, batch.actions], dim=-1)
+        losses = [self.value.loss(critic(x), target).mean(-1) for critic in self.critics]
+        self._step(self.critics, losses[0] + losses[1])
         actions, log_density = self._sample(batch.observations)
-        values = self._values(self.critics, batch.observations, actions).amin(0)
+        values = self._values(self.critics, batch.observations, actions)
         self._step(self.actor, (temperature * log_density - values).mean(-1))
         self._temperature_optimizer.zero_grad()
-        (-self.log_temperature * (log_density.detach().mean(-1) - self._action_dim)).sum().backward()
+        (-self.log_temperature * (log_density.detach().mean(-1) - self.spec.action_dim)).sum().backward()
         self._temperature_optimizer.step()
         with torch.no_grad():
             for mean, new in zip(self.targets.parameters(), self.critics.parameters(), strict=True):
@@ -62,18 +75,23 @@ class PlainMTSAC:
 
     def _values(self, critics: nn.ModuleList, observations: Tensor, actions: Tensor) -> Tensor:
         x = torch.cat([observations, actions], dim=-1)
-        return torch.stack([critic(x).squeeze(-1) for critic in critics])
+        values = torch.stack([self.value.mean(critic(x)) for critic in critics])
+        return values.amin(0) if self.config.twins == "min" else values.mean(0)
 
     def _step(self, module: nn.Module, losses: Tensor) -> None:
         parameters = list(module.parameters())
-        rows = []
-        for loss in losses:
-            gradients = torch.autograd.grad(loss, parameters, retain_graph=True)
-            rows.append(torch.cat([gradient.flatten() for gradient in gradients]))
-        direction = _project(rows)
+        if not self.balance:
+            direction = _flat(torch.autograd.grad(losses.mean(), parameters))
+        else:
+            rows = [_flat(torch.autograd.grad(loss, parameters, retain_graph=True)) for loss in losses]
+            direction = _project(rows)
         for parameter, part in zip(parameters, direction.split([p.numel() for p in parameters]), strict=True):
             parameter.grad = part.view_as(parameter)
         self._optimizers[id(module)].step()
+
+
+def _flat(gradients: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([gradient.flatten() for gradient in gradients])
 
 
 def _project(rows: list[Tensor]) -> Tensor:
@@ -89,13 +107,11 @@ def _project(rows: list[Tensor]) -> Tensor:
     return torch.stack(projected).mean(0)
 
 
-def _mlp(inputs: int, outputs: int, width: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(inputs, width),
-        nn.ReLU(),
-        nn.Linear(width, width),
-        nn.ReLU(),
-        nn.Linear(width, width),
-        nn.ReLU(),
-        nn.Linear(width, outputs),
-    )
+def _mlp(inputs: int, outputs: int, width: int, depth: int, norm: bool) -> nn.Module:
+    layers: list[nn.Module] = []
+    for layer in range(depth):
+        layers.append(nn.Linear(width if layer else inputs, width))
+        if norm:
+            layers.append(nn.LayerNorm(width))
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers, nn.Linear(width, outputs))

@@ -6,16 +6,19 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from mtrl_conic import balancers
+from mtrl_conic.agents.config import AgentConfig
 from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.bench.plain import PlainMTSAC
 from mtrl_conic.errors import UserError
 from mtrl_conic.training.memory import keep_freed_memory
 from mtrl_conic.training.replay import Batch
+from mtrl_conic.validation import parse
 
 PLAIN = "K backwards, explicit PCGrad"
 _TASKS, _OBSERVATION, _ACTION = 10, 49, 4
@@ -26,8 +29,7 @@ class UpdateBenchmark:
     """Seconds of one update, by item, one number a round; the items of a round follow one another."""
 
     rounds: dict[str, list[float]]
-    batch_size: int
-    width: int
+    config: AgentConfig
     threads: int
 
     def milliseconds(self, item: str) -> float:
@@ -40,9 +42,10 @@ class UpdateBenchmark:
 
     def table(self) -> str:
         """Medians and ratios as lines of text."""
+        config = self.config
         head = (
-            f"MT10 update: {self.batch_size} rows per task, width {self.width}, float32, {self.threads} threads, "
-            f"median of {len(self.rounds['ls'])}"
+            f"MT10 update: {config.base} base, {config.batch_size} rows per task, critics {config.depth}x"
+            f"{config.width}, float32, {self.threads} threads, median of {len(self.rounds['ls'])}"
         )
         lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x plain way':>13}"]
         for item in self.rounds:
@@ -52,17 +55,18 @@ class UpdateBenchmark:
 
 
 def run(
-    names: Sequence[str] = ("pcgrad", "conicgrad"),
-    *,
-    rounds: int = 15,
-    batch_size: int = 128,
-    width: int = 400,
-    threads: int = 1,
+    names: Sequence[str] = ("pcgrad", "conicgrad"), *, rounds: int = 15, threads: int = 1, **fields: Any
 ) -> UpdateBenchmark:
-    """Measure the update of the classic base with `ls`, the balancers `names`, and the plain way.
+    """Measure the update with `ls`, the balancers `names`, and the plain way.
 
     With one thread time is that of the process's processor, which other processes disturb less; with more
     it is the wall's.
+
+    Args:
+        names: of balancers.
+        rounds: measurements of each item; two more warm up.
+        threads: processor threads.
+        fields: of `AgentConfig`; the base is classic unless told.
     """
     for name in names:
         balancers.get(name)
@@ -71,8 +75,9 @@ def run(
     keep_freed_memory()
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
-    items = _items(["ls", *(name for name in names if name != "ls")], width)
-    batch = _batch(batch_size)
+    config = parse(AgentConfig, fields)
+    items = _items(["ls", *(name for name in names if name != "ls")], config)
+    batch = _batch(config.batch_size)
     measured: dict[str, list[float]] = {item: [] for item in items}
     for turn in range(rounds + 2):
         for item, update in items.items():
@@ -80,15 +85,15 @@ def run(
             update(batch)
             if turn >= 2:  # the first two warm up
                 measured[item].append(clock() - start)
-    return UpdateBenchmark(measured, batch_size, width, threads)
+    return UpdateBenchmark(measured, config, threads)
 
 
-def _items(names: Sequence[str], width: int) -> dict[str, Callable[[Batch], object]]:
+def _items(names: Sequence[str], config: AgentConfig) -> dict[str, Callable[[Batch], object]]:
     spec = TaskSpec(tuple(f"task {k}" for k in range(_TASKS)), _OBSERVATION, _ACTION, True)
     items: dict[str, Callable[[Batch], object]] = {
-        name: MTSAC(spec, balancer=name, width=width, device="cpu").update for name in names
+        name: MTSAC(spec, balancer=name, device="cpu", config=config).update for name in names
     }
-    items[PLAIN] = PlainMTSAC(_TASKS, _OBSERVATION, _ACTION, width=width).update
+    items[PLAIN] = PlainMTSAC(spec, config).update
     return items
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from mtrl_conic.errors import unknown
 
@@ -10,14 +11,17 @@ from mtrl_conic.errors import unknown
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, and how."""
     parser.add_argument(
-        "what", help="env: steps per second; update: a learning update; solvers: gradients to direction"
+        "what",
+        help="env: steps per second; update: a learning update; train: a whole training step; "
+        "solvers: gradients to direction",
     )
     parser.add_argument("--threads", type=int, default=1, help="processor threads [1]")
     parser.add_argument("--seconds", type=float, default=10.0, help="env: for each item [10]")
-    parser.add_argument("--rounds", type=int, default=15, help="update, solvers: measurements of each item [15]")
-    parser.add_argument("--balancers", help="names, or all [update: pcgrad,conicgrad; solvers: all]")
-    parser.add_argument("--batch-size", type=int, default=128, help="update: transitions per task [128]")
-    parser.add_argument("--width", type=int, default=400, help="update: units of a hidden layer [400]")
+    parser.add_argument("--rounds", type=int, default=15, help="update, train, solvers: measurements of each item [15]")
+    parser.add_argument("--balancers", help="names, or all [update: pcgrad,conicgrad; train: conicgrad; solvers: all]")
+    parser.add_argument("--base", help="update, train: of the agent [update: classic; train: strong]")
+    parser.add_argument("--batch-size", type=int, help="update, train: transitions per task [the base's]")
+    parser.add_argument("--width", type=int, help="update, train: units of a hidden layer [the base's]")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,8 +41,20 @@ def _env(arguments: argparse.Namespace) -> str:
 def _update(arguments: argparse.Namespace) -> str:
     from mtrl_conic.bench import update
 
-    options = {key: getattr(arguments, key) for key in ("rounds", "batch_size", "width", "threads")}
-    return update.run(_names(arguments.balancers or "pcgrad,conicgrad"), **options).table()
+    names = _names(arguments.balancers or "pcgrad,conicgrad")
+    return update.run(names, rounds=arguments.rounds, threads=arguments.threads, **_fields(arguments)).table()
+
+
+def _train(arguments: argparse.Namespace) -> str:
+    from mtrl_conic.bench import train
+
+    name = arguments.balancers or "conicgrad"
+    return train.run(name, rounds=arguments.rounds, threads=arguments.threads, **_fields(arguments)).table()
+
+
+def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = {key: getattr(arguments, key) for key in ("base", "batch_size", "width")}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _solvers(arguments: argparse.Namespace) -> str:
@@ -54,4 +70,4 @@ def _names(text: str) -> list[str]:
     return balancers.available() if text == "all" else text.split(",")
 
 
-_MEASURE = {"env": _env, "update": _update, "solvers": _solvers}
+_MEASURE = {"env": _env, "update": _update, "train": _train, "solvers": _solvers}

@@ -20,6 +20,9 @@ from mtrl_conic.gradients.layers import SharedLayer, TaskLayer
 Place = tuple[nn.Module, str]
 """A layer and the name of a parameter in it."""
 
+_SMALL = 8192
+"""Columns below which a parameter's gradients are joined with others'."""
+
 Losses = Callable[..., tuple[Tensor, Any]]
 """(module, *inputs) -> (losses (K,), anything else the caller wants back, as tensors with a leading K)."""
 
@@ -42,9 +45,19 @@ class TaskGradients:
         """(K, K) float64: inner products of the tasks' gradients of the shared parameters."""
         num_tasks = len(self.losses)
         total = torch.zeros(num_tasks, num_tasks, dtype=torch.float64, device=self.losses.device)
-        for block in self.shared.values():
-            total += gramian_of(block.reshape(num_tasks, -1))
+        for block in self._blocks.values():
+            total += gramian_of(block)
         return total
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[str, ...], Tensor]:
+        """Names -> (K, p): a large parameter by itself, the small ones side by side (a call costs more than they)."""
+        flat = {name: block.flatten(1) for name, block in self.shared.items()}
+        small = tuple(name for name, block in flat.items() if block.shape[1] < _SMALL)
+        blocks: dict[tuple[str, ...], Tensor] = {(name,): block for name, block in flat.items() if name not in small}
+        if small:
+            blocks[small] = torch.cat([flat[name] for name in small], dim=1)
+        return blocks
 
     def jacobian(self) -> Tensor:
         """(K, P): all blocks side by side, a copy."""
@@ -52,7 +65,10 @@ class TaskGradients:
 
     def combine(self, weights: Tensor) -> dict[str, Tensor]:
         """Name of a shared parameter -> the weighted sum of its K gradients; `weights` is (K,)."""
-        return {name: combine(weights, block.flatten(1)).view_as(block[0]) for name, block in self.shared.items()}
+        combined: dict[str, Tensor] = {}
+        for names, block in self._blocks.items():
+            combined |= self._split(names, combine(weights, block))
+        return combined
 
     def write(self, module: nn.Module, balancer: Balancer) -> dict[str, Tensor]:
         """Let the balancer decide and fill the `.grad` of every parameter of `module`.
@@ -65,7 +81,7 @@ class TaskGradients:
         """
         if balancer.needs == "jacobian":
             direction, statistics = balancer.direct(self.jacobian(), self.losses)
-            combined = self._split(direction)
+            combined = self._split(tuple(self.shared), direction)
         else:
             weights, statistics = balancer(self.gramian, self.losses)
             combined = self.combine(weights)
@@ -78,10 +94,11 @@ class TaskGradients:
                 parameter.grad.copy_(gradient)
         return statistics
 
-    def _split(self, direction: Tensor) -> dict[str, Tensor]:
-        sizes = [block[0].numel() for block in self.shared.values()]
-        parts = direction.split(sizes)
-        return {name: part.view_as(block[0]) for (name, block), part in zip(self.shared.items(), parts, strict=True)}
+    def _split(self, names: tuple[str, ...], flat: Tensor) -> dict[str, Tensor]:
+        """The parts of a vector that has the shape of these parameters, side by side."""
+        likes = [self.shared[name][0] for name in names]
+        parts = flat.split([like.numel() for like in likes])
+        return {name: part.view_as(like) for name, part, like in zip(names, parts, likes, strict=True)}
 
 
 class Layout:

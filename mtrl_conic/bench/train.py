@@ -1,0 +1,123 @@
+"""How long a whole training step takes, ten environment steps and an update, beside the plain way."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import metaworld  # noqa: F401  # registers Meta-World's vector environments
+import numpy as np
+import torch
+
+from mtrl_conic import balancers
+from mtrl_conic.agents.config import AgentConfig
+from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.bench.plain import PlainMTSAC
+from mtrl_conic.envs import make_task_set
+from mtrl_conic.errors import UserError
+from mtrl_conic.training.memory import keep_freed_memory
+from mtrl_conic.training.replay import Replay
+from mtrl_conic.training.trainer import Trainer
+from mtrl_conic.validation import parse
+
+PLAIN = "make_vec, K backwards, PCGrad"
+UNBALANCED = "make_vec, one backward, no balancer"
+STEPS = 10
+"""Training steps that an item takes before the next item's turn."""
+_FILL = 64
+"""Steps in the replay before the first update."""
+
+
+@dataclass(frozen=True)
+class TrainBenchmark:
+    """Seconds of one training step, by item, one number a round; the items of a round follow one another."""
+
+    rounds: dict[str, list[float]]
+    config: AgentConfig
+    threads: int
+
+    def table(self) -> str:
+        """Medians and ratios as lines of text."""
+        config = self.config
+        head = (
+            f"MT10 training step: {config.base} base, {config.batch_size} rows per task, critics {config.depth}x"
+            f"{config.width}, float32, {self.threads} threads, median of {len(self.rounds[PLAIN])}"
+        )
+        lines = [head, f"{'item':<38}{'ms':>9}{'times as fast as the plain way':>32}"]
+        for item, seconds in self.rounds.items():
+            ratio = statistics.median(a / b for a, b in zip(self.rounds[PLAIN], seconds, strict=True))
+            lines.append(f"{item:<38}{1e3 * statistics.median(seconds):9.1f}{ratio:32.2f}")
+        return "\n".join(lines)
+
+
+def run(name: str = "conicgrad", *, rounds: int = 15, threads: int = 1, **fields: Any) -> TrainBenchmark:
+    """Measure training with the balancer `name`, stepping before and beside the update, and two plain ways.
+
+    Args:
+        name: of a balancer.
+        rounds: measurements of each item; the first two more warm up.
+        threads: processor threads of the update. The clock is the wall's.
+        fields: of `AgentConfig`.
+    """
+    balancers.get(name)
+    if rounds < 1:
+        raise UserError(f"rounds={rounds}: at least 1")
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    config = parse(AgentConfig, {"base": "strong", **fields, "random_steps": _FILL})
+    items: dict[str, Callable[[], None]] = {
+        f"ours, {name}": _ours(name, config, overlap=False),
+        f"ours, {name}, stepping beside": _ours(name, config, overlap=True),
+        UNBALANCED: _Plain(config, balance=False).train,
+        PLAIN: _Plain(config, balance=True).train,
+    }
+    measured: dict[str, list[float]] = {item: [] for item in items}
+    for turn in range(rounds + 2):
+        for item, train in items.items():
+            start = time.perf_counter()
+            train()
+            if turn >= 2:
+                measured[item].append((time.perf_counter() - start) / STEPS)
+    return TrainBenchmark(measured, config, threads)
+
+
+def _ours(name: str, config: AgentConfig, *, overlap: bool) -> Callable[[], None]:
+    envs = make_task_set("mt10")
+    trainer = Trainer(envs, MTSAC(envs, balancer=name, device="cpu", config=config), overlap=overlap)
+    trainer.train(_FILL)
+    return lambda: (trainer.train(trainer.step + STEPS), None)[1]
+
+
+class _Plain:
+    """Meta-World's own vector environment and the plain update, with our replay."""
+
+    def __init__(self, config: AgentConfig, *, balance: bool) -> None:
+        with warnings.catch_warnings():  # Gymnasium warns of Meta-World's own spaces
+            warnings.simplefilter("ignore", UserWarning)
+            self.envs = gym.make_vec("Meta-World/MT10", vector_strategy="sync", seed=0, use_one_hot=True)
+        self.observations, _ = self.envs.reset(seed=0)
+        count, size = self.observations.shape
+        spec = TaskSpec(tuple(f"task {k}" for k in range(count)), size, self.envs.action_space.sample().shape[1], True)
+        self.agent = PlainMTSAC(spec, config, balance=balance)
+        self.replay = Replay(count, 10_000, size, spec.action_dim, n_step=config.n_step, discount=config.discount)
+        for _ in range(_FILL):
+            self._step()
+
+    def _step(self) -> None:
+        rows = torch.as_tensor(self.observations, dtype=torch.float32)
+        actions = self.agent.act(rows).numpy()
+        following, rewards, terminated, truncated, _ = self.envs.step(actions)
+        before = self.observations.astype(np.float32)
+        self.replay.add(before, actions, rewards, terminated, truncated, following.astype(np.float32))
+        self.observations = following
+
+    def train(self) -> None:
+        for _ in range(STEPS):
+            self._step()
+            self.agent.update(self.replay.sample(self.agent.config.batch_size))
