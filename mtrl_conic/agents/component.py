@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,16 +25,24 @@ class Component:
         balancer: of this component alone; its state is part of this component's.
         learning_rate: AdamW's (Loshchilov and Hutter, 2019), which without weight decay is Adam.
         weight_decay: AdamW's.
+        balanced: says of a shared parameter's name whether the balancer combines its gradients.
     """
 
     def __init__(
-        self, name: str, network: nn.Module, balancer: Balancer, *, learning_rate: float, weight_decay: float = 0
+        self,
+        name: str,
+        network: nn.Module,
+        balancer: Balancer,
+        *,
+        learning_rate: float,
+        weight_decay: float = 0,
+        balanced: Callable[[str], bool] = lambda name: True,
     ) -> None:
         self.name = name
         self.network = network
         self.balancer = balancer
         self.block = flatten(network)
-        self.layout = Layout(network)
+        self.layout = Layout(network, balanced)
         self.optimizer = torch.optim.AdamW([self.block], lr=learning_rate, weight_decay=weight_decay, fused=True)
 
     def step(self, losses: Losses, *inputs: Any) -> tuple[Statistics, Any]:

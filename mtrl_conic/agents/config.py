@@ -43,10 +43,12 @@ class AgentConfig(BaseModel):
     base: Literal["classic", "strong"] = Field(
         "classic", description="recipe whose defaults all fields of the agent take"
     )
-    network: Literal["shared", "multihead"] = Field(
+    network: Literal["shared", "multihead", "soft_modularization", "single_task"] = Field(
         "shared",
-        description="shared: one trunk, which reads the one-hot; multihead: a trunk and a head per task",
+        description="shared: all of it; multihead: a trunk and a head per task; soft_modularization: modules mixed "
+        "by task and state; single_task: nothing, an agent of its own per task",
     )
+    modules: Count = Field(4, description="of each layer, soft modularisation's")
     width: Count = Field(400, description="units of each hidden layer")
     depth: Count = Field(3, description="hidden layers, or residual blocks of two layers each")
     actor_width: Count | None = Field(None, description="the actor's own width; none takes the critic's")
@@ -80,6 +82,9 @@ class AgentConfig(BaseModel):
     )
     return_limit: Positive = Field(5.0, description="what the largest return so far is scaled to")
     n_step: Count = Field(1, description="rewards in a target before it bootstraps")
+    shared_parameters: Literal["all", "trunk"] = Field(
+        "all", description="which shared parameters the balancer combines; trunk leaves the last layer to the mean"
+    )
     batch_size: Count = Field(128, description="transitions per task and update")
     updates_per_step: Count = Field(1, description="updates for each step of all tasks")
     actor_every: Count = Field(1, description="updates of the critic for one of actor and temperatures")

@@ -19,7 +19,7 @@ from mtrl_conic.agents.component import Component, Statistics
 from mtrl_conic.agents.config import AgentConfig
 from mtrl_conic.agents.device import choose_device
 from mtrl_conic.agents.flat import flatten, track
-from mtrl_conic.agents.networks import Actor, Critic
+from mtrl_conic.agents.networks import Actor, Critic, in_trunk
 from mtrl_conic.agents.policy import Gaussian, squashed_sample
 from mtrl_conic.agents.return_scale import ReturnScale
 from mtrl_conic.agents.spec import TaskSpec
@@ -96,13 +96,12 @@ class MTSAC:
         actor = Actor(self.spec, config, generator=init).to(self.device)
         self.target = copy.deepcopy(critic).requires_grad_(False)
         self._target_block = flatten(self.target)
-        rate = config.learning_rate
-        self.critic = Component(
-            "critic", critic, self._balancer("critic"), learning_rate=rate, weight_decay=config.weight_decay
-        )
-        self.actor = Component(
-            "actor", actor, self._balancer("actor"), learning_rate=rate, weight_decay=config.actor_weight_decay
-        )
+        common: dict[str, Any] = {"learning_rate": config.learning_rate}
+        if config.shared_parameters == "trunk":
+            common["balanced"] = in_trunk
+        decay, actor_decay = config.weight_decay, config.actor_weight_decay
+        self.critic = Component("critic", critic, self._balancer("critic"), weight_decay=decay, **common)
+        self.actor = Component("actor", actor, self._balancer("actor"), weight_decay=actor_decay, **common)
 
     def _balancer(self, component: str) -> balancers.Balancer:
         # Components draw different numbers: a shared seed would give both the same task order.

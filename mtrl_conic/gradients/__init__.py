@@ -1,6 +1,14 @@
 """Per-task gradients of a network in one ordinary backward, their Gram matrix, their combination."""
 
-from mtrl_conic.gradients.layers import LayerNorm, Linear, SharedLayer, TaskEmbedding, TaskLayer, TaskLinear
+from mtrl_conic.gradients.layers import (
+    LayerNorm,
+    Linear,
+    SharedLayer,
+    TaskEmbedding,
+    TaskLayer,
+    TaskLayerNorm,
+    TaskLinear,
+)
 from mtrl_conic.gradients.task_gradients import Layout, TaskGradients, task_gradients
 
 __all__ = [
@@ -11,6 +19,7 @@ __all__ = [
     "TaskEmbedding",
     "TaskGradients",
     "TaskLayer",
+    "TaskLayerNorm",
     "TaskLinear",
     "task_gradients",
 ]

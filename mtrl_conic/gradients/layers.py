@@ -143,3 +143,24 @@ class TaskLinear(TaskLayer):
     def forward(self, x: Tensor) -> Tensor:
         """(K, B, inputs) -> (K, B, outputs)."""
         return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.mT)
+
+
+class TaskLayerNorm(TaskLayer):
+    """K layer normalisations over the last axis, one per task.
+
+    Args:
+        num_tasks: K.
+        features: size of the last axis.
+        eps: added to the variance.
+    """
+
+    def __init__(self, num_tasks: int, features: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(num_tasks, features))
+        self.bias = nn.Parameter(torch.zeros(num_tasks, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, B, features) -> (K, B, features)."""
+        normal = functional.layer_norm(x, x.shape[-1:], eps=self.eps)
+        return torch.addcmul(self.bias.unsqueeze(1), normal, self.weight.unsqueeze(1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -39,6 +39,8 @@ class TaskGradients:
     """Name of a shared parameter of shape S -> (K, *S), the gradient of each task's loss."""
     own: dict[str, Tensor]
     """Name of a task layer's parameter (K, *S) -> (K, *S): row k is the plain gradient of loss k."""
+    averaged: dict[str, Tensor] = field(default_factory=dict)
+    """Like `shared`, for shared parameters that are left out of the balancing: they get the mean."""
 
     @cached_property
     def gramian(self) -> Tensor:
@@ -51,54 +53,49 @@ class TaskGradients:
 
     @cached_property
     def _blocks(self) -> dict[tuple[str, ...], Tensor]:
-        """Names -> (K, p): a large parameter by itself, the small ones side by side (a call costs more than they)."""
-        flat = {name: block.flatten(1) for name, block in self.shared.items()}
-        small = tuple(name for name, block in flat.items() if block.shape[1] < _SMALL)
-        blocks: dict[tuple[str, ...], Tensor] = {(name,): block for name, block in flat.items() if name not in small}
-        if small:
-            blocks[small] = torch.cat([flat[name] for name in small], dim=1)
-        return blocks
+        return _blocks(self.shared)
 
     def jacobian(self) -> Tensor:
         """(K, P): all blocks side by side, a copy."""
-        return torch.cat([block.flatten(1) for block in self.shared.values()], dim=1)
+        nothing = self.losses.new_empty(len(self.losses), 0)
+        return torch.cat([nothing, *(block.flatten(1) for block in self.shared.values())], dim=1)
 
     def combine(self, weights: Tensor) -> dict[str, Tensor]:
         """Name of a shared parameter -> the weighted sum of its K gradients; `weights` is (K,)."""
-        combined: dict[str, Tensor] = {}
-        for names, block in self._blocks.items():
-            combined |= self._split(names, combine(weights, block))
-        return combined
+        return _weighted_sum(weights, self.shared, self._blocks)
 
     def write(self, module: nn.Module, balancer: Balancer) -> dict[str, Tensor]:
         """Let the balancer decide and fill the `.grad` of every parameter of `module`.
 
-        Shared parameters get the combined gradient, the parameters of task layers their own plain one.
+        Shared parameters get the combined gradient, those left out of the balancing the mean, and the parameters
+        of task layers their own plain one.
         A `.grad` that is there already is overwritten in place, so it may be a view into a flat buffer.
 
         Returns:
             The balancer's statistics, and its weights (K,) as `weight` where it has any.
         """
-        if balancer.needs == "jacobian":
+        combined: dict[str, Tensor] = {}
+        statistics: dict[str, Tensor] = {}
+        if not self.shared:
+            pass  # nothing to balance
+        elif balancer.needs == "jacobian":
             direction, statistics = balancer.direct(self.jacobian(), self.losses)
-            combined = self._split(tuple(self.shared), direction)
+            combined = _split(direction, self.shared)
         else:
             weights, statistics = balancer(self.gramian, self.losses)
             combined = self.combine(weights)
             statistics = {"weight": weights, **statistics}
+        gradients = combined | self.own
+        if self.averaged:
+            mean = torch.full_like(self.losses, 1 / len(self.losses))
+            gradients |= _weighted_sum(mean, self.averaged, _blocks(self.averaged))
         for name, parameter in module.named_parameters():
-            gradient = combined[name] if name in combined else self.own[name]
+            gradient = gradients[name]
             if parameter.grad is None:
                 parameter.grad = gradient
             else:
                 parameter.grad.copy_(gradient)
         return statistics
-
-    def _split(self, names: tuple[str, ...], flat: Tensor) -> dict[str, Tensor]:
-        """The parts of a vector that has the shape of these parameters, side by side."""
-        likes = [self.shared[name][0] for name in names]
-        parts = flat.split([like.numel() for like in likes])
-        return {name: part.view_as(like) for name, part, like in zip(names, parts, likes, strict=True)}
 
 
 class Layout:
@@ -107,9 +104,11 @@ class Layout:
     Args:
         module: parameters of `TaskLayer`s are the tasks' own, all others are shared. The layout holds as long
             as no layer or parameter is replaced; changing values is fine.
+        balanced: says of a shared parameter's name whether a balancer combines its gradients; all, where it is
+            not given.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, balanced: Callable[[str], bool] = lambda name: True) -> None:
         own_names = _own_names(module)
         places = _places(module)
         self.module = module
@@ -117,6 +116,8 @@ class Layout:
         """Name of a shared parameter -> every layer and attribute that holds it, more than one where it is tied."""
         self.own = {name: places[name] for name in places if name in own_names}
         """The same of the parameters of task layers."""
+        self.balanced = {name for name in self.shared if balanced(name)}
+        """Names of the shared parameters that a balancer combines."""
         self.native = _is_native(module)
         """Whether every parameter lies in a layer of this package, so that one backward is enough."""
 
@@ -161,7 +162,8 @@ def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any) -> 
     return TaskGradients(
         losses=values.detach(),
         extra=pytree.tree_map(torch.detach, extra),
-        shared={name: gradients[name] for name in layout.shared},
+        shared={name: gradients[name] for name in layout.shared if name in layout.balanced},
+        averaged={name: gradients[name] for name in layout.shared if name not in layout.balanced},
         own={name: gradients[name] for name in layout.own},
     )
 
@@ -197,6 +199,31 @@ def _places(module: nn.Module) -> dict[str, list[Place]]:
     for name, parameter in module.named_parameters(remove_duplicate=False):
         by_parameter.setdefault(parameter, []).append(name)
     return {names[0]: [_place(module, name) for name in names] for names in by_parameter.values()}
+
+
+def _blocks(gradients: dict[str, Tensor]) -> dict[tuple[str, ...], Tensor]:
+    """Names -> (K, p): a large parameter by itself, the small ones side by side (a call costs more than they)."""
+    flat = {name: block.flatten(1) for name, block in gradients.items()}
+    small = tuple(name for name, block in flat.items() if block.shape[1] < _SMALL)
+    blocks: dict[tuple[str, ...], Tensor] = {(name,): block for name, block in flat.items() if name not in small}
+    if small:
+        blocks[small] = torch.cat([flat[name] for name in small], dim=1)
+    return blocks
+
+
+def _weighted_sum(
+    weights: Tensor, gradients: dict[str, Tensor], blocks: dict[tuple[str, ...], Tensor]
+) -> dict[str, Tensor]:
+    combined: dict[str, Tensor] = {}
+    for names, block in blocks.items():
+        combined |= _split(combine(weights, block), {name: gradients[name] for name in names})
+    return combined
+
+
+def _split(flat: Tensor, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The parts of a vector that has the shape of these parameters, side by side."""
+    parts = flat.split([block[0].numel() for block in gradients.values()])
+    return {name: part.view_as(block[0]) for (name, block), part in zip(gradients.items(), parts, strict=True)}
 
 
 def _place(module: nn.Module, name: str) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_resets_start_afresh_with_other_values() -> None:
     for update in range(5):
         agent.update(make_batch(update))
         blocks.append(agent.critic.block.detach().clone())
-    close = [torch.allclose(a, b, atol=1e-4) for a, b in zip(blocks, blocks[1:], strict=False)]
+    close = [torch.allclose(a, b, atol=1e-4) for a, b in pairwise(blocks)]
     assert close == [True, False, True, False]
 
 
