@@ -74,17 +74,7 @@ class TaskGradients:
         Returns:
             The balancer's statistics, and its weights (K,) as `weight` where it has any.
         """
-        combined: dict[str, Tensor] = {}
-        statistics: dict[str, Tensor] = {}
-        if not self.shared:
-            pass  # nothing to balance
-        elif balancer.needs == "jacobian":
-            direction, statistics = balancer.direct(self.jacobian(), self.losses)
-            combined = _split(direction, self.shared)
-        else:
-            weights, statistics = balancer(self.gramian, self.losses)
-            combined = self.combine(weights)
-            statistics = {"weight": weights, **statistics}
+        combined, statistics = self._balance(balancer)
         gradients = combined | self.own
         if self.averaged:
             mean = torch.full_like(self.losses, 1 / len(self.losses))
@@ -96,6 +86,15 @@ class TaskGradients:
             else:
                 parameter.grad.copy_(gradient)
         return statistics
+
+    def _balance(self, balancer: Balancer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        if not self.shared:
+            return {}, {}
+        if balancer.needs == "jacobian":
+            direction, statistics = balancer.direct(self.jacobian(), self.losses)
+            return _split(direction, self.shared), statistics
+        weights, statistics = balancer(self.gramian, self.losses)
+        return self.combine(weights), {"weight": weights, **statistics}
 
 
 class Layout:
