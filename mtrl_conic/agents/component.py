@@ -12,6 +12,7 @@ from mtrl_conic.agents.flat import flatten
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
 from mtrl_conic.gradients.task_gradients import Losses
+from mtrl_conic.training.metrics import Stopwatch
 
 Statistics = dict[str, Tensor]
 
@@ -25,6 +26,7 @@ class Component:
         balancer: of this component alone; its state is part of this component's.
         learning_rate: AdamW's (Loshchilov and Hutter, 2019), which without weight decay is Adam.
         weight_decay: AdamW's.
+        watch: what the time of each part is added to.
         balanced: says of a shared parameter's name whether the balancer combines its gradients.
     """
 
@@ -36,11 +38,13 @@ class Component:
         *,
         learning_rate: float,
         weight_decay: float = 0,
+        watch: Stopwatch | None = None,
         balanced: Callable[[str], bool] = lambda name: True,
     ) -> None:
         self.name = name
         self.network = network
         self.balancer = balancer
+        self.watch = watch or Stopwatch()
         self.block = flatten(network)
         self.layout = Layout(network, balanced)
         self.optimizer = torch.optim.AdamW([self.block], lr=learning_rate, weight_decay=weight_decay, fused=True)
@@ -55,11 +59,14 @@ class Component:
         Returns:
             Statistics by name, and what the loss function returned besides.
         """
-        gradients = task_gradients(self.layout, losses, *inputs)
-        statistics = gradients.write(self.network, self.balancer)
-        self.optimizer.step()
+        with self.watch(self.name):
+            gradients = task_gradients(self.layout, losses, *inputs)
+        with self.watch("balancing"):
+            statistics = gradients.write(self.network, self.balancer)
+        with self.watch(self.name):
+            self.optimizer.step()
         if self.balancer.observes:
-            with torch.no_grad():
+            with self.watch("balancing"), torch.no_grad():
                 self.balancer.observe(losses(self.network, *inputs)[0])
         return self._statistics(gradients, statistics), gradients.extra
 

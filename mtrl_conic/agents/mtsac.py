@@ -26,6 +26,7 @@ from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.agents.temperatures import Temperatures
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.gradients import Layout
+from mtrl_conic.training.metrics import Stopwatch
 from mtrl_conic.training.replay import Batch
 from mtrl_conic.validation import parse
 
@@ -71,6 +72,8 @@ class MTSAC:
         self.balancer_name = balancer
         self.balancer_options = balancers.check_options(balancer, dict(balancer_options or {}))
         self.num_tasks = len(self.spec.task_names)
+        self.watch = Stopwatch()
+        """Seconds of each part of the updates."""
         self._trainer: Trainer | None = None
         self._build()
 
@@ -96,7 +99,7 @@ class MTSAC:
         actor = Actor(self.spec, config, generator=init).to(self.device)
         self.target = copy.deepcopy(critic).requires_grad_(False)
         self._target_block = flatten(self.target)
-        common: dict[str, Any] = {"learning_rate": config.learning_rate}
+        common: dict[str, Any] = {"learning_rate": config.learning_rate, "watch": self.watch}
         if config.shared_parameters == "trunk":
             common["balanced"] = in_trunk
         decay, actor_decay = config.weight_decay, config.actor_weight_decay
@@ -138,7 +141,8 @@ class MTSAC:
         shape = (2, *batch.actions.shape)
         next_noise, noise = torch.randn(shape, generator=self._generator, device=self.device)
         temperature = self.temperatures.values()
-        targets = self._targets(batch, temperature, next_noise)
+        with self.watch("targets"):
+            targets = self._targets(batch, temperature, next_noise)
         statistics, values = self.critic.step(critic_losses, batch.observations, batch.actions, targets)
         statistics |= {"critic/value": values, "temperature": temperature}
         if self.updates % self.config.actor_every == 0:
@@ -147,7 +151,8 @@ class MTSAC:
             of_actor, log_density = self.actor.step(losses, batch.observations, noise, temperature, own)
             self.temperatures.step(log_density)
             statistics |= of_actor | {"entropy": -log_density}
-        track(self._target_block, self.critic.block, self.config.target_rate)
+        with self.watch("targets"):
+            track(self._target_block, self.critic.block, self.config.target_rate)
         self.updates += 1
         return statistics
 

@@ -22,7 +22,7 @@ from mtrl_conic.evaluation.success import Evaluator, check_episodes
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.config import SITTING, RunConfig
 from mtrl_conic.training.cores import available_cores
-from mtrl_conic.training.memory import keep_freed_memory
+from mtrl_conic.training.memory import keep_freed_memory, peak_memory
 from mtrl_conic.training.run_directory import RunDirectory, read_checkpoint, read_config
 from mtrl_conic.training.trainer import Trainer
 from mtrl_conic.validation import parse
@@ -142,6 +142,7 @@ def _result(trainer: Trainer, evaluation: dict[str, Any]) -> dict[str, Any]:
         "seconds": round(trainer.seconds, 3),
         **evaluation,
         "seconds_by_part": {part: round(seconds, 3) for part, seconds in trainer.watch.seconds.items()},
+        "peak_memory_mib": peak_memory(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": {name: version(name) for name in ("mtrl-conic", "torch", "metaworld", "mujoco", "numpy")},
         "machine": {

@@ -18,7 +18,7 @@ from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.evaluation.success import Evaluation, Evaluator
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import TrainingConfig
-from mtrl_conic.training.metrics import Means, Stopwatch, plain
+from mtrl_conic.training.metrics import Means, plain
 from mtrl_conic.training.replay import Replay
 from mtrl_conic.training.run_directory import RunDirectory
 
@@ -58,7 +58,7 @@ class Trainer:
         self.envs, self.agent, self.evaluator, self.run = envs, agent, evaluator, run
         self.config = config or TrainingConfig()
         self.callbacks = callbacks
-        self.watch = Stopwatch()
+        self.watch = agent.watch
         self.step = 0
         self.seconds = 0.0
         self.replay = Replay(
@@ -180,8 +180,9 @@ class Trainer:
         for _ in range(self.agent.config.updates_per_step):
             with self.watch("sampling"):
                 batch = self.replay.sample(self.agent.config.batch_size)
-            with self.watch("updating"):
-                self._means.add(self.agent.update(batch))
+            statistics = self.agent.update(batch)  # which tells its own parts of the time
+            with self.watch("storing"):
+                self._means.add(statistics)
 
     def _note_ended(self, ended: NDArray[np.bool_], infos: dict[str, Any]) -> None:
         for task in np.flatnonzero(ended):
