@@ -51,7 +51,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     ("arguments", "words"),
     [
         (["trian", "mt10"], "unknown command 'trian'; did you mean 'train'?"),
-        (["train", "mt01"], "unknown preset 'mt01'; did you mean 'mt10'?"),
+        (["train", "mt11"], "unknown preset 'mt11'; did you mean 'mt10'?"),
         (["train", "mt10", "--balancer", "conigrad"], "unknown balancer 'conigrad'; did you mean 'conicgrad'?"),
         (["train", "mt10", "--balancer-options", "d=1"], "unknown option of conicgrad 'd'; "),
         (["train", "mt10", "--balancer-options", "c=2"], "conicgrad: option c=2: "),
