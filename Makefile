@@ -3,11 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/mt10
 MINUTES ?= 5
+COMPARED ?= runs/comparison
+BALANCERS ?= ls,pcgrad,conicgrad
+SEEDS ?= 0,1
+MINUTES_EACH ?= 3.5
 
-.PHONY: mt10 test slow lint docs clean
+.PHONY: mt10 compare test slow lint docs clean
 
 mt10: .venv/ready  ## train MT10 with ConicGrad for a few minutes; the same command again shows the result
 	$(BIN)/mtrl-conic train mt10_small --balancer conicgrad --minutes $(MINUTES) --run-dir $(RUN)
+
+compare: .venv/ready  ## a few short MT10 runs on two cores and one page about them; the same command goes on
+	$(BIN)/mtrl-conic compare mt10_small --balancers $(BALANCERS) --seeds $(SEEDS) --minutes $(MINUTES_EACH) \
+	  --jobs 2 --threads 1 --out $(COMPARED)
+	$(BIN)/mtrl-conic report $(COMPARED) --out $(COMPARED)/report.html
 
 test: .venv/ready  ## the tests, a file at a time on each of two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile

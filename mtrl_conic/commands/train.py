@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A preset, where to write, and every field of the configuration."""
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     parser.add_argument("--run-dir", type=Path, help="where the run is kept [runs/<task set>_<balancer>_<seed>]")
+    parser.add_argument(
+        "--record", nargs="+", default=[], metavar="SERVICE", help="besides TensorBoard, to wandb or trackio"
+    )
     add_fields(parser, RunConfig)
 
 
@@ -23,12 +26,14 @@ def run(arguments: argparse.Namespace) -> int:
     directory = arguments.run_dir or Path("runs") / f"{Path(arguments.preset).stem}_{config.balancer}_{config.seed}"
 
     from mtrl_conic.commands import display
+    from mtrl_conic.training.recorders import make_recorders
     from mtrl_conic.training.run import train
     from mtrl_conic.training.trainer import Interrupted
 
+    callbacks = [display.Progress(config), *make_recorders(arguments.record, directory)]
     with asked_to_stop() as interrupted:
         try:
-            result = train(config, directory, callbacks=[display.Progress(config)], interrupted=interrupted)
+            result = train(config, directory, callbacks=callbacks, interrupted=interrupted)
         except Interrupted:
             display.say(f"Stopped. A checkpoint is in {directory}; the same command goes on from there.")
             return 1

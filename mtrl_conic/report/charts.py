@@ -52,7 +52,7 @@ def colour(comparison: Comparison) -> alt.Color:
 
 def tooltips(*fields: str) -> list[alt.Tooltip]:
     """Numbers with as many digits as they deserve."""
-    formats = {"step:Q": ",.0f", "minutes:Q": ".1f"}
+    formats = {"step:Q": ",.0f", "from:Q": ",.0f", "to:Q": ",.0f", "minutes:Q": ".1f"}
     return [alt.Tooltip(field, format=formats.get(field, ".3f")) for field in fields]
 
 

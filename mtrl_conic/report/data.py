@@ -117,8 +117,10 @@ def load(folders: Sequence[Path]) -> Comparison:
 def read_conflicts(directory: Path) -> list[dict[str, float]]:
     """What each line of a run's metrics says about conflict: `step`, and for critic and actor
 
+    - `<component>/cosine`: mean cosine of the task pairs' gradients,
     - `<component>/negative`: share of the task pairs whose gradients have a negative cosine,
-    - `<component>/largest_weight`: the largest of the balancer's |weights| over their sum; 1/K when all are equal.
+    - `<component>/largest_weight`: the largest of the balancer's |weights| over their sum; 1/K when all are equal,
+    - `<component>/weight/<task>`: K times the task's weight over the sum of all |weights|; 1 when all are equal.
     """
     return [_conflict(record) for record in _records(directory, "metrics") if "critic/loss" in record]
 
@@ -126,14 +128,16 @@ def read_conflicts(directory: Path) -> list[dict[str, float]]:
 def _conflict(record: dict[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {"step": record["step"]}
     for component in ("critic", "actor"):
-        cosines, weights = record.get(f"{component}/cosine"), record.get(f"{component}/weight")
+        cosines, weights = record.get(f"{component}/cosine"), record.get(f"{component}/weight", {})
         if cosines and len(cosines) > 1:
             pairs = np.array(cosines)[np.tril_indices(len(cosines), -1)]
+            found[f"{component}/cosine"] = float(pairs.mean())
             found[f"{component}/negative"] = float((pairs < 0).mean())
-        if weights:
-            sizes = np.abs(list(weights.values()))
-            if sizes.sum() > 0:
-                found[f"{component}/largest_weight"] = float(sizes.max() / sizes.sum())
+        total = sum(map(abs, weights.values()))
+        if total > 0:
+            found[f"{component}/largest_weight"] = max(map(abs, weights.values())) / total
+            for task, weight in weights.items():
+                found[f"{component}/weight/{task}"] = len(weights) * weight / total
     return found
 
 

@@ -9,13 +9,11 @@ import numpy as np
 
 from mtrl_conic.evaluation import statistics
 from mtrl_conic.report.charts import RESAMPLES, SHOWN, Figure, Record, colour, finished, tooltips, wide
-from mtrl_conic.report.data import Comparison, Method
+from mtrl_conic.report.conflict import conflict_figures
+from mtrl_conic.report.data import Comparison
 from mtrl_conic.report.learning_curves import learning_curves
 from mtrl_conic.report.reference import ReferencePoint
 from mtrl_conic.report.tables import Table
-
-_POINTS = 200
-"""Of a line over training, at most."""
 
 
 def figures(
@@ -29,25 +27,21 @@ def figures(
         seed: of the intervals.
         reference: published curves, laid over success over steps.
     """
-    made: list[Figure | None] = [
+    return [
         *learning_curves(comparison, seed, reference),
         _heat_map(comparison, tasks),
         _bars(comparison, tasks),
         _profiles(comparison, seed),
+        *conflict_figures(comparison),
     ]
-    for component in ("critic", "actor"):
-        made += [
-            _conflict_figure(comparison, component, "negative", "task pairs with a negative cosine (share)"),
-            _conflict_figure(comparison, component, "largest_weight", "largest weight (share of all)"),
-        ]
-    return [figure for figure in made if figure is not None]
 
 
 # Tasks.
 
 
 def _heat_map(comparison: Comparison, tasks: Table) -> Figure:
-    base = alt.Chart(alt.InlineData(values=_task_records(tasks))).encode(
+    shown = alt.Chart(alt.InlineData(values=_task_records(tasks))).transform_filter(SHOWN)
+    base = shown.encode(
         x=alt.X("method:N", sort=list(tasks.columns[1:]), title=None, axis=alt.Axis(labelAngle=-30)),
         y=alt.Y("task:N", sort=comparison.tasks, title=None, axis=alt.Axis(labelLimit=220)),
     )
@@ -119,50 +113,3 @@ def _profiles(comparison: Comparison, seed: int) -> Figure:
     caption = "Share of all (seed, task) pairs whose final success lies above each rate; a higher line is better."
     numbers = wide("profiles", records, "threshold", "share", "success rate above", comparison)
     return Figure("profiles", "Performance profiles", caption, finished(chart, caption), numbers)
-
-
-# Conflict.
-
-
-def _conflict_figure(comparison: Comparison, component: str, what: str, axis: str) -> Figure | None:
-    key = f"{component}/{what}"
-    records = [record for method in comparison.methods for record in _over_training(method, key)]
-    if not records:
-        return None
-    base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
-    chart = base.mark_line(point=alt.OverlayMarkDef(size=15)).encode(
-        x=alt.X("step:Q", title="environment steps per task"),
-        y=alt.Y("share:Q", title=axis, scale=alt.Scale(zero=True)),
-        color=colour(comparison),
-        tooltip=["method:N", *tooltips("step:Q", "share:Q")],
-    )
-    title = f"{component.capitalize()}: {'conflicting gradients' if what == 'negative' else 'largest weight'}"
-    name = f"{component}_{what}"
-    if what == "negative":
-        caption = f"Share of the task pairs whose {component} gradients point against each other, mean over seeds."
-    else:
-        caption = (
-            f"The largest of the balancer's weights on the {component}'s tasks over the sum of all, by size; "
-            f"{1 / len(comparison.tasks):.2f} is an equal share. Mean over seeds."
-        )
-    numbers = wide(name, records, "step", "share", "environment steps per task", comparison)
-    return Figure(name, title, caption, finished(chart, caption), numbers)
-
-
-def _over_training(method: Method, key: str) -> list[Record]:
-    """Mean over runs at each step, thinned to means over stretches of training."""
-    by_step: dict[float, list[float]] = {}
-    for run in method.runs:
-        for record in run.conflicts:
-            if key in record:
-                by_step.setdefault(record["step"], []).append(record[key])
-    steps = sorted(by_step)
-    stretches = np.array_split(np.array(steps), min(len(steps), _POINTS)) if steps else []
-    return [
-        {
-            "method": method.label,
-            "step": float(stretch[-1]),
-            "share": float(np.mean([np.mean(by_step[step]) for step in stretch])),
-        }
-        for stretch in stretches
-    ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from mtrl_conic.errors import unknown
 from mtrl_conic.evaluation import curves, statistics
 from mtrl_conic.evaluation.statistics import Estimate, bootstrap
+from mtrl_conic.report.costs import costs
 from mtrl_conic.report.data import Comparison, Method, Run
-from mtrl_conic.report.tables import Cell, Table
+from mtrl_conic.report.tables import Cell, Table, joined
 
 WORST = 3
 """Tasks in the mean over the worst."""
@@ -107,27 +107,6 @@ def against(comparison: Comparison, baseline: str | None, seed: int) -> Table:
     return Table("against", f"Beside {name}", note, columns, rows)
 
 
-def costs(comparison: Comparison) -> Table:
-    """Where the time goes."""
-    parts = ("updating", "stepping", "evaluation")
-    rows: list[list[Cell]] = []
-    for method in comparison.compared:
-        results: list[dict[str, Any]] = [run.result for run in method.finished if run.result]
-        seconds = sum(result["seconds"] for result in results)
-        steps = sum(result["step"] for result in results)
-        spent = [sum(result["seconds_by_part"].get(part, 0.0) for result in results) for part in parts]
-        total = sum(sum(result["seconds_by_part"].values()) for result in results)
-        milliseconds = [1000 * spent[parts.index(part)] / steps for part in ("updating", "stepping")]
-        shares = [f"{100 * part / total:.0f} %" for part in spent]
-        rows.append([method.label, seconds / len(results) / 60, *milliseconds, *shares, _machines(method)])
-    note = (
-        "Means over seeds. Per step: of all tasks, with the updates that belong to it. Runs that shared a machine "
-        "slow each other down: compare the shares rather than the times."
-    )
-    columns = ["method", "minutes per run", "ms updating per step", "ms stepping per step"]
-    return Table("costs", "Cost", note, [*columns, *(f"{part} of the time" for part in parts), "machine"], rows)
-
-
 def settings(comparison: Comparison) -> Table:
     """The fields in which methods differ."""
     rows: list[list[Cell]] = [
@@ -191,17 +170,8 @@ def _paired(method: Method, base: Method) -> tuple[Estimate | None, int]:
     return statistics.paired_difference(ours, theirs), len(seeds)
 
 
-def _machines(method: Method) -> str:
-    seen = [run.result["machine"] for run in method.finished if run.result]
-    return _joined(f"{one['device']}, {one['threads']} of {one['cores']} cores" for one in seen)
-
-
 def _versions(method: Method, package: str) -> str:
-    return _joined(run.result["versions"].get(package, "?") for run in method.finished if run.result) or "-"
-
-
-def _joined(words: Any) -> str:
-    return "; ".join(dict.fromkeys(words))
+    return joined(run.result["versions"].get(package, "?") for run in method.finished if run.result) or "-"
 
 
 def tables(comparison: Comparison, *, baseline: str | None, seed: int) -> Sequence[Table]:

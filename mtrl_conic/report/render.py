@@ -20,6 +20,8 @@ from mtrl_conic.report.reference import ReferencePoint
 from mtrl_conic.report.tables import Table, markdown, text, value
 
 TITLE = "Comparison of balancers"
+AXES = {"success_over_steps": "steps", "success_over_minutes": "minutes"}
+"""The figures of which the page shows one at a time."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def html(report: Report) -> str:
     return template.render(
         title=TITLE,
         tables=report.tables,
+        first=("headline", "against"),
+        axes=AXES,
         figures=report.figures,
         colours=colours(report.comparison),
         protocol=words.protocol(report.comparison),

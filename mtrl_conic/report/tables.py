@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mtrl_conic.evaluation.statistics import Estimate
@@ -46,3 +46,8 @@ def markdown(table: Table) -> str:
     lines = [f"| {' | '.join(table.columns)} |", "|" + "---|" * len(table.columns)]
     lines += [f"| {' | '.join(text(cell).replace('|', '/') for cell in row)} |" for row in table.rows]
     return "\n".join(lines)
+
+
+def joined(words: Iterable[str]) -> str:
+    """Each of the words once, in one cell."""
+    return "; ".join(dict.fromkeys(words))

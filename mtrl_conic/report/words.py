@@ -6,7 +6,14 @@ from typing import Any
 
 from mtrl_conic.evaluation.statistics import MIN_RUNS
 from mtrl_conic.report.data import Comparison
+from mtrl_conic.training.config import RunConfig
 
+USUAL_STEPS = int(RunConfig.model_fields["steps"].default)
+"""Environment steps of every task behind published numbers."""
+SHORT = 10
+"""A run of less than one part in so many of them is said to be short."""
+FEW_RUNS = 5
+"""With fewer runs than this, intervals are drawn but not to be relied on."""
 _PROTOCOL = ("task_set", "steps", "minutes", "environment.", "training.training_episodes", "training.episodes")
 
 
@@ -41,13 +48,45 @@ def warnings(comparison: Comparison) -> list[str]:
     keys = [key for key in comparison.differing if key.startswith(_PROTOCOL)]
     if keys:
         said.append(f"The methods do not share one protocol: they differ in {', '.join(keys)}. See the settings.")
-    few = [f"{method.label} ({len(method.finished)})" for method in comparison.methods if len(method.seeds) < MIN_RUNS]
-    if few:
-        said.append(f"Too few seeds for an interval (finished runs, of {MIN_RUNS} needed): {', '.join(few)}.")
+    said += _seeds(comparison) + _budget(comparison)
     unfinished = sum(run.result is None for method in comparison.methods for run in method.runs)
     runs = sum(len(method.runs) for method in comparison.methods)
     if unfinished:
         said.append(f"Not finished, and so in no table of success: {unfinished} of {runs} runs.")
+    return said
+
+
+def _seeds(comparison: Comparison) -> list[str]:
+    counts = {method.label: len(method.seeds) for method in comparison.methods}
+    none = [f"{label} ({count})" for label, count in counts.items() if count < MIN_RUNS]
+    few = [f"{label} ({count})" for label, count in counts.items() if MIN_RUNS <= count < FEW_RUNS]
+    said = []
+    if none:
+        said.append(
+            f"Too few seeds for an interval (finished runs, of {MIN_RUNS} needed): {', '.join(none)}. "
+            "Nothing here says which method is better."
+        )
+    if few:
+        said.append(
+            f"Few seeds (finished runs): {', '.join(few)}. Intervals from fewer than {FEW_RUNS} are too narrow; "
+            "they support no ranking."
+        )
+    return said
+
+
+def _budget(comparison: Comparison) -> list[str]:
+    ends = [int(run.result["step"]) for method in comparison.methods for run in method.runs if run.result]
+    said = []
+    if SHORT * max(ends) < USUAL_STEPS:
+        said.append(
+            f"Short runs: at most {max(ends):,} steps of every task, where published numbers are taken after "
+            f"{USUAL_STEPS:,}. They show how learning starts, not where it ends."
+        )
+    if any(method.config["minutes"] for method in comparison.methods) and min(ends) < max(ends):
+        said.append(
+            f"The clock ended runs at different steps, {min(ends):,} to {max(ends):,}: final numbers are those of "
+            "equal minutes, the curves over steps those of equal steps."
+        )
     return said
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtrl_conic.training.run_directory import flat_items, read_config
+
 if TYPE_CHECKING:
     from mtrl_conic.training.trainer import Trainer
+
+HEADLINE = "evaluation/mean_success"
 
 
 class Callback:
@@ -29,7 +33,7 @@ class Callback:
 
 
 class TensorBoard(Callback):
-    """Writes TensorBoard events into the run directory.
+    """Writes TensorBoard events into the run directory, its configuration as hyperparameters among them.
 
     Args:
         directory: of the run.
@@ -43,23 +47,17 @@ class TensorBoard(Callback):
         from torch.utils.tensorboard.writer import SummaryWriter
 
         self._writer = SummaryWriter(str(self._directory), purge_step=trainer.step + 1)
+        if (self._directory / "config.yaml").exists():
+            self._add_hyperparameters()
 
     def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """One scalar per number and task; of the cosine matrices their mean and the share below zero."""
-        for name, value in record.items():
-            if name in ("step", "time"):
-                continue
-            if isinstance(value, dict):
-                for task, number in value.items():
-                    self._writer.add_scalar(f"{name}/{task}", number, trainer.step)
-            elif isinstance(value, list):
-                self._add_cosines(name, value, trainer.step)
-            else:
-                self._writer.add_scalar(name, value, trainer.step)
+        for name, number in scalars(record).items():
+            self._writer.add_scalar(name, number, trainer.step)
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Success by task and its mean."""
-        self._writer.add_scalar("evaluation/mean_success", record["mean_success"], trainer.step)
+        self._writer.add_scalar(HEADLINE, record["mean_success"], trainer.step)
         for task, rate in record["success"].items():
             self._writer.add_scalar(f"evaluation/success/{task}", rate, trainer.step)
 
@@ -67,8 +65,29 @@ class TensorBoard(Callback):
         """Close the event file."""
         self._writer.close()
 
-    def _add_cosines(self, name: str, matrix: list[list[float]], step: int) -> None:
-        pairs = [cosine for i, row in enumerate(matrix) for cosine in row[:i]]
-        if pairs:
-            self._writer.add_scalar(f"{name}_mean", sum(pairs) / len(pairs), step)
-            self._writer.add_scalar(f"{name}_negative_share", sum(c < 0 for c in pairs) / len(pairs), step)
+    def _add_hyperparameters(self) -> None:
+        # `SummaryWriter.add_hparams` would make a folder of its own, named by the time: a second, unreadable run.
+        from torch.utils.tensorboard.summary import hparams
+
+        fields = flat_items(read_config(self._directory))
+        values = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in fields}
+        for summary in hparams(values, {HEADLINE: 0.0}):
+            self._writer._get_file_writer().add_summary(summary)
+
+
+def scalars(record: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a line of metrics by name: a task's under `<name>/<task>`, of a matrix of cosines the mean over
+    the pairs of tasks and the share below zero.
+    """
+    found: dict[str, float] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            found |= {f"{name}/{task}": number for task, number in value.items()}
+        elif isinstance(value, list):
+            pairs = [cosine for i, row in enumerate(value) for cosine in row[:i]]
+            if pairs:
+                found[f"{name}_mean"] = sum(pairs) / len(pairs)
+                found[f"{name}_negative_share"] = sum(cosine < 0 for cosine in pairs) / len(pairs)
+        elif name not in ("step", "time"):
+            found[name] = value
+    return found

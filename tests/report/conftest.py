@@ -56,11 +56,11 @@ def write_run(directory: Path, balancer: str, seed: int, *, finished: bool = Tru
         rates = np.clip(LEVELS[balancer] * step / 100 + generator.uniform(-0.2, 0.2, len(TASKS)), 0, 1).round(1)
         run.append("evaluations", evaluation(step, rates, 2 if step == 150 else 1))
     if finished:
-        seconds = {"updating": 6.0, "stepping": 3.0, "evaluation": 1.0}
+        seconds = {"targets": 1.0, "critic": 3.0, "actor": 2.0, "balancing": 2.0, "stepping": 3.0, "evaluation": 1.0}
         machine = {"processor": "x", "cores": 2, "threads": 1, "device": "cpu"}
         versions = {"mtrl-conic": "0.1.0", "torch": "2.13.0"}
         final = {"step": 150, "seconds": 15.0, **evaluation(150, rates, 2), "seconds_by_part": seconds}
-        run.finish({**final, "versions": versions, "machine": machine})
+        run.finish({**final, "peak_memory_mib": 500.0 + seed, "versions": versions, "machine": machine})
     run.close()
     return directory
 

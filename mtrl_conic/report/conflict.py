@@ -1,0 +1,137 @@
+"""The figures of how far the tasks' gradients conflict, and of what the balancers make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import altair as alt
+import numpy as np
+
+from mtrl_conic.report.charts import SHOWN, Figure, Record, colour, finished, tooltips, wide
+from mtrl_conic.report.data import Comparison, Method
+from mtrl_conic.report.tables import Cell, Table
+
+_POINTS = 200
+"""Of a line over training, at most."""
+_COLUMNS = 50
+"""Of a map over training, at most."""
+_STEPS = "environment steps per task"
+
+
+def conflict_figures(comparison: Comparison) -> list[Figure]:
+    """Cosines and weights over training, of the critic and of the actor, as far as the runs wrote them."""
+    made: list[Figure | None] = []
+    for component in ("critic", "actor"):
+        made += [
+            _lines(
+                comparison,
+                f"{component}/negative",
+                f"{component.capitalize()}: conflicting gradients",
+                "task pairs with a negative cosine (share)",
+                f"Share of the task pairs whose {component} gradients point against each other, mean over seeds.",
+            ),
+            _lines(
+                comparison,
+                f"{component}/cosine",
+                f"{component.capitalize()}: mean cosine",
+                "mean cosine of the task pairs",
+                f"Cosine of two tasks' {component} gradients, mean over all pairs and seeds; below 0 they conflict.",
+            ),
+            _lines(
+                comparison,
+                f"{component}/largest_weight",
+                f"{component.capitalize()}: largest weight",
+                "largest weight (share of all)",
+                f"The largest of the balancer's weights on the {component}'s tasks over the sum of all, by size; "
+                f"{1 / len(comparison.tasks):.2f} is an equal share. Mean over seeds.",
+            ),
+            _weights(comparison, component),
+        ]
+    return [figure for figure in made if figure is not None]
+
+
+def _lines(comparison: Comparison, key: str, title: str, axis: str, caption: str) -> Figure | None:
+    records = [
+        {"method": method.label, "step": step, "value": value}
+        for method in comparison.methods
+        for step, value in _over_training(method, key, _POINTS)
+    ]
+    if not records:
+        return None
+    base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
+    chart = base.mark_line(point=alt.OverlayMarkDef(size=15)).encode(
+        x=alt.X("step:Q", title=_STEPS),
+        y=alt.Y("value:Q", title=axis, scale=alt.Scale(zero=True)),
+        color=colour(comparison),
+        tooltip=["method:N", *tooltips("step:Q", "value:Q")],
+    )
+    name = key.replace("/", "_")
+    numbers = wide(name, records, "step", "value", _STEPS, comparison)
+    return Figure(name, title, caption, finished(chart, caption), numbers)
+
+
+def _weights(comparison: Comparison, component: str) -> Figure | None:
+    """A map: a row per method and task, training from left to right."""
+    records: list[Record] = []
+    for method in comparison.methods:
+        for task in comparison.tasks:
+            weights = list(_over_training(method, f"{component}/weight/{task}", _COLUMNS))
+            starts = [0.0, *(step for step, _ in weights)]
+            records += [
+                {"method": method.label, "task": task, "row": _row(method, task), "from": start, "to": end, "weight": w}
+                for start, (end, w) in zip(starts, weights, strict=False)
+            ]
+    if not records:
+        return None
+    rows = [_row(method, task) for method in comparison.methods for task in comparison.tasks]
+    # White is an equal share; what lies beyond three of them is as dark as three.
+    scale = alt.Scale(scheme="purpleorange", domain=[-1, 3], domainMid=1, clamp=True, reverse=True)
+    chart = (
+        alt.Chart(alt.InlineData(values=records))
+        .transform_filter(SHOWN)
+        .mark_rect()
+        .encode(
+            x=alt.X("from:Q", title=_STEPS, scale=alt.Scale(nice=False)),
+            x2="to:Q",
+            y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=260)),
+            color=alt.Color("weight:Q", scale=scale, title="weight"),
+            tooltip=["method:N", "task:N", *tooltips("from:Q", "to:Q", "weight:Q")],
+        )
+    )
+    caption = (
+        f"Weight of each task in the {component}'s update over training, by method, mean over seeds: 1 is an equal "
+        "share, 0 is none, below 0 the task's own gradient is taken back."
+    )
+    name = f"{component}_weights"
+    title = f"{component.capitalize()}: weights of the tasks"
+    specification = finished(chart, caption, 13 * len(rows))
+    return Figure(name, title, caption, specification, _mean_weights(comparison, component, name))
+
+
+def _row(method: Method, task: str) -> str:
+    return f"{method.label}: {task.removesuffix('-v3')}"
+
+
+def _mean_weights(comparison: Comparison, component: str, name: str) -> Table:
+    rows: list[list[Cell]] = []
+    for task in comparison.tasks:
+        key = f"{component}/weight/{task}"
+        seen = [
+            [record[key] for run in method.runs for record in run.conflicts if key in record]
+            for method in comparison.methods
+        ]
+        rows.append([task, *(float(np.mean(values)) if values else None for values in seen)])
+    labels = [method.label for method in comparison.methods]
+    return Table(name, "Mean weight over training", "", ["task: mean over training", *labels], rows)
+
+
+def _over_training(method: Method, key: str, points: int) -> Iterable[tuple[float, float]]:
+    """(step, mean over runs), thinned to means over at most `points` stretches of training, each at its last step."""
+    by_step: dict[float, list[float]] = {}
+    for run in method.runs:
+        for record in run.conflicts:
+            if key in record:
+                by_step.setdefault(record["step"], []).append(record[key])
+    steps = sorted(by_step)
+    for stretch in np.array_split(np.array(steps), min(len(steps), points)) if steps else []:
+        yield float(stretch[-1]), float(np.mean([np.mean(by_step[step]) for step in stretch]))

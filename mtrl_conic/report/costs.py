@@ -1,0 +1,72 @@
+"""What the runs cost: time by part, and memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mtrl_conic.report.data import Comparison, Method
+from mtrl_conic.report.tables import Cell, Table, joined
+
+COLUMNS = (
+    "method",
+    "minutes per run",
+    "ms per step",
+    "ms updating per step",
+    "balancing in the update",
+    "ms stepping per step",
+    "updating of the time",
+    "stepping of the time",
+    "evaluation of the time",
+    "peak memory, MiB",
+    "machine",
+)
+
+UPDATE = ("targets", "critic", "actor", "balancing")
+"""The parts of an update."""
+
+
+def costs(comparison: Comparison) -> Table:
+    """Seconds by part, the balancer's share of the update, memory."""
+    rows = [_row(method) for method in comparison.compared]
+    note = (
+        "Means over seeds. Per step: of all tasks, with the updates that belong to it, evaluations left out; stepping "
+        "may go on beside an update. Balancing: from the tasks' gradients to the combined one, that is their Gram "
+        "matrix, the balancer and the combination; told on processors only, since a GPU works behind the clock's back. "
+        "Memory: the largest resident set of a run's process, replay included. Runs that shared a machine slow each "
+        "other down: compare the shares rather than the times."
+    )
+    return Table("costs", "Cost", note, COLUMNS, rows)
+
+
+def _row(method: Method) -> list[Cell]:
+    results: list[dict[str, Any]] = [run.result for run in method.finished if run.result]
+    steps = sum(result["step"] for result in results)
+    spent: dict[str, float] = {}
+    for result in results:
+        for part, seconds in result["seconds_by_part"].items():
+            spent[part] = spent.get(part, 0.0) + seconds
+    seconds = sum(result["seconds"] for result in results)
+    balancing, stepping, evaluation = (spent.get(part, 0.0) for part in ("balancing", "stepping", "evaluation"))
+    updating = sum(spent.get(part, 0.0) for part in UPDATE)
+    on_processors = all(result["machine"]["device"] == "cpu" for result in results)
+    memory = [result["peak_memory_mib"] for result in results if result.get("peak_memory_mib")]
+    return [
+        method.label,
+        seconds / len(results) / 60,
+        *(1000 * part / steps for part in (seconds - evaluation, updating)),
+        _percent(balancing, updating) if "balancing" in spent and on_processors else None,
+        1000 * stepping / steps,
+        *(_percent(part, seconds) for part in (updating, stepping, evaluation)),
+        float(np.mean(memory)) if memory else None,
+        joined(_machine(result["machine"]) for result in results),
+    ]
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "-"
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    return f"{machine['device']}, {machine['threads']} of {machine['cores']} cores"

@@ -1,0 +1,130 @@
+"""The page in a browser: drawn, silent, alone, and moved by mouse and keys."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtrl_conic.report.charts import colours
+from mtrl_conic.report.data import load
+from mtrl_conic.report.render import html, make_report
+
+from .conftest import results
+from .test_report import FIGURES
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; apt-get install chromium")
+
+LEARNING = "#chart-success_over_steps"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()
+
+
+class Opened:
+    """A report's file in a tab of its own, and what the tab said and asked for."""
+
+    def __init__(self, browser: Any, file: Path, **options: Any) -> None:
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.tab = browser.new_page(**options)
+        self.tab.on("console", lambda message: self.said.append(message.text))
+        self.tab.on("pageerror", lambda error: self.said.append(str(error)))
+        self.tab.on("request", lambda request: self.asked.append(request.url))
+        self.tab.goto(file.as_uri())
+        self.tab.wait_for_function(f"document.querySelectorAll('svg.marks').length === {FIGURES}", timeout=60_000)
+
+    def strokes(self, colour: str, chart: str = LEARNING) -> int:
+        return int(self.tab.locator(f"{chart} path[stroke='{colour}']").count())
+
+    def wait(self, condition: str) -> None:
+        self.tab.wait_for_function(condition)
+
+
+@pytest.fixture
+def file(folder: Path, tmp_path: Path) -> Path:
+    page = tmp_path / "report.html"
+    page.write_text(html(make_report(load([folder]))))
+    return page
+
+
+def test_drawn_silent_and_alone(browser: Any, file: Path, folder: Path) -> None:
+    opened = Opened(browser, file)
+    assert opened.said == []
+    assert [url for url in opened.asked if not url.startswith(("data:", "blob:"))] == [file.as_uri()]
+    found = results(folder)
+    for balancer, runs in found.items():
+        row = opened.tab.locator("#table-headline tbody tr", has=opened.tab.get_by_role("rowheader", name=balancer))
+        mean = sum(run["mean_success"] for run in runs) / len(runs)
+        assert float(row.locator("td").nth(1).get_attribute("data-value")) == pytest.approx(mean)
+    opened.tab.close()
+
+
+def test_a_method_is_hidden_by_its_box_and_by_the_space_bar(browser: Any, file: Path, folder: Path) -> None:
+    opened, colour = Opened(browser, file), colours(load([folder]))["ls"]
+    drawn = opened.strokes(colour)
+    assert drawn > 0
+    opened.tab.get_by_label("ls", exact=True).click()
+    gone = f"document.querySelectorAll(\"{LEARNING} path[stroke='{colour}']\").length === 0"
+    opened.wait(gone)
+    assert "ls" not in opened.tab.locator("#chart-heat_map .mark-text").all_inner_texts()
+    opened.tab.get_by_label("ls", exact=True).focus()
+    opened.tab.keyboard.press("Space")
+    opened.wait(gone.replace("=== 0", f"=== {drawn}"))
+    assert opened.said == []
+    opened.tab.close()
+
+
+def test_steps_or_minutes(browser: Any, file: Path) -> None:
+    opened = Opened(browser, file)
+    steps, minutes = (opened.tab.locator(f"#success_over_{name}") for name in ("steps", "minutes"))
+    assert (steps.is_visible(), minutes.is_visible()) == (True, False)
+    opened.tab.get_by_label("steps", exact=True).focus()
+    opened.tab.keyboard.press("ArrowRight")
+    assert (steps.is_visible(), minutes.is_visible()) == (False, True)
+    opened.wait("document.querySelector('#chart-success_over_minutes svg').getBoundingClientRect().width > 400")
+    assert opened.said == []
+    opened.tab.close()
+
+
+def test_hovering_tells_the_numbers(browser: Any, file: Path) -> None:
+    opened = Opened(browser, file)
+    opened.tab.locator(f"{LEARNING} .mark-symbol path").first.hover()
+    tooltip = opened.tab.locator("#vg-tooltip-element")
+    tooltip.wait_for(state="visible")
+    assert "conicgrad" in tooltip.inner_text()
+    opened.tab.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark_on_a_phone(browser: Any, file: Path, scheme: str) -> None:
+    opened = Opened(browser, file, color_scheme=scheme, viewport={"width": 390, "height": 800})
+    read = "element => getComputedStyle(element)"
+    back = opened.tab.evaluate(f"({read})(document.body).backgroundColor")
+    text = opened.tab.evaluate(f"({read})(document.querySelector('{LEARNING} .role-axis-label text')).fill")
+    assert (back, text) == {
+        "light": ("rgb(255, 255, 255)", "rgb(27, 31, 36)"),
+        "dark": ("rgb(20, 23, 26)", "rgb(230, 233, 236)"),
+    }[scheme]
+    sizes = json.loads(opened.tab.evaluate("JSON.stringify([document.documentElement.scrollWidth, innerWidth])"))
+    assert sizes[0] <= sizes[1], "only tables scroll sideways, in frames of their own"
+    opened.tab.close()
+
+
+def test_every_chart_has_words(browser: Any, file: Path) -> None:
+    opened = Opened(browser, file)
+    names = opened.tab.locator(".chart:has(svg.marks)").evaluate_all("all => all.map(chart => chart.ariaLabel)")
+    assert len(names) == FIGURES
+    assert min(len(name) for name in names) > 40
+    opened.tab.close()
