@@ -17,8 +17,11 @@ COMMANDS = {
     "watch": "one run's live view",
     "report": "one page of evidence from runs: tables, curves, cost",
     "evaluate": "success of a run's agent, or of a random or scripted policy",
+    "export": "write a run's actor as safetensors, with a model card; ONNX where it is installed",
+    "describe": "the parameters of a preset's networks: whose they are, how many",
     "balancers": "list the balancers, their papers and options",
     "toy": "balancers on toy problems in the plane: trajectories, pictures, who arrives",
+    "supervised": "balancers on supervised problems: census, recommendation, scenes, faces, your own table",
     "bench": "measure environments, updates or solvers beside others",
 }
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from mtrl_conic.commands import train
 from mtrl_conic.commands.flags import given_fields
 from mtrl_conic.gradients import TaskGradients
 from mtrl_conic.training.config import RunConfig, make_config
+from mtrl_conic.training.run import check
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -94,3 +97,48 @@ def test_gradients_page() -> None:
     gradients = namespace["gradients"]
     assert isinstance(gradients, TaskGradients)
     assert gradients.losses.mean() < 1.5, "the example learns: its losses begin above 3"
+
+
+def test_a_task_set_of_your_own() -> None:
+    code = blocks((ROOT / "docs" / "task_sets.md").read_text(), "python")[0]
+    assert len([line for line in code.splitlines() if line]) <= 24
+    shorter = code.replace("20_000", "8").replace(
+        "seed=0)\nagent.learn", "seed=0, width=8, random_steps=4)\nagent.learn"
+    )
+    assert shorter.count("random_steps") == 1
+    namespace: dict[str, object] = {}
+    exec(shorter.replace("(environments)", "(environments, steps=20)"), namespace)
+    action = namespace["action"]
+    assert isinstance(action, np.ndarray)
+    assert action.shape == (1,)
+
+
+def test_python_api_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    three_lines, callback, export = blocks((ROOT / "docs" / "python_api.md").read_text(), "python")
+    namespace: dict[str, object] = {}
+    shorter = three_lines.replace("10_000", "8").replace("seed=0)\nagent", "seed=0, width=8, random_steps=4)\nagent")
+    assert shorter.count("random_steps") == 1
+    exec(shorter, namespace)
+    small = '"environment": {"time_limit": 10}, "agent": {"width": 8, "random_steps": 5}, "steps": 30}'
+    shorter = callback.replace('"steps": 10_000}', small)
+    assert small in shorter
+    exec(shorter, namespace)
+    assert (tmp_path / "runs" / "pendulum" / "result.json").is_file()
+    assert getattr(namespace["watch"], "steps", 0) == 30
+    exec(export, namespace)
+    assert (tmp_path / "exported" / "actor.safetensors").is_file()
+
+
+def test_commands_of_the_task_set_page_exist() -> None:
+    import argparse
+
+    lines = blocks((ROOT / "docs" / "task_sets.md").read_text(), "sh")[0].splitlines()
+    for line in lines:
+        _, name, *rest = shlex.split(line)
+        command = import_module(f"mtrl_conic.commands.{name}")
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        parsed = parser.parse_args(rest)
+        if name == "train":
+            check(make_config(parsed.preset, given_fields(parsed, RunConfig)))

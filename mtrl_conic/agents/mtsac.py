@@ -24,7 +24,7 @@ from mtrl_conic.agents.policy import Gaussian, squashed_sample
 from mtrl_conic.agents.return_scale import ReturnScale
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.agents.temperatures import Temperatures
-from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import Layout
 from mtrl_conic.training.metrics import Stopwatch
 from mtrl_conic.training.replay import Batch
@@ -78,12 +78,15 @@ class MTSAC:
         self._build()
 
     def _build(self) -> None:
-        config, spec = self.config, self.spec
+        config = self.config
+        mask = self.spec.action_mask(self.device)
+        self._masks = () if mask is None else (mask,)
+        """Of the actions, (K, 1, A): an input of the losses where tasks have actions of different sizes."""
         self._make_networks(self.seed)
         self.temperatures = Temperatures(
             self.num_tasks,
             initial=config.initial_temperature,
-            target_entropy=-float(spec.action_dim) if config.target_entropy is None else config.target_entropy,
+            target_entropy=self._target_entropy(),
             learning_rate=config.temperature_learning_rate,
             device=self.device,
         )
@@ -91,6 +94,12 @@ class MTSAC:
         self.updates = 0
         """Made so far."""
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
+
+    def _target_entropy(self) -> float | Tensor:
+        if self.config.target_entropy is not None:
+            return self.config.target_entropy
+        sizes = self.spec.action_dims
+        return -float(self.spec.action_dim) if sizes is None else -torch.tensor(sizes, device=self.device).float()
 
     def _make_networks(self, seed: int) -> None:
         config = self.config
@@ -148,7 +157,7 @@ class MTSAC:
         if self.updates % self.config.actor_every == 0:
             losses = partial(actor_losses, critic=self.critic.layout)
             own = self.critic.layout.own_values()
-            of_actor, log_density = self.actor.step(losses, batch.observations, noise, temperature, own)
+            of_actor, log_density = self.actor.step(losses, batch.observations, noise, temperature, own, *self._masks)
             self.temperatures.step(log_density)
             statistics |= of_actor | {"entropy": -log_density}
         with self.watch("targets"):
@@ -159,7 +168,7 @@ class MTSAC:
     @torch.no_grad()
     def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor) -> Tensor:
         """Soft n-step targets (K, B), in the form that the critic's loss takes."""
-        actions, log_density = squashed_sample(self.actor.network(batch.next_observations), noise)
+        actions, log_density = squashed_sample(self.actor.network(batch.next_observations), noise, *self._masks)
         values = self.target.values(batch.next_observations, actions) - temperature.unsqueeze(1) * log_density
         rewards = batch.rewards * self.return_scale.factors
         targets: Tensor = self.target.value.target(rewards + batch.discounts * values)
@@ -174,46 +183,38 @@ class MTSAC:
         """The policy's actions.
 
         Args:
-            observations: (K, D), a row per task; with `task`, that task's alone, (D,), its one-hot optional.
+            observations: (K, D), a row per task; with `task`, that task's alone, (D,), or as the task itself gives
+                it: without one-hot and padding.
             task: a task's name.
             deterministic: the mode instead of a sample.
 
         Returns:
-            (K, A) or, with `task`, (A,), float32 in [-1, 1].
+            (K, A), 0 where an action pads, or, with `task`, (A,) of the task's own size; float32 in [-1, 1].
         """
-        rows = torch.as_tensor(self._with_identity(observations, task), dtype=torch.float32, device=self.device)
+        rows = torch.as_tensor(self.spec.rows(observations, task), dtype=torch.float32, device=self.device)
         gaussian: Gaussian = self.actor.network(rows.unsqueeze(1))
         if deterministic:
             actions = gaussian.mean.tanh()
+            for mask in self._masks:
+                actions *= mask
         else:
             noise = torch.randn(gaussian.mean.shape, generator=self._generator, device=self.device)
-            actions, _ = squashed_sample(gaussian, noise)
+            actions, _ = squashed_sample(gaussian, noise, *self._masks)
         result: NDArray[np.float32] = actions.squeeze(1).cpu().numpy()
-        return result if task is None else result[self.spec.task_names.index(task)]
+        if task is None:
+            return result
+        place = self.spec.task_names.index(task)
+        return result[place, : self.spec.own_action_dim(place)]
 
     def random_actions(self) -> NDArray[np.float32]:
         """Uniform actions in [-1, 1], (K, A)."""
         shape = (self.num_tasks, self.spec.action_dim)
         uniform = torch.rand(shape, generator=self._generator, device=self.device)
-        actions: NDArray[np.float32] = (2 * uniform - 1).cpu().numpy()
+        uniform = 2 * uniform - 1
+        for mask in self._masks:
+            uniform *= mask.squeeze(1)
+        actions: NDArray[np.float32] = uniform.cpu().numpy()
         return actions
-
-    def _with_identity(self, observations: NDArray[np.floating[Any]], task: str | None) -> NDArray[np.floating[Any]]:
-        expected = (self.num_tasks, self.spec.observation_dim)
-        if task is None:
-            if observations.shape != expected:
-                raise UserError(f"observations must have shape {expected}, not {observations.shape}; or name the task")
-            return observations
-        if task not in self.spec.task_names:
-            raise unknown("task", task, self.spec.task_names)
-        row = np.asarray(observations, dtype=np.float32)
-        bare = self.spec.observation_dim - self.num_tasks
-        if self.spec.one_hot and row.shape == (bare,):
-            row = np.concatenate([row, np.eye(self.num_tasks, dtype=np.float32)[self.spec.task_names.index(task)]])
-        if row.shape != expected[1:]:
-            raise UserError(f"an observation of {task} must have shape {expected[1:]}, not {row.shape}")
-        # A network with heads takes a row per task; the other rows' actions are dropped.
-        return np.tile(row, (self.num_tasks, 1))
 
     # State.
 
@@ -251,15 +252,21 @@ class MTSAC:
         }
         torch.save(what, path)
 
+    def export(self, directory: str | Path, *, onnx: bool = False) -> list[Path]:
+        """Write the actor alone, to act elsewhere: see `mtrl_conic.agents.export.export_agent`."""
+        from mtrl_conic.agents.export import export_agent
+
+        return export_agent(self, directory, onnx=onnx)
+
     @classmethod
     def load(cls, path: str | Path, envs: TaskSet | None = None, *, device: str = "auto") -> MTSAC:
         """The agent that `save` wrote; give `envs` to go on learning. Nothing is unpickled but tensors and numbers."""
         if not Path(path).is_file():
             raise UserError(f"there is no saved agent at {path}")
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        spec = TaskSpec(**saved["spec"] | {"task_names": tuple(saved["spec"]["task_names"])})
+        spec = TaskSpec.read(saved["spec"])
         if envs is not None and TaskSpec.of(envs) != spec:
-            raise UserError(f"the agent at {path} was trained on other tasks: {', '.join(spec.task_names)}")
+            raise UserError(f"the agent at {path} was trained on other tasks or sizes: {', '.join(spec.task_names)}")
         agent = cls(
             envs if envs is not None else spec,
             balancer=saved["balancer"],
@@ -285,14 +292,16 @@ def actor_losses(
     noise: Tensor,
     temperature: Tensor,
     own: dict[str, Tensor],
+    mask: Tensor | None = None,
     *,
     critic: Layout,
 ) -> tuple[Tensor, Tensor]:
     """Mean of alpha log pi - Q of each task, (K,); and the mean log-density, (K,).
 
-    `own` are the critic's task parameters: as an input with a task axis they follow the rows they belong to.
+    `own` are the critic's task parameters: as an input with a task axis they follow the rows they belong to. `mask` is
+    that of the actions, see `squashed_sample`.
     """
-    actions, log_density = squashed_sample(actor(observations), noise)
+    actions, log_density = squashed_sample(actor(observations), noise, mask)
     module = critic.module
     assert isinstance(module, Critic)
     with critic.swapped(own):

@@ -21,12 +21,14 @@ class Gaussian(NamedTuple):
     """(..., A), log standard deviation."""
 
 
-def squashed_sample(gaussian: Gaussian, noise: Tensor) -> tuple[Tensor, Tensor]:
+def squashed_sample(gaussian: Gaussian, noise: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """A reparametrised sample of tanh(N(mean, std)) and its log-density.
 
     Args:
         gaussian: of the actor.
         noise: (..., A), standard normal.
+        mask: (..., A), 1 where an entry is an action of the task, 0 where it is padding: such an action is 0,
+            has no density and passes no gradient on. None: all are actions.
 
     Returns:
         Actions in (-1, 1), (..., A), and log-densities (...), nats. log(1 - tanh^2 u) is taken as
@@ -35,4 +37,6 @@ def squashed_sample(gaussian: Gaussian, noise: Tensor) -> tuple[Tensor, Tensor]:
     u = gaussian.mean + gaussian.log_std.exp() * noise
     normal = -0.5 * noise.square() - gaussian.log_std - _LOG_SQRT_2PI
     squash = 2 * (math.log(2) - u - functional.softplus(-2 * u))
-    return torch.tanh(u), (normal - squash).sum(-1)
+    if mask is None:
+        return torch.tanh(u), (normal - squash).sum(-1)
+    return torch.tanh(u) * mask, ((normal - squash) * mask).sum(-1)

@@ -14,13 +14,19 @@ class Temperatures:
     Args:
         num_tasks: K.
         initial: alpha of every task at the start.
-        target_entropy: nats.
+        target_entropy: nats, of all tasks or (K,).
         learning_rate: Adam's, on log alpha.
         device: where they live.
     """
 
     def __init__(
-        self, num_tasks: int, *, initial: float, target_entropy: float, learning_rate: float, device: torch.device
+        self,
+        num_tasks: int,
+        *,
+        initial: float,
+        target_entropy: float | Tensor,
+        learning_rate: float,
+        device: torch.device,
     ) -> None:
         self.log = nn.Parameter(torch.full((num_tasks,), initial, device=device).log())
         self._target_entropy = target_entropy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mtrl_conic.errors import unknown
+from mtrl_conic.errors import UserError, unknown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,14 +13,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         help="env: steps per second; update: a learning update; train: a whole training step; "
-        "solvers: gradients to direction",
+        "solvers: gradients to direction; scaling: a step on shared rows as tasks and parameters grow",
     )
     parser.add_argument("--threads", type=int, default=1, help="processor threads [1]")
     parser.add_argument("--seconds", type=float, default=10.0, help="env: for each item [10]")
     parser.add_argument("--rounds", type=int, default=15, help="update, train, solvers: measurements of each item [15]")
-    parser.add_argument("--balancers", help="names, or all [update: pcgrad,conicgrad; train: conicgrad; solvers: all]")
+    parser.add_argument(
+        "--balancers", help="names, or all [update, scaling: pcgrad,conicgrad; train: conicgrad; solvers: all]"
+    )
     parser.add_argument("--base", help="update, train: of the agent [update: classic; train: strong]")
-    parser.add_argument("--batch-size", type=int, help="update, train: transitions per task [the base's]")
+    parser.add_argument(
+        "--batch-size", type=int, help="update, train: transitions per task [the base's]; scaling: rows [256]"
+    )
+    parser.add_argument("--tasks", help="scaling: numbers of tasks [2,5,10,20,40]")
+    parser.add_argument("--ways", help="scaling: representation,parameters,torchjd [all]")
+    parser.add_argument("--network", default="mlp", help="scaling: mlp or celeba [mlp]")
     parser.add_argument("--width", type=int, help="update, train: units of a hidden layer [the base's]")
 
 
@@ -64,10 +71,30 @@ def _solvers(arguments: argparse.Namespace) -> str:
     return solvers.run(names, rounds=arguments.rounds, threads=arguments.threads).table()
 
 
+def _scaling(arguments: argparse.Namespace) -> str:
+    from mtrl_conic.bench import scaling
+
+    options: dict[str, Any] = {"network": arguments.network, "rounds": arguments.rounds, "threads": arguments.threads}
+    if arguments.ways:
+        options["ways"] = arguments.ways.split(",")
+    if arguments.tasks:
+        options["tasks"] = _counts(arguments.tasks)
+    if arguments.batch_size:
+        options["batch_size"] = arguments.batch_size
+    return scaling.run(_names(arguments.balancers or "pcgrad,conicgrad"), **options).table()
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"--tasks {text}: whole numbers separated by commas, such as 2,10,40") from None
+
+
 def _names(text: str) -> list[str]:
     from mtrl_conic import balancers
 
     return balancers.available() if text == "all" else text.split(",")
 
 
-_MEASURE = {"env": _env, "update": _update, "train": _train, "solvers": _solvers}
+_MEASURE = {"env": _env, "update": _update, "train": _train, "solvers": _solvers, "scaling": _scaling}

@@ -69,7 +69,10 @@ class Progress(Callback):
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """One line with every task's rate."""
         rates = "  ".join(f"{task.removesuffix('-v3')} {rate:.2f}" for task, rate in record["success"].items())
-        say(f"step {trainer.step}: success {record['mean_success']:.3f} = {rates}")
+        success = f"success {record['mean_success']:.3f} = {rates}" if rates else ""
+        others = [f"{task} {value:.1f}" for task, value in record["returns"].items() if task not in record["success"]]
+        returns = f"return {'  '.join(others)}" if others else ""
+        say(f"step {trainer.step}: {'; '.join(part for part in (success, returns) if part)}")
 
     def on_stop(self, trainer: Trainer) -> None:
         """Leave the terminal as it was."""
@@ -95,13 +98,21 @@ def show_evaluation(record: dict[str, Any], title: str) -> None:
     episodes = record["episodes_per_task"]
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_footer=True)
     table.add_column("task", footer="mean")
-    table.add_column("success", justify="right", footer=f"{record['mean_success']:.3f}")
-    table.add_column("at last step", justify="right", footer=f"{record['mean_success_at_end']:.3f}")
+    table.add_column("success", justify="right", footer=_rate(record["mean_success"]))
+    table.add_column("at last step", justify="right", footer=_rate(record["mean_success_at_end"]))
     table.add_column("return", justify="right")
-    for task, rate in record["success"].items():
-        table.add_row(task, f"{rate:.2f}", f"{record['success_at_end'][task]:.2f}", f"{record['returns'][task]:.0f}")
+    for task, value in record["returns"].items():
+        rates = [f"{record[kind][task]:.2f}" if task in record[kind] else "" for kind in ("success", "success_at_end")]
+        table.add_row(task, *rates, f"{value:.{0 if abs(value) >= 100 else 1}f}")
     _CONSOLE.print(table)
     say(f"success: share of {episodes} episodes per task, one on each goal, with success at any step")
+    none = [task for task in record["returns"] if task not in record["success"]]
+    if none:
+        say(f"no success is defined for {', '.join(none)}: their returns are what counts")
+
+
+def _rate(mean: float | None) -> str:
+    return "" if mean is None else f"{mean:.3f}"
 
 
 def show_result(result: dict[str, Any], directory: Path) -> None:

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["all"],
         metavar="NAME",
-        help="all, or names separated by commas or blanks; options as gradops:alpha=-2 [all]",
+        help="names separated by commas or blanks, all for all of them; options as gradops:alpha=-2 [all]",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for trajectories, pictures and the table")
     parser.add_argument("--problems", default="", metavar="NAMES", help="separated by commas [all]")
@@ -25,12 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Run, write, and print the table."""
     from mtrl_conic.commands.display import say
     from mtrl_conic.supervised import toy
+    from mtrl_conic.supervised.toy_problems import PROBLEMS
 
     names = [name for part in arguments.balancers for name in _names(part)]
     table = toy.run(
         names,
         arguments.out,
-        problems=arguments.problems.split(",") if arguments.problems else tuple(toy.PROBLEMS),
+        problems=arguments.problems.split(",") if arguments.problems else tuple(PROBLEMS),
         steps=arguments.steps,
         seed=arguments.seed,
         each=lambda done: say(f"{done.problem.name}: {done.label}"),

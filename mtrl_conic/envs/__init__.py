@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mtrl_conic._lazy import lazy
 
 if TYPE_CHECKING:
+    from mtrl_conic.envs.check import check_task_set as check_task_set
     from mtrl_conic.envs.config import TaskSetConfig as TaskSetConfig
     from mtrl_conic.envs.goals import draw_goals as draw_goals
     from mtrl_conic.envs.make import make_task_set as make_task_set
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
     from mtrl_conic.envs.stepper import Stepper as Stepper
     from mtrl_conic.envs.task_set import TaskSet as TaskSet
 
-__all__ = ["Step", "Stepper", "TaskSet", "TaskSetConfig", "draw_goals", "make_task_set", "task_names"]
+__all__ = [
+    "Step",
+    "Stepper",
+    "TaskSet",
+    "TaskSetConfig",
+    "check_task_set",
+    "draw_goals",
+    "make_task_set",
+    "task_names",
+]
 
 __getattr__ = lazy(
     __name__,
@@ -28,6 +38,7 @@ __getattr__ = lazy(
         "Stepper": "mtrl_conic.envs.stepper",
         "TaskSet": "mtrl_conic.envs.task_set",
         "TaskSetConfig": "mtrl_conic.envs.config",
+        "check_task_set": "mtrl_conic.envs.check",
         "draw_goals": "mtrl_conic.envs.goals",
         "make_task_set": "mtrl_conic.envs.make",
         "task_names": "mtrl_conic.envs.names",

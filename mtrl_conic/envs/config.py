@@ -17,7 +17,7 @@ class TaskSetConfig(BaseModel):
         description="what simulates the environments: Meta-World's own code, the fast compiled equivalent, "
         "or the fast one wherever it supports the tasks",
     )
-    horizon: int = Field(default=500, ge=1, le=500, description="steps after which an episode is truncated")
+    horizon: int = Field(default=500, ge=1, le=500, description="Meta-World: steps after which an episode is truncated")
     reward_version: Literal["v1", "v2"] = Field(
         default="v2", description="version of Meta-World's rewards; v2 is today's protocol"
     )
@@ -25,5 +25,14 @@ class TaskSetConfig(BaseModel):
         default="independent",
         description="how the goal of each episode is chosen: every task for itself, "
         "or the same goal number for all tasks as Meta-World's vector environments do",
+    )
+    vector: Literal["sync", "async"] | None = Field(
+        default=None,
+        description="Gymnasium tasks: one after the other, or each in a process of its own; none means sync",
+    )
+    time_limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="Gymnasium tasks: steps after which an episode is truncated; none: each environment's own limit",
     )
     one_hot: bool = Field(default=True, description="append the one-hot code of the task to its observations")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from mtrl_conic.envs.config import TaskSetConfig
 from mtrl_conic.envs.goals import Goals, draw_goals
-from mtrl_conic.envs.names import task_names
+from mtrl_conic.envs.names import gymnasium_ids, task_names
 from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.envs.streams import EpisodeStream
 from mtrl_conic.envs.task_set import TaskSet
@@ -28,19 +28,25 @@ def make_task_set(
     horizon: int = 500,
     reward_version: Literal["v1", "v2"] = "v2",
     goal_stream: Literal["independent", "metaworld"] = "independent",
+    vector: Literal["sync", "async"] | None = None,
+    time_limit: int | None = None,
     one_hot: bool = True,
     goals_seed: int | None = None,
 ) -> TaskSet:
-    """A task set of Meta-World tasks.
+    """A task set of Meta-World tasks, or of registered Gymnasium environments.
 
     Args:
-        spec: `mt10`, `mt25`, `mt50`, `mt1:<task>`, or a list of Meta-World tasks.
+        spec: `mt10`, `mt25`, `mt50`, `mt1:<task>`, or a list of Meta-World tasks; `gymnasium-control`,
+            `gymnasium:<id>`, or a list of these, which take `seed`, `vector`, `time_limit` and `one_hot`. See
+            `TaskSet.from_gymnasium` for environments that are not registered, and for more options.
         seed: chooses the goal of each episode, 0 or more.
-        stepping: `fast` is compiled, `metaworld` the reference; `auto` is `fast` where it supports the tasks.
+        stepping: `fast` is compiled, `metaworld` the reference; `auto` is `fast` for each task that it supports.
         horizon: steps after which an episode is truncated, 1 to 500.
         reward_version: `v2` or `v1`.
         goal_stream: `independent` chooses the goals of every task for itself; `metaworld` makes the
             choices of `gym.make_vec("Meta-World/...", seed=seed)`, the same for all tasks.
+        vector: `sync` or `async`, see `TaskSet.from_gymnasium`.
+        time_limit: steps after which an episode of a Gymnasium environment is truncated; by default its own limit.
         one_hot: whether observations end with the code of the task.
         goals_seed: draws the 50 goals of each task as Meta-World does with it; by default `seed`. The
             tasks of a list get the goals of `Meta-World/custom-mt-envs`: those of seed + place, each.
@@ -54,9 +60,21 @@ def make_task_set(
         "horizon": horizon,
         "reward_version": reward_version,
         "goal_stream": goal_stream,
+        "vector": vector,
+        "time_limit": time_limit,
         "one_hot": one_hot,
     }
     config = parse(TaskSetConfig, options)
+    ids = gymnasium_ids(spec)
+    _check_kind(config, _OF_METAWORLD if ids else _OF_GYMNASIUM, "Meta-World" if ids else "Gymnasium")
+    if ids is not None:
+        return TaskSet.from_gymnasium(
+            {name: name for name in ids},
+            seed=seed,
+            horizon=config.time_limit,
+            vector=config.vector or "sync",
+            one_hot=config.one_hot,
+        )
     goals_seed = seed if goals_seed is None else goals_seed
     stream: EpisodeStream = config.goal_stream
     if isinstance(spec, str):
@@ -66,6 +84,17 @@ def make_task_set(
         stream = "metaworld_custom" if stream == "metaworld" else stream
     stepper = _make_stepper(config.stepping, names, goals, config.reward_version)
     return TaskSet(stepper, seed=seed, horizon=config.horizon, one_hot=config.one_hot, episode_stream=stream)
+
+
+_OF_METAWORLD = ("stepping", "horizon", "reward_version", "goal_stream")
+_OF_GYMNASIUM = ("vector", "time_limit")
+
+
+def _check_kind(config: TaskSetConfig, fields: Sequence[str], kind: str) -> None:
+    for field in fields:
+        if getattr(config, field) != TaskSetConfig.model_fields[field].default:
+            hint = "; use time_limit" if field == "horizon" else "; use horizon" if field == "time_limit" else ""
+            raise UserError(f"{field}={getattr(config, field)!r} is an option of {kind} tasks only{hint}")
 
 
 def _make_stepper(stepping: str, names: Sequence[str], goals: Goals, reward_version: str) -> Stepper:
@@ -78,15 +107,32 @@ def _make_stepper(stepping: str, names: Sequence[str], goals: Goals, reward_vers
         if stepping == "fast":
             raise UserError(f"stepping=fast is not possible: {refusal}; use stepping=auto or metaworld")
         _warn_of_slow_stepping(refusal)
+        served = [name for name in names if _fast_refusal([name], reward_version) is None]
+        if served:
+            return _join(served, names, goals, reward_version)
     from mtrl_conic.envs.metaworld import MetaWorldStepper
 
     return MetaWorldStepper(names, goals, reward_version=reward_version)
 
 
+def _join(served: Sequence[str], names: Sequence[str], goals: Goals, reward_version: str) -> Stepper:
+    """Compiled stepping for the tasks `served` by it, Meta-World's own for the others."""
+    from mtrl_conic.envs.joined import JoinedStepper
+    from mtrl_conic.envs.metaworld import MetaWorldStepper
+
+    fast = importlib.import_module("mtrl_conic.envs.fast")
+    others = [name for name in names if name not in served]
+    parts = (
+        fast.FastStepper(served, goals, reward_version=reward_version),
+        MetaWorldStepper(others, goals, reward_version=reward_version),
+    )
+    return JoinedStepper(parts, names)
+
+
 @cache
 def _warn_of_slow_stepping(refusal: str) -> None:
     """Once per reason: training and evaluation each make a task set."""
-    _LOGGER.warning("Meta-World's own code does the stepping, since the fast one cannot: %s", refusal)
+    _LOGGER.warning("Meta-World's own code steps what the fast one cannot: %s", refusal)
 
 
 def _fast_refusal(names: Sequence[str], reward_version: str) -> str | None:

@@ -41,16 +41,33 @@ MT50 = tuple(GOAL_SPACES)
 
 BENCHMARKS = {"mt10": MT10, "mt25": MT25, "mt50": MT50}
 
+GYMNASIUM_SETS = {
+    "gymnasium-control": (
+        "Pendulum-v1",
+        "MountainCarContinuous-v0",
+        "InvertedPendulum-v5",
+        "Reacher-v5",
+        "Hopper-v5",
+    )
+}
+"""Sets of registered Gymnasium environments that need nothing more to be installed; the ids name the tasks."""
+GYMNASIUM = "gymnasium:"
+"""Before the id of a registered environment, to name it as a task."""
+
 
 def task_names(spec: str | Sequence[str]) -> tuple[str, ...]:
-    """The Meta-World tasks that `spec` means, in order.
+    """The tasks that `spec` means, in order.
 
     Args:
-        spec: `mt10`, `mt25`, `mt50`, `mt1:<task>`, or a list of tasks; `reach` means `reach-v3`.
+        spec: `mt10`, `mt25`, `mt50`, `mt1:<task>`, or a list of Meta-World tasks, where `reach` means `reach-v3`;
+            `gymnasium-control`, `gymnasium:<id>`, or a list of these.
 
     Raises:
         UserError: an unknown name (the message names the nearest), a task twice, or none at all.
     """
+    ids = gymnasium_ids(spec)
+    if ids is not None:
+        return ids
     if not isinstance(spec, str):
         names = tuple(_task_name(name) for name in spec)
         if not names:
@@ -62,8 +79,31 @@ def task_names(spec: str | Sequence[str]) -> tuple[str, ...]:
     if spec.startswith("mt1:"):
         return (_task_name(spec.removeprefix("mt1:")),)
     if spec not in BENCHMARKS:
-        raise unknown("task set", spec, [*BENCHMARKS, *(f"mt1:{name}" for name in MT50)])
+        raise unknown("task set", spec, [*BENCHMARKS, *GYMNASIUM_SETS, *(f"mt1:{name}" for name in MT50)])
     return BENCHMARKS[spec]
+
+
+def gymnasium_ids(spec: str | Sequence[str]) -> tuple[str, ...] | None:
+    """The ids of the registered Gymnasium environments that `spec` means; None where it means Meta-World tasks.
+
+    Raises:
+        UserError: a list mixes both kinds, or an id comes twice.
+    """
+    if isinstance(spec, str):
+        if spec in GYMNASIUM_SETS:
+            return GYMNASIUM_SETS[spec]
+        return (spec.removeprefix(GYMNASIUM),) if spec.startswith(GYMNASIUM) else None
+    marked = [name for name in spec if name.startswith(GYMNASIUM)]
+    if not marked:
+        return None
+    if len(marked) < len(spec):
+        other = next(name for name in spec if name not in marked)
+        raise UserError(f"a list is of Meta-World tasks or of {GYMNASIUM}<id>, not of both: {other}, {marked[0]}")
+    ids = tuple(name.removeprefix(GYMNASIUM) for name in marked)
+    for place, name in enumerate(ids):
+        if name in ids[:place]:
+            raise UserError(f"{name} is listed twice: a task set holds a task once")
+    return ids
 
 
 def _task_name(name: str) -> str:

@@ -17,17 +17,19 @@ class Step(NamedTuple):
     rewards: NDArray[np.float64]
     """(K,)"""
     success: NDArray[np.bool_]
-    """(K,), whether each task's success condition holds at this step."""
+    """(K,), whether each task's success condition holds at this step; false where a task has none."""
     terminated: NDArray[np.bool_]
     """(K,), whether each episode ended by the task's own rule (never by the clock)."""
+    truncated: NDArray[np.bool_] | None = None
+    """(K,), whether the environment itself cut the episode; None where only the task set's horizon does."""
 
 
 class Stepper(ABC):
     """Simulates the K environments of a task set, one task each.
 
-    It knows nothing of horizons, autoreset, one-hot or seeds: the task set does. What an episode is
-    depends on nothing but its number (`episode`, see `reset`) and the actions taken since, so an
-    environment's state in mid-episode is restored by resetting it and taking the same actions again.
+    It knows nothing of autoreset, one-hot or streams: the task set does. What an episode is depends on
+    nothing but its number (`episode`, see `reset`) and the actions taken since, so an environment's
+    state in mid-episode is restored by resetting it and taking the same actions again.
     """
 
     task_names: tuple[str, ...]
@@ -35,6 +37,13 @@ class Stepper(ABC):
     action_dim: int
     num_episodes: int
     """How many different episodes a task has: 50 goals on Meta-World."""
+    observation_dims: tuple[int, ...] | None = None
+    """Each task's own size where they differ; the entries behind it are zero. None: `observation_dim`."""
+    action_dims: tuple[int, ...] | None = None
+    """Each task's own size where they differ; the entries behind it are ignored. None: `action_dim`."""
+    success_rules: tuple[str | None, ...] | None = None
+    """What success means on each task, in words; None for a task where nothing does, which reports returns only.
+    None in its whole: every task has its success."""
 
     @abstractmethod
     def reset(self, task: int, episode: int) -> NDArray[np.float64]:
@@ -45,7 +54,7 @@ class Stepper(ABC):
 
     @abstractmethod
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """Take one (K, A) float32 action of every task."""
+        """Take one (K, A) float32 action of every task. A task whose episode ended is reset before the next step."""
 
     @abstractmethod
     def close(self) -> None:

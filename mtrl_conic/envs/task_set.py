@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -15,21 +16,31 @@ from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.envs.streams import EpisodeStream, make_streams
 from mtrl_conic.errors import UserError, unknown
 
+if TYPE_CHECKING:
+    from mtrl_conic.envs.gymnasium_task import Factory, Success
+
 Floats = NDArray[np.float32]
 Transition = tuple[Floats, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, NDArray[Any]]]
+
+_NOT_RETRACED = (
+    "the saved episodes cannot be retraced: goals, reward version or libraries are not the same, "
+    "or an environment is not determined by its reset seed and actions"
+)
 
 
 class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
     """K tasks that take their steps together, each in an environment of its own.
 
-    An observation is the task's own, in float32, followed by the one-hot code of the task. An episode
-    ends by the task's own rule (termination) or after `horizon` steps (truncation), and the task's next
-    one begins within the same step (Gymnasium's `SAME_STEP`): the observation returned is then the
-    first of the new episode. The dense `infos` of `step` tell of the episode that the step belonged to:
+    An observation is the task's own, in float32, with zeros up to the longest one's size, followed by the
+    one-hot code of the task. An episode ends by the task's own rule (termination) or, after `horizon` steps
+    or by the environment's own clock, by truncation, and the task's next one begins within the same step
+    (Gymnasium's `SAME_STEP`): the observation returned is then the first of the new episode. The dense
+    `infos` of `step` tell of the episode that the step belonged to:
 
     - `final_obs` (K, D) float32: the true next observation, to bootstrap from, whether it ended or not;
-    - `success` (K,) bool: at this step; `episode_success` (K,) bool: at any step so far;
-    - `episode_return` (K,) float64 and `episode_length` (K,) int64: so far, this step included;
+    - `success` (K,) bool: at this step; `episode_success` (K,) bool: at any step so far; both false where
+      `has_success` is;
+    - `episode_return` (K,) float64, of unscaled rewards, and `episode_length` (K,) int64: so far, this step included;
     - `episode_index` (K,) int64: which of the stepper's episodes (the goal's index on Meta-World).
 
     Every array returned is new, so it may be kept.
@@ -37,8 +48,9 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
     Args:
         stepper: simulates the environments; closed with the task set.
         seed: of the streams that choose the episodes, 0 or more.
-        horizon: steps after which an episode is truncated.
+        horizon: steps after which an episode is truncated, of all tasks or of each.
         one_hot: whether observations end with the code of the task.
+        reward_scales: (K,), what the rewards that `step` returns are multiplied by; 1 by default.
         episode_stream: how the streams are seeded, see `mtrl_conic.envs.streams.make_streams`.
     """
 
@@ -47,18 +59,25 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         stepper: Stepper,
         *,
         seed: int = 0,
-        horizon: int = 500,
+        horizon: int | Sequence[int] = 500,
         one_hot: bool = True,
+        reward_scales: Sequence[float] | None = None,
         episode_stream: EpisodeStream = "independent",
     ) -> None:
-        if horizon < 1:
-            raise UserError(f"horizon must be at least 1, not {horizon}")
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.stepper = stepper
         self.task_names = tuple(stepper.task_names)
         self.num_tasks = self.num_envs = len(self.task_names)
-        self.horizon = horizon
+        self.horizons = np.broadcast_to(np.asarray(horizon, np.int64), self.num_tasks)
+        """(K,) steps after which each task's episodes are truncated."""
+        if self.horizons.min() < 1:
+            raise UserError(f"horizon must be at least 1, not {self.horizons.min()}")
+        self.horizon = int(self.horizons.max())
         self.one_hot = one_hot
+        rules = stepper.success_rules or ("",) * self.num_tasks
+        self.has_success = np.array([rule is not None for rule in rules])
+        """(K,) bool: whether the task says what success is; where not, returns are all that is reported."""
+        self._reward_scales = np.ones(self.num_tasks) if reward_scales is None else np.array(reward_scales, np.float64)
         self._episode_stream: EpisodeStream = episode_stream
         self._seed_streams(seed)
 
@@ -77,8 +96,55 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         self._lengths = np.zeros(self.num_tasks, np.int64)
         self._returns = np.zeros(self.num_tasks)
         self._successes = np.zeros(self.num_tasks, np.bool_)
-        self._actions: Floats = np.zeros((self.num_tasks, horizon, stepper.action_dim), np.float32)
+        self._actions: Floats = np.zeros((self.num_tasks, self.horizon, stepper.action_dim), np.float32)
         self._observations = self._frame
+
+    @classmethod
+    def from_gymnasium(
+        cls,
+        environments: Mapping[str, Factory] | Sequence[tuple[str, Factory]],
+        *,
+        seed: int = 0,
+        success: Mapping[str, Success | None] | None = None,
+        reward_scale: float | Mapping[str, float] = 1.0,
+        horizon: int | Mapping[str, int] | None = None,
+        vector: Literal["sync", "async"] = "sync",
+        one_hot: bool = True,
+    ) -> TaskSet:
+        """A task set of any Gymnasium environments whose observations and actions are Boxes of floats.
+
+        Observations and actions are padded with zeros to the longest; actions are given in [-1, 1] and mapped onto
+        each environment's bounds. Episode n of a task is the one that `reset(seed=n)` of its environment starts.
+
+        Args:
+            environments: names of the tasks, and for each the id of a registered environment or a function
+                without arguments that makes one.
+            seed: chooses the episodes, 0 or more.
+            success: by task, what counts as one: a key of `info`, the return that an episode has to reach, or
+                a function of (observation, reward, terminated, info). A task left out takes the threshold that
+                its environment is registered with (`spec.reward_threshold`); without one, or with None, it has no
+                success and its returns are reported.
+            reward_scale: what the learner's rewards are multiplied by, for all tasks or by task; the returns
+                reported are not.
+            horizon: steps after which an episode is truncated, for all tasks or by task; by default the
+                environment's registered limit, or 1000 where it has none.
+            vector: `sync`, or `async` for a process per task.
+            one_hot: whether observations end with the code of the task.
+
+        Raises:
+            UserError: what is wrong with the first task that cannot be used, and how to mend it.
+        """
+        from mtrl_conic.envs.gymnasium_set import make_gymnasium_set
+
+        return make_gymnasium_set(
+            environments,
+            seed=seed,
+            success=success,
+            reward_scale=reward_scale,
+            horizon=horizon,
+            vector=vector,
+            one_hot=one_hot,
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -126,8 +192,10 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         self._successes |= result.success
 
         observations = self._observe(result.observations)
-        rewards, terminations = result.rewards.copy(), result.terminated.copy()
-        truncations = self._lengths >= self.horizon
+        rewards, terminations = result.rewards * self._reward_scales, result.terminated.copy()
+        truncations = self._lengths >= self.horizons
+        if result.truncated is not None:
+            truncations |= result.truncated
         infos = {
             "final_obs": observations.copy(),
             "success": result.success.copy(),
@@ -150,7 +218,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         self._check_started()
         return {
             "task_names": list(self.task_names),
-            "horizon": self.horizon,
+            "horizon": self._horizon_saved,
             "seed": self.seed,
             "streams": [stream.bit_generator.state for stream in self._streams],
             "episodes": self._episodes.tolist(),
@@ -170,7 +238,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             UserError: the state is of other tasks or another horizon, or its actions lead elsewhere
                 here, as they do with other goals.
         """
-        for key, mine in (("task_names", list(self.task_names)), ("horizon", self.horizon)):
+        for key, mine in (("task_names", list(self.task_names)), ("horizon", self._horizon_saved)):
             if state[key] != mine:
                 raise UserError(f"the saved task set has {key} {state[key]}, this one {mine}")
         observations, returns = self._retrace(state["episodes"], [actions.numpy() for actions in state["actions"]])
@@ -179,9 +247,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             np.allclose(observations, state["observations"].numpy(), rtol=0, atol=1e-3)
             and np.allclose(returns, state["returns"], rtol=1e-3, atol=1e-3)
         ):
-            raise UserError(
-                "the saved episodes cannot be retraced: goals, reward version or libraries are not the same"
-            )
+            raise UserError(_NOT_RETRACED)
         self.seed = state["seed"]
         for stream, saved in zip(self._streams, state["streams"], strict=True):
             stream.bit_generator.state = saved
@@ -217,6 +283,12 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             result = self.stepper.step(rows)
             returns[running] += result.rewards[running]
             observations = self._observe(result.observations)
+            ended = result.terminated if result.truncated is None else result.terminated | result.truncated
+            if remaining > 1 and ended[running].any():
+                raise UserError(_NOT_RETRACED)
+            # A task that waits for its turn steps too, but not beyond an end.
+            for task in np.flatnonzero(ended & (lengths < remaining)).tolist():
+                self._start(task, episodes[task], observations)
         for task, taken in enumerate(actions):
             self._actions[task, : len(taken)] = taken
         self._lengths[:] = lengths
@@ -243,6 +315,10 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             raise UserError(f"seed must be 0 or more, not {seed}")
         self.seed = int(seed)
         self._streams = make_streams(self._episode_stream, self.task_names, self.seed)
+
+    @property
+    def _horizon_saved(self) -> int | list[int]:
+        return self.horizon if (self.horizons == self.horizon).all() else self.horizons.tolist()
 
     def _check_started(self) -> None:
         if self._episodes[0] < 0:

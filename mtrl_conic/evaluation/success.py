@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ class Evaluation:
     """What a policy reached, per task over its episodes."""
 
     success: dict[str, float]
-    """Share of episodes with success at any step: the headline."""
+    """Share of episodes with success at any step: the headline. Tasks that do not say what success is are left out."""
     success_at_end: dict[str, float]
     """Share of episodes with success at the last step."""
     returns: dict[str, float]
@@ -30,24 +31,32 @@ class Evaluation:
 
     @property
     def mean_success(self) -> float:
-        """Mean over tasks of `success`."""
-        return float(np.mean(list(self.success.values())))
+        """Mean over tasks of `success`; NaN where no task says what it is."""
+        return _mean(self.success)
 
     @property
     def mean_success_at_end(self) -> float:
         """Mean over tasks of `success_at_end`."""
-        return float(np.mean(list(self.success_at_end.values())))
+        return _mean(self.success_at_end)
 
     def record(self) -> dict[str, Any]:
-        """Plain values, as they stand in `evaluations.jsonl`."""
+        """Plain values, as they stand in `evaluations.jsonl`; a mean of nothing is None."""
         return {
             "success": self.success,
-            "mean_success": self.mean_success,
+            "mean_success": _plain(self.mean_success),
             "success_at_end": self.success_at_end,
-            "mean_success_at_end": self.mean_success_at_end,
+            "mean_success_at_end": _plain(self.mean_success_at_end),
             "returns": self.returns,
             "episodes_per_task": self.episodes_per_task,
         }
+
+
+def _mean(rates: dict[str, float]) -> float:
+    return float(np.mean(list(rates.values()))) if rates else math.nan
+
+
+def _plain(mean: float) -> float | None:
+    return None if math.isnan(mean) else mean
 
 
 class Evaluator:
@@ -82,6 +91,8 @@ class Evaluator:
         any_step, last_step, returns = (
             dict(zip(self.envs.task_names, map(float, row), strict=True)) for row in results.mean(0)
         )
+        for name in (name for name, has in zip(self.envs.task_names, self.envs.has_success, strict=True) if not has):
+            del any_step[name], last_step[name]
         return Evaluation(any_step, last_step, returns, episodes)
 
     def _episode(self, policy: Policy, number: int, each_step: Callable[[], None]) -> NDArray[np.float64]:

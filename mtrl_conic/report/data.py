@@ -93,11 +93,13 @@ def load(folders: Sequence[Path]) -> Comparison:
     """The runs at and below `folders`.
 
     Raises:
-        UserError: no runs, no finished run, other tasks in some, or the same seed of a method twice.
+        UserError: no runs, no finished run, no success, other tasks in some, or the same seed of a method twice.
     """
     runs = [_read_run(directory) for directory in find_runs(folders)]
     if not any(run.result for run in runs):
         raise UserError(f"no run in {', '.join(map(str, folders))} is finished yet; see `mtrl-conic runs`")
+    if not any(run.result["success"] for run in runs if run.result):
+        raise UserError("no task of these runs says what success is, and success is what the report compares")
     by_config: dict[str, list[Run]] = {}
     for run in runs:
         by_config.setdefault(json.dumps(_method_keys(run.config), sort_keys=True), []).append(run)

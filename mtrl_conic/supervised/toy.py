@@ -1,15 +1,11 @@
-"""Two losses in the plane: where each balancer goes, from a few starts.
-
-The first problem is that of CAGrad, FAMO and ConicGrad (Liu et al., NeurIPS 2021, section 5.1), with the
-first loss as it is or a tenth of it; the second is that of GradOPS (Zhu et al., 2025).
-"""
+"""Two losses in the plane: where each balancer goes, from a few starts."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,66 +16,11 @@ from mtrl_conic import balancers
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.supervised.toy_picture import draw
+from mtrl_conic.supervised.toy_problems import LEARNING_RATE, PROBLEMS, Problem
 
-_LEARNING_RATE = 1e-3
 _RECORD_EVERY = 50
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Two losses of a point in the plane."""
-
-    name: str
-    losses: Callable[[Tensor], Tensor]
-    """(..., 2) points -> (..., 2) losses."""
-    starts: tuple[tuple[float, float], ...]
-    steps: int
-    """Of Adam, at a step size of 1e-3."""
-    floor: float
-    """Below both losses everywhere: methods that need positive losses are given losses less this."""
-    box: tuple[float, float, float, float]
-    """Least and largest x1 and x2 of the picture, and of the search for the front."""
-    near: float
-    """Within this of the front or the optimum is there."""
-    shore: float
-    """The front and the optimum are sought below this x2: above, only grooves as narrow as the floor under
-    their logarithm are low."""
-
-    @cached_property
-    def grid(self) -> tuple[Tensor, Tensor]:
-        """Points (N, N, 2) on a grid of the box, first index x2, and the losses (N, N, 2) there."""
-        low1, high1, low2, high2 = self.box
-        first = torch.linspace(low1, high1, 801, dtype=torch.float64)
-        second = torch.linspace(low2, high2, 801, dtype=torch.float64)
-        points = torch.stack(torch.meshgrid(second, first, indexing="ij")[::-1], -1)
-        return points, self.losses(points)
-
-    @cached_property
-    def front(self) -> Tensor:
-        """The points (M, 2) of the grid that no other point of it beats in both losses."""
-        points, losses = self._below_shore
-        order = losses[:, 0].argsort(stable=True)
-        second = losses[order, 1]
-        best_before = torch.cat([torch.full((1,), torch.inf, dtype=torch.float64), second.cummin(0).values[:-1]])
-        front = points[order[second < best_before]]
-        return front[front[:, 0].argsort()]
-
-    @cached_property
-    def optimum(self) -> Tensor:
-        """The point (2,) with the least mean loss."""
-        points, losses = self._below_shore
-        point = points[losses.mean(-1).argmin()].clone().requires_grad_()
-        descent = torch.optim.Adam([point], lr=_LEARNING_RATE)
-        for _ in range(200):
-            (point.grad,) = torch.autograd.grad(self.losses(point).mean(), point)
-            descent.step()
-        return point.detach()
-
-    @property
-    def _below_shore(self) -> tuple[Tensor, Tensor]:
-        points, losses = self.grid
-        below = points[..., 1] < self.shore
-        return points[below], losses[below]
+_TOGETHER = 6
+"""Balancers that run in step: losses and Adam cost the same for many, and files are written after each group."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +28,17 @@ class Trajectory:
     """Where a balancer went on a problem, from all starts."""
 
     problem: Problem
-    balancer: str
     label: str
     """The balancer with its options."""
     steps: Tensor
     """(T,), the steps that were recorded."""
     points: Tensor
     """(T, starts, 2)."""
-    finite: bool = field(default=True)
-    """Whether every point was."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether every point is."""
+        return bool(self.points.isfinite().all())
 
     @property
     def on_front(self) -> int:
@@ -122,49 +65,6 @@ class Trajectory:
         return distances < self.problem.near
 
 
-def _classic(scale: float) -> Callable[[Tensor], Tensor]:
-    def losses(points: Tensor) -> Tensor:
-        x1, x2 = points.unbind(-1)
-        bend = torch.tanh(-x2)
-        f1 = (0.5 * (-x1 - 7) - bend).abs().clamp_min(5e-6).log() + 6
-        f2 = (0.5 * (-x1 + 3) + bend + 2).abs().clamp_min(5e-6).log() + 6
-        valley = 0.1 * (-x2 - 8).square()
-        q1 = ((-x1 + 7).square() + valley) / 10 - 20
-        q2 = ((-x1 - 7).square() + valley) / 10 - 20
-        above = torch.tanh(0.5 * x2)
-        c1, c2 = above.clamp_min(0), (-above).clamp_min(0)
-        return torch.stack([scale * (c1 * f1 + c2 * q1), c1 * f2 + c2 * q2], -1)
-
-    return losses
-
-
-def _gradops(points: Tensor) -> Tensor:
-    x1, x2 = points.unbind(-1)
-    bend = torch.tanh(-3 * x2)
-    above = torch.tanh(5 * x2)
-    c1, c2 = above.clamp_min(0), (-above).clamp_min(0)
-    losses = []
-    for centre in (0.7, -0.7):
-        f = (5 * (-x1 - centre) - bend).abs().clamp_min(5e-4).log() + 1
-        well = 1.5 * torch.tanh(2 * (-x1 + centre).square()) * (x1.square() + 1)
-        losses.append(c1 * f + c2 * (well + (-x2 - 0.8).square() - 2.5))
-    return torch.stack(losses, -1)
-
-
-_CLASSIC_STARTS = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
-_CLASSIC_BOX = (-10.0, 10.0, -10.0, 10.0)
-_GRADOPS_STARTS = ((-0.85, 0.75), (-0.85, -0.3), (0.9, 0.9))
-PROBLEMS = {
-    problem.name: problem
-    for problem in (
-        Problem("classic", _classic(1.0), _CLASSIC_STARTS, 50_000, -20.1, _CLASSIC_BOX, 0.2, -1.0),
-        Problem("classic_scaled", _classic(0.1), _CLASSIC_STARTS, 50_000, -20.1, _CLASSIC_BOX, 0.2, -1.0),
-        Problem("gradops", _gradops, _GRADOPS_STARTS, 20_000, -7.0, (-1.0, 1.0, -1.0, 1.0), 0.05, -0.1),
-    )
-}
-"""By name: `classic`, `classic_scaled` (the first loss times .1) and `gradops`."""
-
-
 def descend(problem: Problem, balancer: Balancer, *, label: str = "", steps: int | None = None) -> Trajectory:
     """Adam along a balancer's direction, from all starts at once, each with a state of its own.
 
@@ -174,28 +74,48 @@ def descend(problem: Problem, balancer: Balancer, *, label: str = "", steps: int
         label: of the trajectory; the balancer's name if empty.
         steps: the problem's own if not given.
     """
-    steps = problem.steps if steps is None else steps
-    points = torch.tensor(problem.starts, dtype=torch.float64)
-    balancer.reset(tuple(points.shape[:1]))
-    floor = problem.floor if balancer.positive_losses else 0.0
-    descent = torch.optim.Adam([points], lr=_LEARNING_RATE)
+    return descend_together([problem], {label or balancer.name: balancer}, problem.steps if steps is None else steps)[0]
+
+
+def descend_together(problems: Sequence[Problem], runners: dict[str, Balancer], steps: int) -> list[Trajectory]:
+    """Adam along the directions of several balancers on several problems, in step: each goes where it would alone.
+
+    Args:
+        problems: of which each balancer sees all starts as one batch.
+        runners: balancers of two tasks by label; they are reset.
+        steps: of Adam, on every problem.
+
+    Returns:
+        A trajectory for each balancer on each problem, the problems' order within the balancers'.
+    """
+    starts = torch.tensor([start for problem in problems for start in problem.starts], dtype=torch.float64)
+    counts = [len(problem.starts) for problem in problems]
+    below = torch.tensor([problem.floor for problem in problems for _ in problem.starts], dtype=torch.float64)
+    floors = []
+    for balancer in runners.values():
+        balancer.reset((len(starts),))
+        floors.append(below.unsqueeze(-1) if balancer.positive_losses else 0.0)
+    points = starts.repeat(len(runners), 1, 1)
+    descent = torch.optim.Adam([points], lr=LEARNING_RATE)
     recorded = []
     for step in range(steps + 1):
         if step % _RECORD_EVERY == 0:
             recorded.append(points.clone())
-        losses, jacobian = _losses_and_jacobian(problem, points)
-        if step:  # the losses at the new points are those that the last step led to
-            balancer.observe(losses - floor)
-        points.grad = balancer.direction(jacobian, losses - floor)
+        losses, jacobian = _losses_and_jacobian(problems, counts, points)
+        directions = []
+        for index, (balancer, floor) in enumerate(zip(runners.values(), floors, strict=True)):
+            if step:  # the losses at the new points are those that the last step led to
+                balancer.observe(losses[index] - floor)
+            directions.append(balancer.direction(jacobian[index], losses[index] - floor))
+        points.grad = torch.stack(directions)
         descent.step()
-    return Trajectory(
-        problem,
-        balancer.name,
-        label or balancer.name,
-        torch.arange(len(recorded)) * _RECORD_EVERY,
-        torch.stack(recorded),
-        bool(points.isfinite().all()),
-    )
+    at = torch.arange(len(recorded)) * _RECORD_EVERY
+    paths = torch.stack(recorded, 1).split(counts, 2)
+    return [
+        Trajectory(problem, label, at, path[index])
+        for index, label in enumerate(runners)
+        for problem, path in zip(problems, paths, strict=True)
+    ]
 
 
 def run(
@@ -203,18 +123,18 @@ def run(
     out: Path,
     *,
     problems: Sequence[str] = tuple(PROBLEMS),
-    options: dict[str, dict[str, Any]] | None = None,
     steps: int | None = None,
     seed: int = 0,
     each: Callable[[Trajectory], None] = lambda _: None,
 ) -> str:
     """Run balancers on toy problems; write trajectories, fronts and pictures; tell who arrived where.
 
+    Trajectories that a run with the same steps and seed left in `out` are taken from there.
+
     Args:
-        names: of balancers, or `all`; one with options is `name:key=value,key=value`.
-        out: directory for `<problem>.csv` (all trajectories), `<problem>_front.csv`, `<problem>.svg` and `table.csv`.
+        names: of balancers; `all` stands for all of them; one with options is `name:key=value,key=value`.
+        out: directory for `<problem>/<balancer>.csv`, `<problem>_front.csv`, `<problem>.svg` and `table.csv`.
         problems: names in `PROBLEMS`.
-        options: of balancers, by name.
         steps: of Adam; the problem's own if not given.
         seed: of the balancers.
         each: called with every trajectory once it is done, to show progress.
@@ -223,34 +143,41 @@ def run(
         The table, as lines of text.
     """
     chosen = [_problem(name) for name in problems]
-    labels = list(balancers.available() if list(names) == ["all"] else names)
-    makers = [(label, *_parse(label, options or {})) for label in labels]
-    if not makers or not chosen:
+    labels = list(dict.fromkeys(label for name in names for label in _expand(name)))
+    options = {label: _parse(label) for label in labels}
+    if not labels or not chosen:
         raise UserError("toy: name at least one balancer and one problem")
     if steps is not None and steps < _RECORD_EVERY:
         raise UserError(f"steps={steps}: at least {_RECORD_EVERY}, the distance of two recorded points")
-    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, {"steps": steps, "seed": seed})
+    for length in dict.fromkeys(steps or problem.steps for problem in chosen):
+        alike = [problem for problem in chosen if (steps or problem.steps) == length]
+        missing = [label for label in labels if not all(_path(out, problem, label).exists() for problem in alike)]
+        for first in range(0, len(missing), _TOGETHER):
+            group = missing[first : first + _TOGETHER]
+            runners = {label: _make(*options[label], seed) for label in group}
+            for trajectory in descend_together(alike, runners, length):
+                _write_trajectory(_path(out, trajectory.problem, trajectory.label), trajectory)
+                each(trajectory)
     rows = []
     for problem in chosen:
-        done = []
-        for label, name, given in makers:
-            balancer = balancers.make(name, 2, seed=seed, **given)
-            done.append(descend(problem, balancer, label=label, steps=steps))
-            each(done[-1])
-        _write(out, problem, done)
+        done = [read_trajectory(_path(out, problem, label), problem, label) for label in labels]
         draw(problem, done, out / f"{problem.name}.svg")
+        front = torch.cat([problem.front, problem.losses(problem.front)], -1)
+        _write_csv(out / f"{problem.name}_front.csv", ["x1", "x2", "loss1", "loss2"], _rounded(front))
         rows += [_row(trajectory) for trajectory in done]
     _write_csv(out / "table.csv", _HEAD, rows)
     return "\n".join(_FORMAT.format(*row) for row in [_HEAD, *rows])
 
 
-def _losses_and_jacobian(problem: Problem, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses (starts, 2) and their gradients (starts, 2, 2): a copy of the points for each loss, one backward."""
+def _losses_and_jacobian(problems: Sequence[Problem], counts: list[int], points: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses (..., starts, 2) and their gradients (..., starts, 2, 2): a copy of the points for each loss."""
     copies = points.detach().expand(2, *points.shape).clone().requires_grad_()
-    losses = problem.losses(copies)
+    parts = [p.losses(part) for p, part in zip(problems, copies.split(counts, -2), strict=True)]
+    losses = torch.cat(parts, -2)
     own = torch.stack([losses[0, ..., 0], losses[1, ..., 1]], -1)
     (gradient,) = torch.autograd.grad(own.sum(), copies)
-    return own.detach(), gradient.transpose(0, 1)
+    return own.detach(), torch.stack(gradient.unbind(), -2)
 
 
 def _problem(name: str) -> Problem:
@@ -259,15 +186,33 @@ def _problem(name: str) -> Problem:
     return PROBLEMS[name]
 
 
-def _parse(label: str, options: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+def _expand(name: str) -> list[str]:
+    return balancers.available() if name == "all" else [name]
+
+
+def _parse(label: str) -> tuple[str, dict[str, Any]]:
     name, _, text = label.partition(":")
-    given = dict(options.get(name, {}))
+    given: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
             raise UserError(f"{label}: write options as name:key=value,key=value")
         given[key] = value
     return name, balancers.check_options(name, given)
+
+
+def _make(name: str, options: dict[str, Any], seed: int) -> Balancer:
+    return balancers.make(name, 2, seed=seed, **options)
+
+
+def _claim(out: Path, settings: dict[str, int | None]) -> None:
+    """Make the directory `out`, or see that what it holds was made with the same settings."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "run.json"
+    if not file.exists():
+        file.write_text(json.dumps(settings) + "\n")
+    elif (before := json.loads(file.read_text())) != settings:
+        raise UserError(f"{out} holds a run with {before}, not {settings}: choose another folder")
 
 
 _HEAD = ["problem", "balancer", "steps", "starts", "on_front", "at_optimum", "steps_to_optimum", "ends"]
@@ -282,21 +227,34 @@ def _row(trajectory: Trajectory) -> list[str]:
     return [name, trajectory.label, str(last), *map(str, figures), "-" if arrived is None else str(arrived), ends]
 
 
-def _write(out: Path, problem: Problem, trajectories: list[Trajectory]) -> None:
+def _path(out: Path, problem: Problem, label: str) -> Path:
+    return out / problem.name / f"{label}.csv"
+
+
+def _write_trajectory(path: Path, trajectory: Trajectory) -> None:
+    numbers = torch.cat([trajectory.points, trajectory.problem.losses(trajectory.points)], -1)
     rows = []
-    for trajectory in trajectories:
-        losses = problem.losses(trajectory.points)
-        for t, step in enumerate(trajectory.steps.tolist()):
-            for start in range(len(problem.starts)):
-                numbers = [*trajectory.points[t, start].tolist(), *losses[t, start].tolist()]
-                rows.append([trajectory.label, str(start), str(step), *(f"{number:.5f}" for number in numbers)])
-    _write_csv(out / f"{problem.name}.csv", ["balancer", "start", "step", "x1", "x2", "loss1", "loss2"], rows)
-    front = torch.cat([problem.front, problem.losses(problem.front)], -1).tolist()
-    _write_csv(
-        out / f"{problem.name}_front.csv", ["x1", "x2", "loss1", "loss2"], [[f"{v:.5f}" for v in r] for r in front]
-    )
+    for step, starts in zip(trajectory.steps.tolist(), numbers, strict=True):
+        rows += [[str(step), str(start), *row] for start, row in enumerate(_rounded(starts))]
+    path.parent.mkdir(exist_ok=True)
+    _write_csv(path, ["step", "start", "x1", "x2", "loss1", "loss2"], rows)
+
+
+def read_trajectory(path: Path, problem: Problem, label: str) -> Trajectory:
+    """The trajectory that `run` wrote to `path`."""
+    with path.open(newline="") as file:
+        rows = [(int(row["step"]), float(row["x1"]), float(row["x2"])) for row in csv.DictReader(file)]
+    table = torch.tensor(rows, dtype=torch.float64).view(-1, len(problem.starts), 3)
+    return Trajectory(problem, label, table[:, 0, 0].to(torch.int64), table[..., 1:])
+
+
+def _rounded(numbers: Tensor) -> list[list[str]]:
+    return [[f"{number:.5f}" for number in row] for row in numbers.tolist()]
 
 
 def _write_csv(path: Path, head: list[str], rows: list[list[str]]) -> None:
-    with path.open("w", newline="") as file:
+    """Write beside `path` and rename: a file that is there is whole."""
+    beside = path.with_name(path.name + ".part")
+    with beside.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([head, *rows])
+    beside.replace(path)

@@ -12,7 +12,8 @@ import vl_convert
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from mtrl_conic.supervised.toy import Problem, Trajectory
+    from mtrl_conic.supervised.toy import Trajectory
+    from mtrl_conic.supervised.toy_problems import Problem
 
 _SIDE, _GAP, _COLUMNS, _LEVELS = 180, 34, 6, 14
 _CONTOUR_POINTS, _PATH_POINTS = 81, 160

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from mtrl_conic.training.run_directory import flat_items, read_config
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mtrl_conic.training.trainer import Trainer
 
 HEADLINE = "evaluation/mean_success"
@@ -21,6 +23,9 @@ class Callback:
 
     def on_step(self, trainer: Trainer) -> None:
         """All tasks took a step, and the updates that belong to it are done."""
+
+    def on_update(self, trainer: Trainer, statistics: dict[str, Tensor]) -> None:
+        """An update was made; its statistics by name, tensors as the agent returned them."""
 
     def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """A line of `metrics.jsonl`."""
@@ -57,7 +62,8 @@ class TensorBoard(Callback):
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Success by task and its mean."""
-        self._writer.add_scalar(HEADLINE, record["mean_success"], trainer.step)
+        if record["mean_success"] is not None:
+            self._writer.add_scalar(HEADLINE, record["mean_success"], trainer.step)
         for task, rate in record["success"].items():
             self._writer.add_scalar(f"evaluation/success/{task}", rate, trainer.step)
 

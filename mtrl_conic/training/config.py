@@ -38,7 +38,9 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task_set: str | list[str] = Field("mt10", description="mt10, mt25, mt50, mt1:<task>, or a list of tasks")
+    task_set: str | list[str] = Field(
+        "mt10", description="mt10, mt25, mt50, mt1:<task>, gymnasium-control, gymnasium:<id>, or a list of tasks"
+    )
     balancer: str = Field("conicgrad", description="how the tasks' gradients are combined; see `mtrl-conic balancers`")
     balancer_options: dict[str, Any] = Field(default_factory=dict, description="key=value of the balancer's options")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="of goals, initial values, exploration, batches and balancers")

@@ -51,7 +51,8 @@ class _Service(Callback):
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Success by task and its mean."""
         rates = {f"evaluation/success/{task}": rate for task, rate in record["success"].items()}
-        self._log({"evaluation/mean_success": record["mean_success"], **rates}, trainer.step)
+        if rates:
+            self._log({"evaluation/mean_success": record["mean_success"], **rates}, trainer.step)
 
     def on_stop(self, trainer: Trainer) -> None:
         """Finish the service's run."""

@@ -17,6 +17,8 @@ from mtrl_conic.agents.device import choose_device
 from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.envs import TaskSet, make_task_set, task_names
 from mtrl_conic.envs.goals import GOALS_PER_TASK
+from mtrl_conic.envs.gymnasium_set import check_registered
+from mtrl_conic.envs.names import gymnasium_ids
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.success import Evaluator, check_episodes
 from mtrl_conic.training.callbacks import Callback, TensorBoard
@@ -62,8 +64,12 @@ def check(config: RunConfig) -> None:
     """Find what single fields cannot show, before anything is built or written."""
     task_names(config.task_set)
     balancers.check_options(config.balancer, config.balancer_options)
-    for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
-        check_episodes(episodes, GOALS_PER_TASK)
+    ids = gymnasium_ids(config.task_set)
+    if ids is not None:
+        check_registered(ids)
+    else:
+        for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
+            check_episodes(episodes, GOALS_PER_TASK)
     device = choose_device(config.device)
     if config.training.replay == "disk" and device.type != "cpu":
         raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")

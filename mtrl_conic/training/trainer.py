@@ -183,11 +183,14 @@ class Trainer:
             statistics = self.agent.update(batch)  # which tells its own parts of the time
             with self.watch("storing"):
                 self._means.add(statistics)
+            for callback in self.callbacks:
+                callback.on_update(self, statistics)
 
     def _note_ended(self, ended: NDArray[np.bool_], infos: dict[str, Any]) -> None:
         for task in np.flatnonzero(ended):
             name = self.envs.task_names[task]
-            self._episodes["training/success"][name].append(float(infos["episode_success"][task]))
+            if self.envs.has_success[task]:
+                self._episodes["training/success"][name].append(float(infos["episode_success"][task]))
             self._episodes["training/return"][name].append(float(infos["episode_return"][task]))
 
     def _log(self) -> None:

@@ -216,7 +216,8 @@ def test_toy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = capsys.readouterr().out
     for label in ("ls", "cagrad:c=0.4,rescale=none", "gradops:alpha=-2"):
         assert label in out
-    assert {"gradops.csv", "gradops.svg", "table.csv"} <= {file.name for file in tmp_path.iterdir()}
+    assert {"gradops", "gradops.svg", "table.csv"} <= {file.name for file in tmp_path.iterdir()}
+    assert len(list((tmp_path / "gradops").glob("*.csv"))) == 3
 
 
 def test_bench_update(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ def play(stepper: FastStepper, episode: int, actions: NDArray[np.float32]) -> li
     """All that an episode shows, copied."""
     history = [stepper.reset(task, episode) for task in range(len(stepper.task_names))]
     for action in actions:
-        history += [array.copy() for array in stepper.step(action)]
+        history += [array.copy() for array in stepper.step(action) if array is not None]
     return history
 
 

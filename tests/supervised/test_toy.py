@@ -11,7 +11,8 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError
 from mtrl_conic.supervised import toy
-from mtrl_conic.supervised.toy import PROBLEMS, Trajectory
+from mtrl_conic.supervised.toy import Trajectory
+from mtrl_conic.supervised.toy_problems import PROBLEMS, Problem
 
 
 def classic_by_hand(x1: float, x2: float, scale: float) -> tuple[float, float]:
@@ -79,7 +80,7 @@ def test_starts_do_not_meet(name: str) -> None:
     problem = PROBLEMS["classic"]
     together = toy.descend(problem, balancers.make(name, 2), steps=100).points
     for start, place in enumerate(problem.starts):
-        one = toy.Problem("one", problem.losses, (place,), 100, problem.floor, problem.box, problem.near, problem.shore)
+        one = Problem("one", problem.losses, (place,), 100, problem.floor, problem.box, problem.near, problem.shore)
         alone = toy.descend(one, balancers.make(name, 2)).points
         torch.testing.assert_close(alone[:, 0], together[:, start], rtol=1e-9, atol=1e-9)
 
@@ -96,10 +97,10 @@ def test_ls_is_adam_on_the_mean() -> None:
     torch.testing.assert_close(trajectory.points[-1], points.detach())
 
 
-def path_to(problem: toy.Problem, distances: list[list[float]]) -> Trajectory:
+def path_to(problem: Problem, distances: list[list[float]]) -> Trajectory:
     offsets = torch.tensor(distances, dtype=torch.float64)
     points = problem.optimum + torch.stack([offsets, torch.zeros_like(offsets)], -1)
-    return Trajectory(problem, "ls", "ls", torch.arange(len(distances)) * 50, points)
+    return Trajectory(problem, "ls", torch.arange(len(distances)) * 50, points)
 
 
 def test_arrival_is_when_all_starts_stay() -> None:
@@ -124,9 +125,9 @@ def test_run_writes_paths_fronts_pictures_and_a_table(tmp_path: Path) -> None:
     )
     assert seen == ["ls", "gradops:alpha=-2"]
     assert len(table.splitlines()) == 3
-    with (tmp_path / "gradops.csv").open() as file:
+    with (tmp_path / "gradops" / "ls.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 3 * 3
+    assert len(rows) == 3 * 3
     assert (float(rows[0]["x1"]), float(rows[0]["x2"])) == PROBLEMS["gradops"].starts[0]
     with (tmp_path / "table.csv").open() as file:
         assert [row["balancer"] for row in csv.DictReader(file)] == ["ls", "gradops:alpha=-2"]
@@ -134,6 +135,31 @@ def test_run_writes_paths_fronts_pictures_and_a_table(tmp_path: Path) -> None:
     picture = (tmp_path / "gradops.svg").read_text()
     assert picture.startswith("<svg")
     assert "gradops:alpha=-2" in picture
+
+
+def test_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    seen: list[str] = []
+    for names in (["ls"], ["ls", "famo", "ls"]):
+        toy.run(names, tmp_path, problems=["gradops"], steps=100, each=lambda trajectory: seen.append(trajectory.label))
+    assert seen == ["ls", "famo"]
+    with pytest.raises(UserError, match="choose another folder"):
+        toy.run(["ls"], tmp_path, problems=["gradops"], steps=50)
+
+
+def test_all_with_a_variant(tmp_path: Path) -> None:
+    table = toy.run(["all", "gradops:alpha=-2"], tmp_path, problems=["gradops"], steps=50)
+    assert [line.split()[1] for line in table.splitlines()[1:]] == [*balancers.available(), "gradops:alpha=-2"]
+
+
+def test_together_goes_where_each_goes_alone() -> None:
+    problems = [PROBLEMS["classic"], PROBLEMS["classic_scaled"]]
+    names = ["famo", "cagrad", "si"]
+    together = toy.descend_together(problems, {name: balancers.make(name, 2) for name in names}, 100)
+    for name in names:
+        for problem in problems:
+            path = next(done for done in together if (done.label, done.problem) == (name, problem)).points
+            alone = toy.descend(problem, balancers.make(name, 2), steps=100).points
+            torch.testing.assert_close(path, alone, rtol=1e-9, atol=1e-9)
 
 
 def test_pictures_as_png(tmp_path: Path) -> None:
@@ -166,10 +192,10 @@ def test_conicgrad_reaches_the_optimum_from_every_start() -> None:
 
 @pytest.mark.slow
 def test_gradops_moves_along_the_front_with_alpha() -> None:
+    """From the start that no groove catches; from the others a large alpha stops at x2 = 0."""
     problem, ends = PROBLEMS["gradops"], []
     for alpha in (-5, -2, 0, 2):
         trajectory = toy.descend(problem, balancers.make("gradops", 2, alpha=alpha))
-        assert trajectory.on_front == 3
-        ends.append(trajectory.points[-1])
-    for before, after in itertools.pairwise(ends):
-        assert (before - after).norm(dim=-1).max() > 0.05
+        assert torch.cdist(trajectory.points[-1, 1:2], problem.front).min() < problem.near
+        ends.append(float(trajectory.points[-1, 1, 0]))
+    assert all(after - before > 0.02 for before, after in itertools.pairwise(ends))

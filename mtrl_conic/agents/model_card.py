@@ -1,0 +1,106 @@
+"""What stands beside an exported agent: what it was trained on, what it reached, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mtrl_conic.envs.names import gymnasium_ids
+
+if TYPE_CHECKING:
+    from mtrl_conic.agents.mtsac import MTSAC
+
+
+def model_card(
+    agent: MTSAC, *, run: Mapping[str, Any] | None = None, result: Mapping[str, Any] | None = None, onnx: bool = False
+) -> str:
+    """The card, in Markdown.
+
+    Args:
+        agent: that is exported.
+        run: complete configuration of the run that trained it.
+        result: `result.json` of that run.
+        onnx: whether the policy lies there as ONNX too.
+    """
+    spec = agent.spec
+    count = sum(p.numel() for p in agent.actor.network.parameters())
+    parts = [
+        "# Multi-task SAC actor\n",
+        f"{len(spec.task_names)} tasks, one policy: {agent.config.network} network of {count:,} parameters, "
+        f"{agent.config.base} base, gradients combined by `{agent.balancer_name}`, seed {agent.seed}, "
+        f"{agent.updates:,} updates. Trained with mtrl_conic.\n",
+        "## Tasks\n",
+        _tasks(agent),
+        "## Protocol\n",
+        _protocol(run),
+        "## Results\n",
+        _results(result, finished=run is None or result is not None),
+        "## Use\n",
+        _use(agent, onnx),
+    ]
+    if result is not None:
+        versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+        parts += ["## Versions\n", f"{versions}. Finished {result['finished']}.\n"]
+    return "\n".join(parts)
+
+
+def _tasks(agent: MTSAC) -> str:
+    spec = agent.spec
+    lines = ["| task | observation | action |", "|---|---|---|"]
+    for place, name in enumerate(spec.task_names):
+        lines.append(f"| {name} | {spec.own_observation_dim(place)} | {spec.own_action_dim(place)} |")
+    note = ", and the one-hot code of the task" if spec.one_hot else ""
+    return "\n".join(lines) + f"\n\nA row of the network is a task's observation, zeros up to {spec.bare_dim}{note}.\n"
+
+
+def _protocol(run: Mapping[str, Any] | None) -> str:
+    if run is None:
+        return "Not told: the agent was exported by itself, not from a run.\n"
+    environment, training = run["environment"], run["training"]
+    if gymnasium_ids(run["task_set"]) is None:
+        said = (
+            f"Meta-World, rewards {environment['reward_version']}, horizon {environment['horizon']}, the goal drawn at "
+            f"each reset. Evaluation: the deterministic policy, {training['episodes_per_task']} goals per task, each "
+            "once; success at any step of the episode."
+        )
+    else:
+        limit = environment["time_limit"] or "each environment's own limit"
+        said = (
+            f"Registered Gymnasium environments, steps of an episode: {limit}. Evaluation: the deterministic policy, "
+            f"{training['episodes_per_task']} episodes per task, those of the reset seeds from 0; success: the return "
+            "that the environment is registered with as solved, where it is."
+        )
+    return f"{said} The final agent, not the best over training.\n"
+
+
+def _results(result: Mapping[str, Any] | None, *, finished: bool) -> str:
+    if result is None:
+        return "Not evaluated.\n" if finished else "The run is not finished; its final evaluation is to come.\n"
+    lines = ["| task | success | at last step | return |", "|---|---|---|---|"]
+    for name, value in result["returns"].items():
+        rates = [f"{result[key][name]:.2f}" if name in result[key] else "-" for key in ("success", "success_at_end")]
+        lines.append(f"| {name} | {' | '.join(rates)} | {value:.1f} |")
+    if result["success"]:
+        lines.append(f"| mean | {result['mean_success']:.3f} | {result['mean_success_at_end']:.3f} | |")
+    without = [name for name in result["returns"] if name not in result["success"]]
+    note = f" No success is defined for {', '.join(without)}." if without else ""
+    return "\n".join(lines) + (
+        f"\n\nAfter {result['step']:,} environment steps of every task, "
+        f"{result['episodes_per_task']} episodes per task.{note}\n"
+    )
+
+
+def _use(agent: MTSAC, onnx: bool) -> str:
+    name, size = agent.spec.task_names[0], agent.spec.own_observation_dim(0)
+    text = f"""```python
+import numpy as np
+
+from mtrl_conic.agents.export import load_policy
+
+policy = load_policy(".")  # this directory; nothing is unpickled
+action = policy.act(np.zeros({size}, np.float32), task={name!r})  # in [-1, 1]
+```
+"""
+    if onnx:
+        text += "\n`actor.onnx` holds the same policy: `observations` (K, D), a row per task, to `actions` (K, A).\n"
+    return text + "\nActions are to be mapped from [-1, 1] onto the bounds of the task's action space.\n"

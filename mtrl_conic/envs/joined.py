@@ -1,0 +1,56 @@
+"""Several steppers as one: compiled stepping where there is a kernel, the reference for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtrl_conic.envs.stepper import Step, Stepper
+
+
+class JoinedStepper(Stepper):
+    """Steps each task in the stepper that holds it.
+
+    Args:
+        parts: with sizes and numbers of episodes in common; no task in two of them. Closed with this one.
+        task_names: every task of the parts, in the order of the set.
+    """
+
+    def __init__(self, parts: Sequence[Stepper], task_names: Sequence[str]) -> None:
+        self.task_names = tuple(task_names)
+        self.observation_dim, self.action_dim = parts[0].observation_dim, parts[0].action_dim
+        self.num_episodes = parts[0].num_episodes
+        self.parts = tuple(parts)
+        self._places = [np.array([self.task_names.index(name) for name in part.task_names]) for part in parts]
+        self._holders = {
+            int(place): (part, task)
+            for part, places in zip(self.parts, self._places, strict=True)
+            for task, place in enumerate(places)
+        }
+        count = len(self.task_names)
+        self._step = Step(
+            np.zeros((count, self.observation_dim)), np.zeros(count), np.zeros(count, bool), np.zeros(count, bool)
+        )
+
+    def reset(self, task: int, episode: int) -> NDArray[np.float64]:
+        """See `Stepper.reset`."""
+        part, own = self._holders[task]
+        return part.reset(own, episode)
+
+    def step(self, actions: NDArray[np.float32]) -> Step:
+        """See `Stepper.step`."""
+        step = self._step
+        for part, places in zip(self.parts, self._places, strict=True):
+            of_part = part.step(actions[places])
+            step.observations[places] = of_part.observations
+            step.rewards[places] = of_part.rewards
+            step.success[places] = of_part.success
+            step.terminated[places] = of_part.terminated
+        return step
+
+    def close(self) -> None:
+        """Close the parts."""
+        for part in self.parts:
+            part.close()

@@ -1,0 +1,130 @@
+"""One supervised run, completely described; what is left open is the problem's own protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mtrl_conic import balancers
+from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.supervised import gradients as per_task
+from mtrl_conic.supervised.learners import ROTOGRAD, SINGLE_TASK, RotoGradOptions, methods
+from mtrl_conic.supervised.problem import Gradients, Problem, Selection
+from mtrl_conic.supervised.problems import get
+from mtrl_conic.validation import parse
+
+SITTING = ("data", "device", "threads", "workers")
+"""Fields that may change when a run is taken up again: they say where it runs, not what it is."""
+_PROTOCOL = ("epochs", "batch_size", "learning_rate", "halve_every", "gradients", "selection")
+
+
+class Training(BaseModel):
+    """How a run is trained; what is none is as published for the problem."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int | None = Field(None, ge=1, description="passes over the training rows; none: as published")
+    batch_size: int | None = Field(None, ge=1, description="rows of a step; none: as published")
+    learning_rate: float | None = Field(None, gt=0, description="Adam's; none: as published")
+    halve_every: int | None = Field(None, ge=1, description="epochs after which the learning rate is halved")
+    gradients: Gradients | None = Field(
+        None, description="what the balancer sees: exact gradients, or those of the trunk's output; none: the problem's"
+    )
+    selection: Selection | None = Field(None, description="which epoch the test numbers are of; none: as published")
+    options: dict[str, Any] = Field(default_factory=dict, description="the problem's own, see docs/supervised.md")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
+    threads: int | None = Field(None, ge=1, description="processor threads of a run; none leaves it to torch")
+    workers: int = Field(0, ge=0, description="processes that read image files; 0 reads them in the run's own")
+
+
+class SupervisedConfig(Training):
+    """One problem, one balancer, one seed."""
+
+    problem: str = Field(description="census, recommendation, nyuv2, cityscapes, celeba or regression")
+    data: str = Field(description="folder or file of the data")
+    balancer: str = Field("ls", description="a balancer, rotograd, or stl for a network per task")
+    balancer_options: dict[str, Any] = Field(default_factory=dict, description="key=value of the balancer's options")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of initial values, order, dropout, splits and balancers")
+
+    @property
+    def method(self) -> str:
+        """The balancer with its options."""
+        return label(self.balancer, self.balancer_options)
+
+    @property
+    def problem_class(self) -> type[Problem]:
+        """What `problem` names."""
+        return get(self.problem)
+
+
+def complete(values: Mapping[str, Any]) -> SupervisedConfig:
+    """A checked configuration with nothing left open.
+
+    Raises:
+        UserError: an unknown name, or a value out of range, in one line.
+    """
+    config = parse(SupervisedConfig, values)
+    problem = config.problem_class
+    settings = problem.settings.model_dump()
+    options = parse(problem.options_model, config.options, where=config.problem).model_dump()
+    filled = {key: settings[key] for key in _PROTOCOL if getattr(config, key) is None}
+    checked = check_method(config.balancer, config.balancer_options)
+    config = config.model_copy(update={**filled, "options": options, "balancer_options": checked})
+    if config.balancer not in (SINGLE_TASK, ROTOGRAD):
+        assert config.gradients is not None
+        per_task.check(balancers.get(config.balancer), config.gradients)
+    if not Path(config.data).exists():
+        raise UserError(
+            f"there is no file or folder {config.data}; see docs/supervised.md for what {config.problem} reads"
+        )
+    return config
+
+
+def check_method(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a method, checked."""
+    if name not in methods():
+        raise unknown("balancer", name, methods())
+    if name == SINGLE_TASK:
+        if options:
+            raise unknown(f"option of {name}", next(iter(options)), [])
+        return {}
+    if name == ROTOGRAD:
+        return {key: getattr(parse(RotoGradOptions, options, where=name), key) for key in options}
+    return balancers.check_options(name, options)
+
+
+def label(name: str, options: Mapping[str, Any]) -> str:
+    """`gradops:alpha=-2`."""
+    return name + (":" + ",".join(f"{key}={value}" for key, value in options.items()) if options else "")
+
+
+def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """`ls,gradops:alpha=-2,rotograd:scale=off` as names and options; `all` is everything with its defaults.
+
+    A part with `=` and without `:` belongs to the method before it.
+    """
+    chosen: list[tuple[str, dict[str, Any]]] = []
+    for part in text.split(","):
+        name, colon, option = part.strip().partition(":")
+        if not colon and "=" in name and chosen:
+            name, option = "", name
+        if name == "all":
+            chosen += [(each, {}) for each in methods()]
+        elif name:
+            chosen.append((name, {}))
+        if option:
+            key, equals, value = option.partition("=")
+            if not equals:
+                raise UserError(f"{part}: write options as name:key=value,key=value")
+            chosen[-1][1][key] = value
+    checked = [(name, check_method(name, options)) for name, options in chosen]
+    labels = [label(*method) for method in checked]
+    for each in labels:
+        if labels.count(each) > 1:
+            raise UserError(f"{each} would run twice")
+    if not checked:
+        raise UserError("name at least one balancer")
+    return checked

@@ -1,0 +1,1 @@
+"""Reading data: rows in memory, images from files, tables of any format."""

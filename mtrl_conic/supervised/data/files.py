@@ -1,0 +1,85 @@
+"""A data set of files, read in worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from mtrl_conic.supervised.data.rows import shuffled
+from mtrl_conic.supervised.problem import Batch
+
+Sample = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+"""Inputs and targets of one row."""
+
+
+class Reader(Protocol):
+    """Reads one row. It is sent to worker processes."""
+
+    def __len__(self) -> int:
+        """Rows."""
+
+    def read(self, row: int, generator: np.random.Generator | None) -> Sample:
+        """Row number `row`, augmented by draws from `generator` where there is one.
+
+        Raises:
+            UserError: a missing or broken file, naming it.
+        """
+
+
+class _Request(NamedTuple):
+    row: int
+    seed: int | None
+
+
+class _Samples(Dataset[Sample]):
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, request: _Request) -> Sample:
+        row, seed = request
+        return self.reader.read(row, None if seed is None else np.random.default_rng((seed, row)))
+
+
+class Files:
+    """A split read row by row from files.
+
+    A row's augmentation depends on the seed of the pass and the row alone, so the number of workers changes
+    nothing but the time.
+
+    Args:
+        reader: of the rows.
+        workers: processes; 0 reads in this one.
+        augment: whether passes with a seed are augmented.
+    """
+
+    def __init__(self, reader: Reader, *, workers: int, augment: bool = False) -> None:
+        self.reader, self.workers, self.augment = reader, workers, augment
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def batches(self, size: int, *, seed: int | None = None) -> Iterator[Batch]:
+        """See `Source.batches`; fewer rows than `size` are one batch."""
+        rows = torch.arange(len(self)).split(size) if seed is None else shuffled(len(self), size, seed)
+        drawn = seed if self.augment else None
+        loader = DataLoader(
+            _Samples(self.reader),
+            batch_sampler=[[_Request(row, drawn) for row in part.tolist()] for part in rows],
+            num_workers=self.workers,
+            collate_fn=_collate,
+            multiprocessing_context="spawn" if self.workers else None,
+        )
+        yield from loader
+
+
+def _collate(samples: Sequence[Sample]) -> Batch:
+    inputs, targets = default_collate(list(samples))
+    return Batch(tuple(inputs), tuple(targets))

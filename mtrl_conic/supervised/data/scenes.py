@@ -1,0 +1,159 @@
+"""Images with labels, depth and normals by pixel: the layout of MTAN's files, and augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.supervised.data.files import Sample
+
+Scene = dict[str, Tensor]
+"""`image` (3, H, W) in 0..1, `label` (H, W) integers with -1 where there is none, `depth` (1, H, W) with 0 where
+there is none, and perhaps `normal` (3, H, W), zero where there is none; floats but for the labels."""
+
+SCALES = (1.0, 1.2, 1.5)
+
+
+class MTANFolder:
+    """`<root>/<split>/{image,label,depth,normal}/<i>.npy` (Liu et al., MTAN, CVPR 2019, its code).
+
+    Args:
+        folder: of a split.
+        classes: labels are -1 to classes - 1.
+        label: the folder of the labels.
+        normals: whether there are any.
+
+    Raises:
+        UserError: a folder that is missing or empty, or does not hold the images' numbers.
+    """
+
+    def __init__(self, folder: Path, *, classes: int, label: str = "label", normals: bool) -> None:
+        self.folder, self.classes = folder, classes
+        self.kinds = {"image": "image", "label": label, "depth": "depth"} | ({"normal": "normal"} if normals else {})
+        images = folder / "image"
+        self.count = len(list(images.glob("*.npy"))) if images.is_dir() else 0
+        if not self.count:
+            raise UserError(
+                f"{images} holds no .npy files; MTAN's layout is {{train,val}}/{{image,label,depth}}/<i>.npy"
+            )
+        for row in range(self.count):
+            for kind in self.kinds.values():
+                if not (folder / kind / f"{row}.npy").is_file():
+                    raise UserError(f"{folder / kind / f'{row}.npy'} is missing: there are {self.count} images")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, row: int, generator: np.random.Generator | None) -> Sample:
+        """See `Reader.read`."""
+        files = {kind: self.folder / name / f"{row}.npy" for kind, name in self.kinds.items()}
+        arrays = {kind: _load(file) for kind, file in files.items()}
+        shape = arrays["image"].shape[:2]
+        channels = {"image": 3, "depth": 1, "normal": 3}
+        scene = {}
+        for kind, array in arrays.items():
+            expected = shape if kind == "label" else (*shape, channels[kind])
+            if array.shape != expected or array.ndim < 2:
+                raise UserError(f"{files[kind]} has shape {array.shape}, not {expected}")
+            scene[kind] = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+        check_labels(files["label"], arrays["label"], self.classes)
+        return sample(_channels_first(scene), generator)
+
+
+def check_labels(file: object, labels: NDArray[Any], classes: int) -> None:
+    """Refuse what is neither -1 nor a class, nor a whole number."""
+    if len(labels) and not (labels.min() >= -1 and labels.max() < classes and (labels == np.floor(labels)).all()):
+        wrong = labels[(labels < -1) | (labels >= classes) | (labels != np.floor(labels))][0]
+        raise UserError(f"{file} has label {wrong:g}: known are 0 to {classes - 1}, and -1 for none")
+
+
+def sample(scene: Scene, generator: np.random.Generator | None) -> Sample:
+    """A scene, augmented where there is a generator, as input and targets."""
+    if generator is not None:
+        scene = augmented(scene, generator)
+    targets = [scene["label"].round().to(torch.int64), scene["depth"]]
+    return (scene["image"],), (*targets, *([scene["normal"]] if "normal" in scene else []))
+
+
+def augmented(scene: Scene, generator: np.random.Generator) -> Scene:
+    """A random crop scaled back to full size by 1, 1.2 or 1.5, and a mirror image half of the time.
+
+    What is nearer looks larger: depth is divided by the scale. A mirror turns the sign of the normals' first
+    component. Labels and depth take the nearest pixel, images and normals are interpolated.
+    """
+    height, width = scene["image"].shape[-2:]
+    scale = SCALES[int(generator.integers(len(SCALES)))]
+    rows, columns = int(height / scale), int(width / scale)
+    top, left = int(generator.integers(height - rows + 1)), int(generator.integers(width - columns + 1))
+    made = {
+        kind: _resized(part[..., top : top + rows, left : left + columns], kind, (height, width))
+        for kind, part in scene.items()
+    }
+    made["depth"] = made["depth"] / scale
+    if generator.random() < 0.5:
+        made = {kind: part.flip(-1) for kind, part in made.items()}
+        if "normal" in made:
+            made["normal"] = made["normal"] * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
+    return made
+
+
+def _resized(part: Tensor, kind: str, size: tuple[int, int]) -> Tensor:
+    batched = part.reshape(1, -1, *part.shape[-2:]).float()
+    if kind in ("label", "depth"):
+        made = functional.interpolate(batched, size=size, mode="nearest")
+    else:
+        made = functional.interpolate(batched, size=size, mode="bilinear", align_corners=True)
+    return made.reshape(*part.shape[:-2], *size)
+
+
+def normals_from_depth(depth: Tensor, *, focal: float) -> Tensor:
+    """Unit normals (3, H, W) of the surface that a depth map (1, H, W) shows, zero where depth is missing.
+
+    Pixels become points by a pinhole camera with its axis in the middle; the normal is the cross product of the
+    differences between the neighbours on both sides, turned towards the camera: x right, y down, z away from it,
+    so that a wall straight ahead has (0, 0, -1). Where a neighbour's depth is missing, so is the normal.
+
+    Args:
+        depth: metres, 0 where missing.
+        focal: length, in pixels.
+    """
+    height, width = depth.shape[-2:]
+    rows = torch.arange(height, dtype=torch.float32) - (height - 1) / 2
+    columns = torch.arange(width, dtype=torch.float32) - (width - 1) / 2
+    points = torch.cat([depth * columns / focal, depth * rows[:, None] / focal, depth])
+    padded = functional.pad(points[None], (1, 1, 1, 1), mode="replicate")[0]
+    across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
+    down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+    normal = functional.normalize(torch.linalg.cross(down, across, dim=0), dim=0)
+    valid = padded[2:] > 0
+    around = valid[:, 1:-1, 2:] & valid[:, 1:-1, :-2] & valid[:, 2:, 1:-1] & valid[:, :-2, 1:-1] & (depth > 0)
+    return normal * around
+
+
+def _channels_first(scene: Scene) -> Scene:
+    return {kind: part if kind == "label" else part.movedim(-1, 0) for kind, part in scene.items()}
+
+
+def _load(file: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(file, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise UserError(f"cannot read {file}: {first_line(error)}") from None
+    return array
+
+
+def stacked_shape(readers: Sequence[Any]) -> tuple[int, int]:
+    """(H, W) of the first image of each reader, which must agree."""
+    shapes = {tuple(reader.read(0, None)[0][0].shape[-2:]) for reader in readers}
+    if len(shapes) > 1:
+        raise UserError(f"images of different sizes: {', '.join(map(str, sorted(shapes)))}")
+    height, width = shapes.pop()
+    return height, width

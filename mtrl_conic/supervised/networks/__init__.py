@@ -1,0 +1,1 @@
+"""Trunks and heads of the supervised problems."""

@@ -1,0 +1,163 @@
+"""UCI Census-Income (KDD): three questions about a person, from the original files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.supervised.data.rows import Rows, split
+from mtrl_conic.supervised.data.tables import codes, find, read_csv, standardised
+from mtrl_conic.supervised.metrics import AUCs
+from mtrl_conic.supervised.network import Outputs, TaskNetwork
+from mtrl_conic.supervised.networks.mlp import TableInput, mlp
+from mtrl_conic.supervised.problem import Meter, Metric, Options, Problem, Settings, stacked
+
+_COLUMNS = 42
+_EDUCATION, _MARITAL, _WEIGHT, _INCOME = 4, 7, 24, 41
+_NUMERIC = (0, 5, 16, 17, 18, 30, 39)
+"""Age, wage per hour, capital gains, capital losses, dividends, persons worked for employer, weeks worked."""
+_CATEGORICAL = tuple(c for c in range(_COLUMNS) if c not in (*_NUMERIC, _EDUCATION, _MARITAL, _WEIGHT, _INCOME))
+"""Industry, occupation, year and other codes that are numbers in the file have no order and belong here."""
+_TAX_FILER, _HOUSEHOLD = 19, 22
+"""They tell the marital status in other words: `Joint both under 65`, `Child 18+ never marr Not in a subfamily`."""
+_INCOMES = ("- 50000.", "50000+.")
+_DEGREES = (
+    "Bachelors degree(BA AB BS)",
+    "Masters degree(MA MS MEng MEd MSW MBA)",
+    "Prof school degree (MD DDS DVM LLB JD)",
+    "Doctorate degree(PhD EdD)",
+)
+_COLLEGE = (
+    "Some college but no degree",
+    "Associates degree-occup /vocational",
+    "Associates degree-academic program",
+    *_DEGREES,
+)
+_NO_COLLEGE = (
+    *("Children", "Less than 1st grade", "1st 2nd 3rd or 4th grade", "5th or 6th grade", "7th and 8th grade"),
+    *("9th grade", "10th grade", "11th grade", "12th grade no diploma", "High school graduate"),
+)
+
+
+class CensusOptions(Options):
+    """Options of `census`."""
+
+    college: Literal["attended", "degree"] = Field(
+        "attended", description="education at least college: any college or more, or a bachelor's degree or more"
+    )
+    restated: Literal["dropped", "kept"] = Field(
+        "dropped", description="the tax filer's and the household's status, which tell the marital status once more"
+    )
+
+    @property
+    def categorical(self) -> tuple[int, ...]:
+        """The categorical columns that are features."""
+        return tuple(c for c in _CATEGORICAL if self.restated == "kept" or c not in (_TAX_FILER, _HOUSEHOLD))
+
+
+class Census(Problem):
+    """Income above 50,000, never married, education at least college, on the same rows."""
+
+    name = "census"
+    options_model = CensusOptions
+    settings = Settings(epochs=200, batch_size=1024, learning_rate=1e-4, selection="best_validation")
+    source = (
+        "UCI Census-Income (KDD), original files; features are all columns but the instance weight and the three "
+        "label columns (income, marital status, education), and unless restated=kept the two that tell the marital "
+        "status once more (tax filer, detailed household); numeric columns standardised on the training rows, "
+        "categories one-hot; the test file is halved at random into validation and test."
+    )
+    tasks = ("income", "marital", "education")
+    metrics = tuple(Metric(f"{task} auc", task) for task in tasks)
+
+    def __init__(
+        self,
+        numbers: Sequence[Tensor],
+        categories: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        sizes: Sequence[int],
+        seed: int,
+    ) -> None:
+        self._sizes = sizes
+        first, second = split(len(numbers[1]), [0.5], seed)
+        self.training = Rows((numbers[0], categories[0]), (labels[0],))
+        self.validation, self.test = (
+            Rows((numbers[1][rows], categories[1][rows]), (labels[1][rows],)) for rows in (first, second)
+        )
+
+    @classmethod
+    def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> Census:
+        """`census-income.data` and `census-income.test`, plain or compressed, from the folder `data`."""
+        assert isinstance(options, CensusOptions)
+        frames = [_read(find(data, name)) for name in ("census-income.data", "census-income.test")]
+        numbers = standardised(*(frame[:, _NUMERIC].astype(np.float64) for frame in frames))
+        known = [np.unique(frames[0][:, column]) for column in options.categorical]
+        categories = [
+            np.stack([codes(frame[:, c], values) for c, values in zip(options.categorical, known, strict=True)], 1)
+            for frame in frames
+        ]
+        return cls(
+            [torch.from_numpy(part) for part in numbers],
+            [torch.from_numpy(part) for part in categories],
+            [torch.from_numpy(_labels(frame, options)) for frame in frames],
+            [len(values) + 1 for values in known],
+            seed,
+        )
+
+    def network(self, tasks: Sequence[int]) -> TaskNetwork:
+        """Two shared layers of 192 ReLU units with dropout .3 under linear heads."""
+        return mlp(TableInput(len(_NUMERIC), self._sizes), (192, 192), len(tasks), dropout=0.3)
+
+    def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
+        """Binary cross-entropy."""
+        return binary_losses(outputs, targets)
+
+    def meter(self) -> Meter:
+        """AUC."""
+        return AUCs(self.tasks)
+
+
+def binary_losses(outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
+    """(K,) binary cross-entropies of logits (K, B) for one target (B, K)."""
+    logits = stacked(outputs)
+    return functional.binary_cross_entropy_with_logits(logits, targets[0].mT, reduction="none").mean(1)
+
+
+def _read(file: Path) -> NDArray[Any]:
+    """(rows, 42) strings."""
+    frame = read_csv(file, header=None, skipinitialspace=True, dtype=str, keep_default_na=False)
+    if frame.shape[1] != _COLUMNS:
+        raise UserError(f"{file} has {frame.shape[1]} columns, the original file has {_COLUMNS}")
+    table: NDArray[Any] = frame.to_numpy(dtype=object)
+    _expect(file, "income", table[:, _INCOME], _INCOMES)
+    _expect(file, "education", table[:, _EDUCATION], (*_COLLEGE, *_NO_COLLEGE))
+    if "Never married" not in table[:, _MARITAL]:
+        raise UserError(f"{file}: no row is 'Never married' in column {_MARITAL}, marital status")
+    for column in _NUMERIC:
+        try:
+            table[:, column].astype(np.float64)
+        except ValueError as error:
+            raise UserError(f"{file}, column {column}: {error}") from None
+    return table
+
+
+def _expect(file: Path, what: str, values: NDArray[Any], known: Sequence[str]) -> None:
+    strange = sorted(set(values) - set(known))
+    if strange:
+        raise UserError(f"{file}: {what} {strange[0]!r} is none of the original file's, such as {known[0]!r}")
+
+
+def _labels(table: NDArray[Any], options: CensusOptions) -> NDArray[np.float32]:
+    """(rows, 3) of 0 and 1."""
+    college = _COLLEGE if options.college == "attended" else _DEGREES
+    columns = [table[:, _INCOME] == _INCOMES[1], table[:, _MARITAL] == "Never married"]
+    return np.stack([*columns, np.isin(table[:, _EDUCATION].astype(str), college)], 1).astype(np.float32)

@@ -1,0 +1,160 @@
+"""Post-click recommendation on KuaiRand, standing in for an industrial data set that is not public."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.supervised.data.rows import Rows
+from mtrl_conic.supervised.data.tables import standardised
+from mtrl_conic.supervised.metrics import AUCs
+from mtrl_conic.supervised.network import Outputs, TaskNetwork
+from mtrl_conic.supervised.networks.mlp import TableInput, mlp
+from mtrl_conic.supervised.problem import Meter, Metric, Options, Problem, Settings
+from mtrl_conic.supervised.problems.census import binary_losses
+
+TARGETS = {"long_view": "long_view", "profile": "is_profile_enter", "like": "is_like"}
+_IDS = ("user_id", "video_id", "author_id", "tab", "tag")
+_SHARES = (0.8, 0.9)
+"""Of the rows in order of time: up to here training, up to here validation, the rest is the test."""
+
+
+class RecommendationOptions(Options):
+    """Options of `recommendation`."""
+
+    embedding: int = Field(8, ge=1, description="length of the vector of a category")
+    hidden: list[int] = Field([1024, 512, 256, 128], description="units of the shared layers")
+    least: int = Field(5, ge=1, description="training rows below which a category counts as unknown")
+
+
+class Recommendation(Problem):
+    """What a user does with a video after the click: views it long, visits its author, likes it."""
+
+    name = "recommendation"
+    options_model = RecommendationOptions
+    settings = Settings(epochs=5, batch_size=1024, learning_rate=1e-3, selection="best_validation")
+    source = (
+        "KuaiRand-Pure, clicked impressions without duplicates, split by time 80:10:10; features known at the time of "
+        "the click: user, video, author, tab, tag, hour, weekday, the user's categories, the video's length. "
+        "Categories are indexed on the training rows; a published number is no comparison, it is of another data set."
+    )
+    tasks = tuple(TARGETS)
+    metrics = tuple(Metric(f"{task} auc", task) for task in tasks)
+
+    def __init__(self, splits: Sequence[Rows], sizes: Sequence[int], options: RecommendationOptions) -> None:
+        self.training, self.validation, self.test = splits
+        self._sizes, self._options = sizes, options
+
+    @classmethod
+    def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> Recommendation:
+        """A NumPy archive of columns, the file `data` or the one `*.npz` in that folder."""
+        assert isinstance(options, RecommendationOptions)
+        columns = _read(_file(data))
+        rows = _clicked(columns)
+        time = columns["date"][rows].astype(np.int64) * 10_000 + columns["hourmin"][rows]
+        order = np.argsort(time, kind="stable")
+        rows, time = rows[order], time[order]
+        # Impressions of one moment stay on one side.
+        cuts = np.searchsorted(time, [time[int(share * len(time))] for share in _SHARES])
+        parts = np.split(rows, cuts)
+        if min(map(len, parts)) == 0:
+            raise UserError(f"{data}: too few moments in time for a split into training, validation and test")
+        categories = _categories(columns)
+        indexed = [_indexed(column, parts, options.least) for column in categories]
+        length = np.log1p(columns["duration_ms"].astype(np.float64))[:, None]
+        numbers = standardised(*(length[part] for part in parts))
+        labels = np.stack([columns[name] for name in TARGETS.values()], 1).astype(np.float32)
+        splits = [
+            Rows(
+                (torch.from_numpy(numbers[i]), torch.from_numpy(np.stack([codes[i] for codes, _ in indexed], 1))),
+                (torch.from_numpy(labels[part]),),
+            )
+            for i, part in enumerate(parts)
+        ]
+        return cls(splits, [size for _, size in indexed], options)
+
+    def network(self, tasks: Sequence[int]) -> TaskNetwork:
+        """Embeddings and a feed-forward trunk, all shared, under linear heads."""
+        inputs = TableInput(1, self._sizes, embedding=self._options.embedding)
+        return mlp(inputs, self._options.hidden, len(tasks))
+
+    def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
+        """Binary cross-entropy."""
+        return binary_losses(outputs, targets)
+
+    def meter(self) -> Meter:
+        """AUC."""
+        return AUCs(self.tasks)
+
+
+def _file(data: Path) -> Path:
+    if data.is_file():
+        return data
+    found = sorted(data.glob("*.npz"))
+    if len(found) != 1:
+        raise UserError(f"{data} holds {len(found)} .npz files; name the one to read")
+    return found[0]
+
+
+def _read(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+            columns = {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"cannot read {file}: {first_line(error)}") from None
+    needed = ("date", "hourmin", "is_click", "duration_ms", *_IDS, *TARGETS.values())
+    for name in (*needed, "user_ids", "user_cat"):
+        if name not in columns:
+            raise UserError(f"{file} has no column {name!r}")
+    rows = len(columns["user_id"])
+    for name in needed:
+        if columns[name].shape != (rows,):
+            raise UserError(f"{file}: column {name!r} has shape {columns[name].shape}, not ({rows},)")
+    for name in ("is_click", *TARGETS.values()):
+        strange = set(np.unique(columns[name]).tolist()) - {0, 1}
+        if strange:
+            raise UserError(f"{file}: column {name!r} holds {sorted(strange)[0]}, known are 0 and 1")
+    if not np.isin(columns["user_id"], columns["user_ids"]).all():
+        raise UserError(f"{file}: 'user_ids' lacks some user of 'user_id'")
+    if columns["user_cat"].ndim != 2 or len(columns["user_cat"]) != len(columns["user_ids"]):
+        raise UserError(f"{file}: 'user_cat' has shape {columns['user_cat'].shape}, a row per user is needed")
+    return columns
+
+
+def _clicked(columns: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Rows with a click, the first of each (user, video, moment)."""
+    keys = np.stack([columns[name] for name in ("user_id", "video_id", "date", "hourmin")], 1)
+    first = np.sort(np.unique(keys, axis=0, return_index=True)[1])
+    return np.asarray(first[columns["is_click"][first] == 1])
+
+
+def _categories(columns: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    days = np.array([f"{d // 10000}-{d // 100 % 100:02d}-{d % 100:02d}" for d in np.unique(columns["date"])], "M8[D]")
+    weekday = days.astype(np.int64)[np.searchsorted(np.unique(columns["date"]), columns["date"])] % 7
+    order = np.argsort(columns["user_ids"])
+    users = columns["user_cat"][order][np.searchsorted(columns["user_ids"][order], columns["user_id"])]
+    return [*(columns[name] for name in _IDS), columns["hourmin"] // 100, weekday, *users.T]
+
+
+def _indexed(
+    column: NDArray[Any], parts: Sequence[NDArray[np.int64]], least: int
+) -> tuple[list[NDArray[np.int64]], int]:
+    """For each part its codes, and how many codes there are: 0 is unknown or rare, by the first part alone."""
+    values, counts = np.unique(column[parts[0]], return_counts=True)
+    known = values[counts >= least]
+    if not len(known):
+        return [np.zeros(len(part), dtype=np.int64) for part in parts], 1
+    codes = []
+    for part in parts:
+        found = np.searchsorted(known, column[part]).clip(max=len(known) - 1)
+        codes.append(np.where(known[found] == column[part], found + 1, 0).astype(np.int64))
+    return codes, len(known) + 1

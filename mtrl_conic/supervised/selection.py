@@ -1,0 +1,50 @@
+"""Which epoch's test numbers count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.supervised.problem import Metric, Selection
+
+_LAST = 10
+
+
+def select(
+    how: Selection, metrics: Sequence[Metric], curve: Sequence[dict[str, Any]], *, each_task_alone: bool
+) -> tuple[dict[str, float], dict[str, int]]:
+    """The test metrics of a run, and by task the epoch they are of.
+
+    Args:
+        how: see `Selection`.
+        metrics: of the problem.
+        curve: a record per epoch, with `test` and perhaps `validation`: name of a metric -> value.
+        each_task_alone: the tasks share no network, so each may take its own epoch. Networks that are shared
+            have one epoch for all tasks, the one whose mean over the selecting metrics is best.
+    """
+    tasks = list(dict.fromkeys(metric.task for metric in metrics))
+    if how == "mean_of_last_10":
+        rows = curve[-_LAST:]
+        values = {metric.name: float(np.mean([row["test"][metric.name] for row in rows])) for metric in metrics}
+        return values, dict.fromkeys(tasks, curve[-1]["step"])
+    if how == "last":
+        chosen = dict.fromkeys(tasks, len(curve) - 1)
+    else:
+        groups = [[task] for task in tasks] if each_task_alone else [tasks]
+        chosen = {task: _best(metrics, curve, group) for group in groups for task in group}
+    values = {metric.name: curve[chosen[metric.task]]["test"][metric.name] for metric in metrics}
+    return values, {task: curve[at]["step"] for task, at in chosen.items()}
+
+
+def _best(metrics: Sequence[Metric], curve: Sequence[dict[str, Any]], tasks: Sequence[str]) -> int:
+    if "validation" not in curve[0]:
+        raise UserError("selection=best_validation: this problem has no validation rows; use last or mean_of_last_10")
+    scores = np.zeros(len(curve))
+    for metric in metrics:
+        if metric.task in tasks and metric.selects:
+            values = [row["validation"][metric.name] for row in curve]
+            scores += np.nan_to_num(values, nan=-np.inf) * (1 if metric.higher_is_better else -1)
+    return int(scores.argmax())

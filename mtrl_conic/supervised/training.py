@@ -1,0 +1,209 @@
+"""One supervised run: epochs, evaluations, checkpoints, result. The same configuration goes on where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from mtrl_conic.agents.device import choose_device
+from mtrl_conic.supervised.config import SITTING, SupervisedConfig
+from mtrl_conic.supervised.learners import SINGLE_TASK, Learner, make_learner
+from mtrl_conic.supervised.memory import PeakMemory
+from mtrl_conic.supervised.problem import Batch, Meter, Problem, Source
+from mtrl_conic.supervised.selection import select
+from mtrl_conic.training.memory import keep_freed_memory
+from mtrl_conic.training.metrics import Means, plain
+from mtrl_conic.training.run_directory import RunDirectory
+
+Record = dict[str, Any]
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its directory goes on from the last finished epoch."""
+
+
+class Listener(Protocol):
+    """Is told what a run does."""
+
+    def __call__(self, config: SupervisedConfig, record: Record) -> None:
+        """A line of `evaluations.jsonl`."""
+
+
+def train(
+    config: SupervisedConfig,
+    directory: Path,
+    *,
+    listener: Listener = lambda config, record: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Record:
+    """Run, or go on with, what a complete `config` describes; see `complete`.
+
+    Args:
+        config: nothing in it may be open.
+        directory: of the run, made where it is missing.
+        listener: called after every epoch.
+        interrupted: asked between two steps; a yes raises `Interrupted`.
+
+    Returns:
+        The content of `result.json`; a finished run is not touched.
+    """
+    run = RunDirectory(directory, config.model_dump(mode="json"), ignore=SITTING)
+    try:
+        return run.result or _Run(config, run, listener, interrupted).train()
+    finally:
+        run.close()
+
+
+@lru_cache(maxsize=2)
+def load_problem(problem: type[Problem], data: Path, options: str, *, seed: int, workers: int) -> Problem:
+    """The problem with its data; runs that follow one another read it once.
+
+    Args:
+        problem: its class.
+        data: folder or file.
+        options: JSON of its options.
+        seed: of random splits.
+        workers: processes that read files.
+    """
+    return problem.load(data, problem.options_model.model_validate_json(options), seed=seed, workers=workers)
+
+
+class _Run:
+    def __init__(
+        self, config: SupervisedConfig, run: RunDirectory, listener: Listener, interrupted: Callable[[], bool]
+    ) -> None:
+        keep_freed_memory()
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.config, self.run, self.listener, self.interrupted = config, run, listener, interrupted
+        self.device = choose_device(config.device)
+        kind = config.problem_class
+        options = kind.options_model.model_validate(config.options).model_dump_json()
+        self.problem = load_problem(kind, Path(config.data), options, seed=config.seed, workers=config.workers)
+        self.memory = PeakMemory(self.device)
+        with _seeded(self.device, config.seed, 0):
+            self.learner = self._learner()
+        self.epoch, self.seconds = 0, 0.0
+        self.curve: list[Record] = []
+
+    def _learner(self) -> Learner:
+        config = self.config
+        assert config.learning_rate is not None
+        assert config.gradients is not None
+        return make_learner(
+            self.problem,
+            config.balancer,
+            config.balancer_options,
+            seed=config.seed,
+            learning_rate=config.learning_rate,
+            gradients=config.gradients,
+            device=self.device,
+        )
+
+    def train(self) -> Record:
+        assert self.config.epochs is not None
+        self._resume()
+        while self.epoch < self.config.epochs:
+            self._one_epoch()
+            self._save()
+        result = self._result()
+        self.run.finish(result)
+        return result
+
+    def _one_epoch(self) -> None:
+        config = self.config
+        assert config.batch_size is not None
+        if config.halve_every:
+            self.learner.scale_learning_rate(0.5 ** (self.epoch // config.halve_every))
+        means, start, start_cpu = Means(), time.perf_counter(), time.process_time()
+        self.learner.network.train()
+        with _seeded(self.device, config.seed, self.epoch + 1) as order:
+            for batch in self.problem.training.batches(config.batch_size, seed=order):
+                means.add(self.learner.step(self._moved(batch)))
+                if self.interrupted():
+                    raise Interrupted
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
+        self.epoch, self.seconds = self.epoch + 1, self.seconds + seconds
+        told = {name: plain(value, self.problem.tasks) for name, value in means.take().items()}
+        self.run.append("metrics", {"step": self.epoch, "time": self.seconds, **told})
+        record: Record = {
+            "step": self.epoch,
+            "time": self.seconds,
+            "epoch_seconds": seconds,
+            "epoch_cpu_seconds": cpu_seconds,
+        }
+        record["loss"] = told["loss"]
+        record |= {"test": self._evaluate(self.problem.test)}
+        if self.problem.validation is not None:
+            record["validation"] = self._evaluate(self.problem.validation)
+        self.curve.append(record)
+        self.run.append("evaluations", record)
+        self.listener(config, record)
+
+    def _evaluate(self, source: Source) -> dict[str, float]:
+        assert self.config.batch_size is not None
+        self.learner.network.eval()
+        meter: Meter = self.problem.meter()
+        for batch in source.batches(self.config.batch_size):
+            meter.add(self.learner.predict(self._moved(batch)), batch.targets)
+        return meter.values()
+
+    def _moved(self, batch: Batch) -> Batch:
+        if self.device.type == "cpu":
+            return batch
+        return Batch(*(tuple(part.to(self.device, non_blocking=True) for part in parts) for parts in batch))
+
+    def _save(self) -> None:
+        state = {"epoch": self.epoch, "seconds": self.seconds, "curve": self.curve, "memory": self.memory.peak()}
+        self.run.save_checkpoint({**state, "learner": self.learner.state_dict()})
+
+    def _resume(self) -> None:
+        saved = self.run.load_checkpoint()
+        if saved is not None:
+            self.learner.load_state_dict(saved["learner"])
+            self.epoch, self.seconds, self.curve = saved["epoch"], saved["seconds"], saved["curve"]
+            self.memory.at_least(saved["memory"])
+        for name in ("metrics", "evaluations"):
+            self.run.rewind(name, self.epoch)
+
+    def _result(self) -> Record:
+        config = self.config
+        assert config.selection is not None
+        alone = config.balancer == SINGLE_TASK
+        values, epochs = select(config.selection, self.problem.metrics, self.curve, each_task_alone=alone)
+        return {
+            "step": self.epoch,
+            "seconds": round(self.seconds, 3),
+            "metrics": values,
+            "measured": [dataclasses.asdict(metric) for metric in self.problem.metrics],
+            "selected_epochs": epochs,
+            "seconds_per_epoch": float(np.median([record["epoch_seconds"] for record in self.curve])),
+            "cpu_seconds_per_epoch": float(np.median([record["epoch_cpu_seconds"] for record in self.curve])),
+            "peak_memory_bytes": self.memory.peak(),
+            "parameters": sum(parameter.numel() for parameter in self.learner.network.parameters()),
+            "facts": self.problem.facts(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": {name: version(name) for name in ("mtrl-conic", "torch", "numpy")},
+            "machine": {"threads": torch.get_num_threads(), "device": str(self.device)},
+        }
+
+
+@contextmanager
+def _seeded(device: torch.device, seed: int, epoch: int) -> Iterator[int]:
+    """Torch's generators seeded for one epoch (0: initial values), so that it is the same whenever it runs.
+
+    Yields a seed for the order of the rows; the generators are as before once the block ends.
+    """
+    drawn = np.random.SeedSequence((seed, epoch)).generate_state(2, np.uint32).tolist()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(drawn[0])
+        yield drawn[1]

@@ -1,0 +1,339 @@
+"""Runs, comparisons and the command: resuming, tables, and every wrong input in one line."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mtrl_conic import balancers
+from mtrl_conic.cli import main
+from mtrl_conic.errors import UserError
+from mtrl_conic.supervised.comparison import claim, plan, run_all
+from mtrl_conic.supervised.config import complete, parse_methods
+from mtrl_conic.supervised.learners import methods
+from mtrl_conic.supervised.measures import delta_m
+from mtrl_conic.supervised.summary import summarise
+from mtrl_conic.supervised.trade_offs import trade_offs
+from mtrl_conic.supervised.training import Interrupted, train
+from mtrl_conic.training.run_directory import read_checkpoint
+from tests.supervised.conftest import records, write_celeba, write_census, write_kuairand, write_mtan
+
+
+@pytest.fixture(scope="module")
+def census(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_census(tmp_path_factory.mktemp("census"))
+
+
+def values(data: Path, **more: Any) -> dict[str, Any]:
+    return {
+        "problem": "census",
+        "data": str(data),
+        "epochs": 2,
+        "batch_size": 64,
+        "device": "cpu",
+        "threads": 1,
+        **more,
+    }
+
+
+@pytest.mark.parametrize("name", methods())
+def test_every_method_trains(name: str, census: Path, tmp_path: Path) -> None:
+    result = train(complete(values(census, balancer=name, epochs=1)), tmp_path)
+    assert all(np.isfinite(value) for value in result["metrics"].values())
+    told = records(tmp_path / "metrics.jsonl")[0]
+    assert set(told["loss"]) == {"income", "marital", "education"}  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("name", sorted({"moco", "graddrop", "mgda", "uw"}))
+def test_methods_on_the_representation(name: str, census: Path, tmp_path: Path) -> None:
+    given = values(census, balancer=name, epochs=1, gradients="representation")
+    if name == "moco":
+        with pytest.raises(UserError, match="use --gradients parameters"):
+            complete(given)
+        return
+    assert train(complete(given), tmp_path)["step"] == 1
+
+
+@pytest.mark.parametrize("name", ["gradvac", "famo", "rotograd", "stl"])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(name: str, census: Path, tmp_path: Path) -> None:
+    """State of balancer, optimiser, dropout and order: all of it comes back, to the last bit."""
+    config = complete(values(census, balancer=name, epochs=3, learning_rate=1e-2))
+    whole = train(config, tmp_path / "whole")
+    asked = iter(range(1000))
+    with pytest.raises(Interrupted):  # in the middle of the second epoch
+        train(config, tmp_path / "parts", interrupted=lambda: next(asked) >= 6)
+    assert len(records(tmp_path / "parts" / "evaluations.jsonl")) == 1
+    parts = train(config, tmp_path / "parts")
+    assert parts["metrics"] == whole["metrics"]
+    one, two = (read_checkpoint(tmp_path / folder) for folder in ("whole", "parts"))
+    assert one is not None
+    assert two is not None
+    for key, tensor in one["learner"]["network"].items():
+        assert torch.equal(tensor, two["learner"]["network"][key]), key
+    curves = [records(tmp_path / folder / "evaluations.jsonl") for folder in ("whole", "parts")]
+    assert [line["test"] for line in curves[0]] == [line["test"] for line in curves[1]]
+
+
+def test_training_learns(census: Path, tmp_path: Path) -> None:
+    config = complete(values(census, balancer="pcgrad", epochs=25, learning_rate=1e-3))
+    result = train(config, tmp_path)
+    assert min(result["metrics"].values()) > 0.9
+    assert min(records(tmp_path / "evaluations.jsonl")[0]["test"].values()) < 0.85  # type: ignore[attr-defined]
+
+
+def test_global_generator_is_left_alone(census: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(complete(values(census, epochs=1)), tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_learning_rate_is_halved(census: Path, tmp_path: Path) -> None:
+    config = complete(values(census, epochs=3, halve_every=1, learning_rate=0.4))
+    train(config, tmp_path)
+    saved = read_checkpoint(tmp_path)
+    assert saved is not None
+    assert saved["learner"]["optimizers"][0]["param_groups"][0]["lr"] == pytest.approx(0.1)
+
+
+def test_what_is_open_is_as_published(census: Path) -> None:
+    config = complete({"problem": "census", "data": str(census)})
+    assert (config.epochs, config.batch_size, config.learning_rate) == (200, 1024, 1e-4)
+    assert (config.gradients, config.selection) == ("parameters", "best_validation")
+    assert config.options == {"college": "attended", "restated": "dropped"}
+
+
+def test_methods_are_read_with_options() -> None:
+    assert parse_methods("stl,gradops:alpha=-2,gradops,conicgrad:c=0.25,solver=exact") == [
+        ("stl", {}),
+        ("gradops", {"alpha": -2.0}),
+        ("gradops", {}),
+        ("conicgrad", {"c": 0.25, "solver": "exact"}),
+    ]
+    assert [name for name, _ in parse_methods("all")] == [*balancers.available(), "rotograd", "stl"]
+    for text, words in (
+        ("gradop", "did you mean 'gradops'"),
+        ("gradops:beta=1", "unknown option of gradops 'beta'"),
+        ("stl:c=1", "unknown option of stl 'c'; it takes none"),
+        ("rotograd:rate=-1", "rotograd: rate='-1'"),
+        ("ls,ls", "ls would run twice"),
+        ("gradops:alpha", "name:key=value"),
+        ("", "at least one balancer"),
+    ):
+        with pytest.raises(UserError, match=words.replace("'", ".")):
+            parse_methods(text)
+
+
+def test_the_trade_off_of_an_option(census: Path, tmp_path: Path) -> None:
+    chosen = [("conicgrad", {"c": c}) for c in (0.9, 0.25, 0.5)]
+    for planned in plan(values(census, epochs=1), chosen, [0], tmp_path):
+        train(planned.config, planned.directory)
+    summary = summarise(sorted(tmp_path.glob("*/seed_*")))
+    (figure,) = trade_offs(summary)
+    assert figure.numbers is not None
+    assert [row[0] for row in figure.numbers.rows] == [0.25, 0.5, 0.9]
+    changes = np.array([row[1:] for row in figure.numbers.rows], dtype=np.float64)
+    np.testing.assert_allclose(changes.sum(0), 0, atol=1e-9)
+    first = summary.means["conicgrad:c=0.25"]
+    middle = np.mean(list(summary.means.values()), 0)
+    np.testing.assert_allclose(changes[0], 100 * (first / middle - 1), rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def compared(census: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compared")
+    arguments = ["--balancers", "stl,ls,gradops:alpha=-2", "--seeds", "0,1", "--epochs", "2", "--batch-size", "64"]
+    assert main(["supervised", "census", "--data", str(census), *arguments, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_the_command_writes_tables(compared: Path) -> None:
+    assert {"results.csv", "curves.csv", "table.md", "report.html"} <= {file.name for file in compared.iterdir()}
+    with (compared / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 2 * 3
+    with (compared / "curves.csv").open() as file:
+        curves = list(csv.DictReader(file))
+    assert len(curves) == 3 * 2 * 2 * 2 * 3
+    table = (compared / "table.md").read_text()
+    assert "| gradops:alpha=-2.0 | 2 |" in table
+    page = (compared / "report.html").read_text()
+    assert "income auc over epochs" in page
+    assert "https://" not in page.split("<script")[0]
+
+
+def test_numbers_of_the_table(compared: Path) -> None:
+    summary = summarise(sorted(compared.glob("*/seed_*")))
+    assert summary.baseline is not None
+    table = {str(row[0]): row for row in summary.table().rows}
+    assert table["stl"][-4] is None, "the baseline has no drop against itself"
+    runs = summary.methods["ls"]
+    per_run = np.array([[run.result["metrics"][m.name] for m in summary.metrics] for run in runs])
+    drops = delta_m(summary.metrics, per_run, summary.baseline)
+    assert str(table["ls"][6]).startswith(f"{drops.mean():.2f} ± ")
+    ranks = [float(str(table[name][5])) for name in ("ls", "gradops:alpha=-2.0")]
+    assert sum(ranks) == pytest.approx(3.0)
+
+
+def test_the_same_command_again_shows_the_same(
+    compared: Path, census: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (compared / "results.csv").read_text()
+    arguments = ["--balancers", "stl,ls", "--seeds", "0,1", "--epochs", "2", "--batch-size", "64"]
+    assert main(["supervised", "census", "--data", str(census), *arguments, "--out", str(compared)]) == 0
+    assert "4 runs in" in capsys.readouterr().out
+    assert set((compared / "results.csv").read_text().splitlines()) < set(before.splitlines())
+
+
+def test_processes_give_the_same_as_one(census: Path, tmp_path: Path) -> None:
+    for jobs in (1, 2):
+        runs = plan(values(census, epochs=1), [("ls", {}), ("rlw", {})], [0], tmp_path / str(jobs))
+        found = run_all(claim(runs), jobs=jobs, listener=lambda config, record: None, interrupted=lambda: False)
+        assert len(list(found)) == 2
+    for name in ("ls", "rlw"):
+        one, two = (records(tmp_path / str(jobs) / name / "seed_0" / "evaluations.jsonl") for jobs in (1, 2))
+        assert one[0]["test"] == two[0]["test"]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["supervised", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1, captured.err
+    return captured.err
+
+
+def test_wrong_arguments(census: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", str(census), "--out", str(tmp_path / "out")]
+    for arguments, words in (
+        (["censu", *data], "unknown problem 'censu'; did you mean 'census'?"),
+        (["census", *data, "--balancers", "conigrad"], "did you mean 'conicgrad'?"),
+        (["census", *data, "--seeds", "a"], "whole numbers"),
+        (["census", *data, "--seeds", "1,1"], "twice"),
+        (["census", *data, "--epochs", "0"], "epochs=0"),
+        (["census", *data, "--gradients", "both"], "gradients='both'"),
+        (["census", *data, "--options", "colege=degree"], "did you mean 'college'"),
+        (["census", *data, "--jobs", "0"], "at least 1"),
+        (["census", *data, "--device", "cuda:9"], "cuda:9"),
+        (["census", "--data", str(tmp_path / "none")], "there is no file or folder"),
+        (["regression", "--data", str(census / "census-income.data")], "regression needs --targets"),
+    ):
+        assert words in refused(capsys, *arguments), arguments
+
+
+def broken(folder: Path, name: str, change: Any) -> Path:
+    file = folder / name
+    file.write_text(change(file.read_text()))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text[:-40], "census-income.data"),
+        (lambda text: text.replace("- 50000.", "50000", 1), "income '50000' is none of the original file's"),
+        (lambda text: text.replace("High school graduate", "Kindergarten", 1), "education 'Kindergarten'"),
+        (lambda text: text.replace(", 1700.09", "", 1), "census-income.data"),
+        (lambda text: text.replace("Never married", "Single"), "no row is 'Never married'"),
+        (lambda text: "abc" + text, "column 0"),
+        (lambda text: "", "census-income.data"),
+    ],
+)
+def test_broken_census(
+    change: Any, words: str, census: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(census, folder)
+    broken(folder, "census-income.data", change)
+    message = refused(capsys, "census", "--data", str(folder), "--epochs", "1", "--out", str(tmp_path / "out"))
+    assert words in message
+    assert "census-income.data" in message
+
+
+def test_a_truncated_archive(census: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import gzip
+
+    packed = gzip.compress((census / "census-income.data").read_bytes())
+    (tmp_path / "census-income.data.gz").write_bytes(packed[: len(packed) // 2])
+    shutil.copy(census / "census-income.test", tmp_path)
+    message = refused(capsys, "census", "--data", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert "cannot read" in message
+    assert "census-income.data.gz" in message
+
+
+def test_broken_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def fresh(name: str) -> Path:
+        return write_mtan(tmp_path / name, classes=7, label="label", normals=False, size=(16, 16), images=2)
+
+    def message(folder: Path) -> str:
+        settings = ["--epochs", "1", "--batch-size", "2", "--options", "network=small", "augment=false"]
+        return refused(capsys, "cityscapes", "--data", str(folder), *settings, "--out", str(folder / "out"))
+
+    folder = fresh("missing")
+    (folder / "train" / "depth" / "1.npy").unlink()
+    assert "depth/1.npy is missing" in message(folder)
+    folder = fresh("truncated")
+    file = folder / "train" / "depth" / "1.npy"
+    file.write_bytes(file.read_bytes()[:200])
+    assert "cannot read" in message(folder)
+    folder = fresh("shape")
+    np.save(folder / "val" / "label" / "0.npy", np.zeros((16, 15)))
+    assert "label/0.npy has shape (16, 15), not (16, 16)" in message(folder)
+    folder = fresh("label")
+    np.save(folder / "train" / "label" / "0.npy", np.full((16, 16), 9))
+    assert "has label 9: known are 0 to 6" in message(folder)
+    folder = write_mtan(tmp_path / "size", classes=7, label="label", normals=False, size=(16, 20), images=2)
+    assert "must be divisible by 16" in message(folder)
+
+
+def test_broken_celeba(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def message(name: str, change: Any) -> str:
+        folder = write_celeba(tmp_path / name)
+        change(folder)
+        return refused(
+            capsys, "celeba", "--data", str(folder), "--epochs", "1", "--batch-size", "4", "--out", str(folder / "out")
+        )
+
+    attributes = "Anno/list_attr_celeba.txt"
+    assert "is truncated" in message("a", lambda f: broken(f, attributes, lambda t: "\n".join(t.splitlines()[:-1])))
+    assert "line 3" in message("b", lambda f: broken(f, attributes, lambda t: t.replace("-1", " 0", 1)))
+    assert "line 1" in message(
+        "c", lambda f: broken(f, "Eval/list_eval_partition.txt", lambda t: t.replace(" 0", " 7", 1))
+    )
+    picture = "Img/img_align_celeba/000002.jpg"
+    assert "000002.jpg" in message("d", lambda f: (f / picture).unlink())
+    assert "000002.jpg" in message("e", lambda f: (f / picture).write_bytes((f / picture).read_bytes()[:500]))
+
+
+def test_broken_kuairand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_kuairand(tmp_path / "k.npz")
+    columns = dict(np.load(file))
+
+    def message(**changed: Any) -> str:
+        kept = {name: array for name, array in {**columns, **changed}.items() if array is not None}
+        np.savez(tmp_path / "broken.npz", **kept)
+        return refused(
+            capsys,
+            "recommendation",
+            "--data",
+            str(tmp_path / "broken.npz"),
+            "--epochs",
+            "1",
+            "--out",
+            str(tmp_path / "o"),
+        )
+
+    assert "has no column 'tag'" in message(tag=None)
+    assert "column 'is_like' holds 3" in message(is_like=columns["is_like"] + 3)
+    assert "'user_cat' has shape (3, 4)" in message(user_cat=columns["user_cat"][:3])
+    (tmp_path / "broken.npz").write_bytes(file.read_bytes()[:300])
+    shutil.copy(tmp_path / "broken.npz", tmp_path / "cut.npz")
+    assert "cannot read" in refused(
+        capsys, "recommendation", "--data", str(tmp_path / "cut.npz"), "--epochs", "1", "--out", str(tmp_path / "o")
+    )

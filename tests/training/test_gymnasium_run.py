@@ -1,0 +1,96 @@
+"""Runs on Gymnasium tasks: resumed bit for bit, evaluated with and without success, exported, described."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mtrl_conic.cli import main
+from mtrl_conic.errors import UserError
+from mtrl_conic.training.config import RunConfig
+from mtrl_conic.training.run import check, train
+from mtrl_conic.training.run_directory import read_checkpoint
+from mtrl_conic.training.trainer import Interrupted
+from mtrl_conic.validation import parse
+
+
+def config(**values: Any) -> RunConfig:
+    return parse(
+        RunConfig,
+        {
+            "task_set": ["gymnasium:Pendulum-v1", "gymnasium:Reacher-v5", "gymnasium:InvertedPendulum-v5"],
+            "steps": 90,
+            "device": "cpu",
+            "threads": 1,
+            "environment": {"time_limit": 30},
+            "agent": {"width": 8, "depth": 2, "batch_size": 4, "random_steps": 20},
+            "training": {
+                "replay_capacity": 60,
+                "log_every": 30,
+                "evaluate_every": 40,
+                "checkpoint_every": 25,
+                "training_episodes_per_task": 1,
+                "episodes_per_task": 2,
+            },
+            **values,
+        },
+    )
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    result = train(config(), whole)
+    asked = iter(range(10_000))
+    with pytest.raises(Interrupted):
+        train(config(), halves, interrupted=lambda: next(asked) > 47)
+    again = train(config(), halves)
+    kept = ("step", "success", "mean_success", "returns")
+    assert {key: result[key] for key in kept} == {key: again[key] for key in kept}
+    one, two = read_checkpoint(whole), read_checkpoint(halves)
+    assert one is not None
+    assert two is not None
+    for name, value in one["agent"]["actor"]["network"].items():
+        assert torch.equal(value, two["agent"]["actor"]["network"][name]), name
+
+    # Pendulum-v1 says nothing of success: left out, not counted as failure.
+    assert set(result["success"]) == {"Reacher-v5", "InvertedPendulum-v5"}
+    assert set(result["returns"]) == {"Pendulum-v1", "Reacher-v5", "InvertedPendulum-v5"}
+    assert result["mean_success"] == sum(result["success"].values()) / 2
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert any("Pendulum-v1" in line.get("training/return", {}) for line in lines)
+    assert not any("Pendulum-v1" in line.get("training/success", {}) for line in lines)
+
+    assert main(["export", str(whole), "--out", str(tmp_path / "out")]) == 0
+    assert "No success is defined for Pendulum-v1" in (tmp_path / "out" / "README.md").read_text()
+    assert main(["evaluate", str(whole), "--episodes-per-task", "1"]) == 0
+    assert "no success is defined for Pendulum-v1" in capsys.readouterr().out
+
+
+def test_a_run_without_any_success_reports_returns(tmp_path: Path) -> None:
+    result = train(config(task_set="gymnasium:Pendulum-v1", steps=25), tmp_path / "run")
+    assert result["success"] == {}
+    assert result["mean_success"] is None, "neither success nor failure"
+    assert result["returns"]["Pendulum-v1"] < 0
+
+
+def test_unknown_environments_are_found_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"task 'Reachr-v5': .*Reacher"):
+        check(config(task_set=["gymnasium:Pendulum-v1", "gymnasium:Reachr-v5"]))
+
+
+def test_describe_tells_whose_parameters_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "gymnasium_control", "--width", "8", "--actor-width", "8"]) == 0
+    assert "5 tasks" in capsys.readouterr().out
+    size = ["--actor-width", "8", "--actor-depth", "1", "--width", "8"]
+    assert main(["describe", "mt10", "--base", "classic", "--network", "multihead", *size]) == 0
+    said = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in said.splitlines()]
+    actor = [row for row in rows if row[:1] == ["actor"]]
+    # 49 inputs, 8 units and offsets for all; a head of 8 x 8 and offsets for each of ten tasks.
+    assert ["actor", "all shared", "shared", "400"] in actor
+    assert ["actor", "all task", "task", "720"] in actor
+    assert any("conicgrad" in row for row in actor)
