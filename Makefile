@@ -8,7 +8,7 @@ BALANCERS ?= ls,pcgrad,conicgrad
 SEEDS ?= 0,1
 MINUTES_EACH ?= 3.5
 
-.PHONY: mt10 compare test slow lint docs clean
+.PHONY: mt10 compare test slow parity lint clean
 
 mt10: .venv/ready  ## train MT10 with ConicGrad for a few minutes; the same command again shows the result
 	$(BIN)/mtrl-conic train mt10_small --balancer conicgrad --minutes $(MINUTES) --run-dir $(RUN)
@@ -23,6 +23,9 @@ test: .venv/ready  ## the tests, a file at a time on each of two cores
 
 slow: .venv/ready  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+parity: .venv/ready  ## fast stepping against Meta-World's own: whole episodes of all ten tasks, three seeds
+	$(BIN)/python -m pytest -m "slow or not slow" tests/envs/test_fast_parity.py
 
 lint: .venv/ready  ## style and types
 	$(BIN)/ruff check .

@@ -1,12 +1,16 @@
-"""Keeping the pages that an update frees, for the next update."""
+"""Memory: what a run takes at its highest, and keeping the pages that an update frees for the next update."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from pathlib import Path
+
+import torch
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MEBIBYTE = 1 << 20
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def keep_freed_memory() -> bool:
@@ -26,11 +30,40 @@ def keep_freed_memory() -> bool:
     return all(mallopt(name, size * _MEBIBYTE) == 1 for name, size in settings)
 
 
-def peak_memory() -> float | None:
-    """The largest resident set of this process so far, in MiB; None where the system does not tell."""
-    if sys.platform == "win32":
-        return None
-    import resource
+class PeakMemory:
+    """The peak since this object was made: of the GPU's allocations, or of the process's resident memory.
 
-    # Linux counts kibibytes, macOS bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (_MEBIBYTE if sys.platform == "darwin" else 1024)
+    On Linux the process's own record is reset first, so that runs in one process do not hide each other;
+    elsewhere it is the peak of the process's life.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._earlier = device, 0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            try:
+                _CLEAR.write_text("5")
+            except OSError:  # another system than Linux, or not allowed
+                return
+
+    def at_least(self, peak: int) -> None:
+        """Take in the peak of an earlier sitting."""
+        self._earlier = max(self._earlier, peak)
+
+    def peak(self) -> int:
+        """Bytes."""
+        if self._device.type == "cuda":
+            return max(self._earlier, torch.cuda.max_memory_allocated(self._device))
+        return max(self._earlier, _resident())
+
+
+def _resident() -> int:
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        import resource  # not on Windows
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])

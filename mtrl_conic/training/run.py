@@ -24,7 +24,7 @@ from mtrl_conic.evaluation.success import Evaluator, check_episodes
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.config import SITTING, RunConfig
 from mtrl_conic.training.cores import available_cores
-from mtrl_conic.training.memory import keep_freed_memory, peak_memory
+from mtrl_conic.training.memory import PeakMemory, keep_freed_memory
 from mtrl_conic.training.run_directory import RunDirectory, read_checkpoint, read_config
 from mtrl_conic.training.trainer import Trainer
 from mtrl_conic.validation import parse
@@ -109,6 +109,7 @@ def _train(
     config: RunConfig, run: RunDirectory, callbacks: Sequence[Callback], interrupted: Callable[[], bool]
 ) -> dict[str, Any]:
     keep_freed_memory()
+    memory = PeakMemory(choose_device(config.device))
     if config.threads:
         torch.set_num_threads(config.threads)
     envs, evaluation_envs = make_envs(config), make_envs(config)
@@ -127,7 +128,7 @@ def _train(
         trainer.resume()
         evaluation = trainer.train(config.steps, minutes=config.minutes)
         assert evaluation is not None
-        result = _result(trainer, evaluation.record())
+        result = _result(trainer, evaluation.record(), memory)
         run.finish(result)
     finally:
         envs.close()
@@ -142,13 +143,13 @@ def _overlap(config: RunConfig) -> bool:
     return choose_device(config.device).type != "cpu" or free > 0
 
 
-def _result(trainer: Trainer, evaluation: dict[str, Any]) -> dict[str, Any]:
+def _result(trainer: Trainer, evaluation: dict[str, Any], memory: PeakMemory) -> dict[str, Any]:
     return {
         "step": trainer.step,
         "seconds": round(trainer.seconds, 3),
         **evaluation,
         "seconds_by_part": {part: round(seconds, 3) for part, seconds in trainer.watch.seconds.items()},
-        "peak_memory_mib": peak_memory(),
+        "peak_memory_mib": round(memory.peak() / 2**20, 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": {name: version(name) for name in ("mtrl-conic", "torch", "metaworld", "mujoco", "numpy")},
         "machine": {
