@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
@@ -54,11 +55,16 @@ class CAGrad(Balancer):
         mean_square = positive(mean_products.mean(-1, keepdim=True))
         cosines = normalise(gramian)
         scales = simplex_scales(cosines.norms)
-        radius = positive(self.c * mean_square.sqrt())
-        start = 1 / (scales * self.num_tasks)
-        least = minimise_norm(cosines.matrix, mean_products * cosines.inverse, radius, scales, start)
+        length = mean_square.sqrt()
+        # Over ||g0|| the least value is at most 1 + c; a half of that keeps it below one half.
+        half = 0.5 / (1 + self.c)
+        radius = positive(torch.full_like(length, self.c * half))
+        along = half * (mean_products * cosines.inverse / length).clamp(-1, 1)  # rounding, where g0 is zero
+        least = minimise_norm(cosines.matrix, along, radius, scales)
+        weights = 1 / self.num_tasks + self.c * length * cosines.inverse * least.x / least.radius
         worst = least.x * scales
-        weights = 1 / self.num_tasks + worst * (radius / least.radius)
+        worst = worst / worst.sum(-1, keepdim=True)
+        radius = self.c * length
         bound = dot(worst, mean_products) + radius * dot(worst, matvec(gramian, worst)).clamp_min(0).sqrt()
         gap = (bound - matvec(gramian, weights).amin(-1, keepdim=True)) / mean_square
         divisor = {"none": 1.0, "square": 1 + self.c**2, "linear": 1 + self.c}[self.rescale]

@@ -40,7 +40,7 @@ class ConicGrad(Balancer):
     Reduction: the norm of the mean gradient.
     Guarantees (convex form): cos(d, g0) >= c and ||d|| = ||g0||, so the mean loss falls; c = 1, one task or
     equal gradients give g0; multiplying all gradients by s multiplies d by s.
-    Cost: O(K^2) online; 22 factors of K + 1 equations when exact.
+    Cost: O(K^2) online; 28 factors of K + 1 equations when exact.
 
     Statistics: `cosine` of d and g0; `inside`, 1 where d is g_w's own direction; `dual_gap`,
     F(w) - min_i g_i.d over ||g0||^2; `fallback`, 1 where g_w has no direction of its own and d is g0.
@@ -147,12 +147,14 @@ def _least_favourable(gramian: Tensor, mean_products: Tensor, mean_square: Tenso
     cosines = normalise(gramian)
     scales = simplex_scales(cosines.norms)
     length = mean_square.sqrt()
-    axis = mean_products * cosines.inverse / length
+    axis = (mean_products * cosines.inverse / length).clamp(-1, 1)  # rounding, where g0 is zero
     one, none = torch.ones_like(length), torch.zeros_like(length)
     body = torch.cat([cosines.matrix, axis.unsqueeze(-1)], -1)
     bordered = torch.cat([body, torch.cat([axis, one], -1).unsqueeze(-2)], -2)
     # At c = 1 the price is infinite and w no longer matters.
-    linear = torch.cat([torch.zeros_like(axis), none - min(c, 1 - 1e-6)], -1)
-    start = torch.cat([1 / (scales * gramian.shape[-1]), length], -1)
-    least = minimise_norm(bordered, linear, one, torch.cat([scales, none], -1), start)
-    return least.x[..., :-1] * scales
+    c = min(c, 1 - 1e-6)
+    # The least value is at most one: half of it, as `minimise_norm` asks.
+    linear = torch.cat([torch.zeros_like(axis), none - c / 2], -1)
+    least = minimise_norm(bordered, linear, one / 2, torch.cat([scales, none], -1), steps=28)
+    weights = least.x[..., :-1] * scales
+    return weights / weights.sum(-1, keepdim=True)

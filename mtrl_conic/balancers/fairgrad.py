@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from typing_extensions import override
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.nashmtl import solve_with_ridge
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.balancers.solvers import normalise
+from mtrl_conic.balancers.solvers import normalise, solve_power
 
 
 @register("fairgrad")
@@ -24,7 +25,7 @@ class FairGrad(Balancer):
     Reduction: the paper's; multiplying all gradients by s multiplies the weights by s^(-2 alpha / (1 + alpha)).
     Guarantees: every g_i.d > 0. Where no solution exists (the Pareto front) a ridge of 1e-8 on the cosines
     gives one, and is counted.
-    Cost: 15 factors of a K x K matrix, and 6 for each doubling or halving of alpha from one.
+    Cost: 15 factors of a K x K matrix, and 8 for each doubling or halving of alpha from one.
 
     Statistics: `residual`, of the equation; `fallback`, 1 where the ridge was needed.
 
@@ -53,5 +54,5 @@ class FairGrad(Balancer):
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        solved, fallback = solve_with_ridge(normalise(gramian), 1 / self.alpha)
+        solved, fallback = solve_with_ridge(normalise(gramian), partial(solve_power, power=1 / self.alpha))
         return Balance(solved.weights, {"residual": solved.residual, "fallback": fallback})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.balancers.solvers import dot, matvec, minimise_quadratic, normalise, positive, simplex_scales
+from mtrl_conic.balancers.solvers import dot, matvec, positive, shortest
 
 
 @register("mgda")
@@ -20,7 +19,7 @@ class MGDA(Balancer):
     Reduction: the weights sum to one.
     Guarantees: every loss falls, at least by ||d||^2 to first order; d = 0 only on the Pareto front. Small
     gradients dominate: progress stops where one task's gradient vanishes.
-    Cost: 16 factors of a K x K matrix.
+    Cost: 18 factors of a K x K matrix.
 
     Statistics: `dual_gap`, (w^T M w - min_i (M w)_i) over the mean of diag(M).
     """
@@ -29,10 +28,7 @@ class MGDA(Balancer):
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        cosines = normalise(gramian)
-        scales = simplex_scales(cosines.norms)
-        start = (1 / scales.sum(-1, keepdim=True)).expand_as(scales)
-        weights = scales * minimise_quadratic(cosines.matrix, torch.zeros_like(scales), scales, start)
+        weights = shortest(gramian)
         products = matvec(gramian, weights)
         mean = positive(gramian.diagonal(dim1=-2, dim2=-1).mean(-1))
         gap = dot(weights, products).squeeze(-1) - products.amin(-1)

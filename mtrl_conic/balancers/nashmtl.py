@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -11,7 +12,7 @@ from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.balancers.solvers import Cosines, PowerSolution, normalise, solve_power
+from mtrl_conic.balancers.solvers import Cosines, PowerSolution, normalise, solve_bargain
 
 
 @register("nashmtl")
@@ -24,7 +25,7 @@ class NashMTL(Balancer):
     Guarantees: every g_i.d = 1 / a_i > 0; the direction does not change when a loss is multiplied by a
     constant. On the Pareto front, where M a = 0 for some a >= 0, no solution exists: a ridge of 1e-8 on the
     cosines gives one, and is counted.
-    Cost: 15 factors of a K x K matrix at every update; `update_every` holds the weights still in between,
+    Cost: 15 factors of two K x K matrices at every update; `update_every` holds the weights still in between,
     as the paper does to save time, which is not needed here.
 
     Statistics: `residual`, of the equation; `fallback`, 1 where the ridge was needed.
@@ -58,18 +59,18 @@ class NashMTL(Balancer):
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        solved, fallback = solve_with_ridge(normalise(gramian), 1.0)
+        solved, fallback = solve_with_ridge(normalise(gramian), solve_bargain)
         now = self.state["count"] % self.update_every == 0
         weights = torch.where(now, solved.weights, self.state["weights"])
         self._store(weights=weights, count=self.state["count"] + 1)
         return Balance(weights, {"residual": solved.residual, "fallback": fallback})
 
 
-def solve_with_ridge(cosines: Cosines, power: float) -> tuple[PowerSolution, Tensor]:
+def solve_with_ridge(cosines: Cosines, solve: Callable[[Cosines], PowerSolution]) -> tuple[PowerSolution, Tensor]:
     """The w with M w = w^-power, and whether (...) it needed a ridge to exist. Both are solved at once."""
     eye = torch.eye(cosines.matrix.shape[-1], dtype=cosines.matrix.dtype, device=cosines.matrix.device)
     both = torch.stack([cosines.matrix, cosines.matrix + 1e-8 * eye])
-    plain, ridged = zip(*(part.unbind() for part in solve_power(Cosines(both, *cosines[1:]), power)), strict=True)
+    plain, ridged = zip(*(part.unbind() for part in solve(Cosines(both, *cosines[1:]))), strict=True)
     # Far above the rounding of a solution (1e-8 at a condition of 1e8), far below one where there is none.
     fallback = ~(plain[1] < 1e-3)
     weights = torch.where(fallback.unsqueeze(-1), ridged[0], plain[0])

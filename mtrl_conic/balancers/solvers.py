@@ -18,9 +18,9 @@ _FLOOR = 1e-100
 """Far below any square of a gradient's norm, and far above what overflows when divided by."""
 _RIDGE = 1e-14
 """Relative to the diagonal: keeps a singular system's factor real, and too small to bend a step."""
-_NOISE = 1e-7
+_NOISE = 3e-9
 """A norm sqrt(x^T C x) below this share of sum(x) is rounding: C holds squares, so half of the digits are lost."""
-_NORM_STEPS, _POWER_STEPS = 22, 15
+_QUADRATIC_STEPS, _POWER_STEPS, _BARGAIN_STEPS = 18, 15, 15
 _LENGTHS = (0.995, 0.8, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001)
 """Step lengths tried, as shares of the longest that keeps x positive."""
 
@@ -67,47 +67,55 @@ def normalise(gramian: Tensor) -> Cosines:
 
 
 def simplex_scales(norms: Tensor) -> Tensor:
-    """a (..., K) such that x = D w has a.x = 1 where w is on the simplex: 1 / norms, of which none is infinite."""
-    return 1 / positive(torch.maximum(norms, 1e-15 * norms.amax(-1, keepdim=True)))
+    """a (..., K), at most 1, such that x = D w has a.x ~ sum(w): min(norms) / norms, of which none is infinite."""
+    raised = positive(torch.maximum(norms, 1e-15 * norms.amax(-1, keepdim=True)))
+    return raised.amin(-1, keepdim=True) / raised
 
 
-def minimise_quadratic(matrix: Tensor, linear: Tensor, scales: Tensor, start: Tensor, *, steps: int = 16) -> Tensor:
-    """The x (..., K) that minimises x^T Q x / 2 + b.x over x >= 0 with a.x as at the start.
+def shortest(gramian: Tensor) -> Tensor:
+    """The w (..., K) on the simplex with the least w^T M w.
+
+    It is the ray of the minimiser of x^T C x / 2 + (a.x - 1)^2 / 2 over x = D w >= 0, a.x ~ sum(w): along a
+    ray of value v = x^T C x / (a.x)^2 that is v / (2 (v + 1)) at best, which grows with v.
+    """
+    cosines = normalise(gramian)
+    scales = simplex_scales(cosines.norms)
+    matrix = cosines.matrix + scales.unsqueeze(-1) * scales.unsqueeze(-2)
+    weights = scales * minimise_quadratic(matrix, -scales)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def minimise_quadratic(matrix: Tensor, linear: Tensor) -> Tensor:
+    """The x (..., K) that minimises x^T Q x / 2 + b.x over x >= 0.
 
     Mehrotra's primal-dual interior point method (SIAM J. Optim. 2, 1992): one factor and two solves a step.
 
     Args:
         matrix: Q (..., K, K), positive semidefinite.
-        linear: b (..., K).
-        scales: a (..., K), not negative; all zero where a.x is free.
-        start: x (..., K), positive.
-        steps: enough over the simplex up to a condition of 1e8; some more are needed without one.
+        linear: b (..., K), such that there is a minimum.
     """
-    # Vectors are columns (..., K, 1) here, and steps are relative to x: row and column i are multiplied by x_i.
-    x, linear, scales = start.unsqueeze(-1), linear.unsqueeze(-1), scales.unsqueeze(-1)
-    ridged, total = _with_ridge(matrix), scales.mT @ x
-    top = positive((x * (matrix @ x + linear)).abs().amax(-2, keepdim=True))
-    slack, price = top / x, torch.zeros_like(total)
-    for _ in range(steps):
-        pairs, row = x * slack, x * scales
-        wanted = x * (price * scales - matrix @ x - linear)
-        factor = _factor(ridged, x.squeeze(-1), pairs.squeeze(-1))
-        # Predictor: what a full step to the solution would do, and how far it can go.
-        rise, normal = torch.cholesky_solve(torch.cat([wanted, row], -1), factor).split(1, -1)
-        steepness = positive(row.mT @ normal)
-        rise = rise - row.mT @ rise / steepness * normal
-        reach = 1 / ((rise + 0.5).abs().amax(-2, keepdim=True) + 0.5).clamp_min(1)
-        aim = torch.maximum((1 - reach) ** 3 * pairs.mean(-2, keepdim=True), 1e-17 * top)
+    # Vectors are columns (..., K, 1) here.
+    linear, ridged = linear.unsqueeze(-1), _with_ridge(matrix)
+    x = torch.ones_like(linear)
+    slope = matrix @ x + linear
+    top = positive(slope.abs().amax(-2, keepdim=True))
+    slack, floor, share = top.expand_as(x), 1e-17 * top, 1 / x.shape[-2]
+    for _ in range(_QUADRATIC_STEPS):
+        pairs, factor = x * slack, _factor(ridged, slack / x)
+        # Predictor: what a full step to the solution would do (against `fall`), and how far it can go.
+        fall = torch.cholesky_solve(slope, factor) / x
+        reach = ((fall - 0.5).abs().amax(-2, keepdim=True) + 0.5).clamp_min(1).reciprocal()
+        aim = torch.maximum((1 - reach).pow(3) * pairs.sum(-2, keepdim=True) * share, floor)
         # Corrector: against the products x_i s_i which that step would leave, as far as it goes, and some centring.
-        pull = aim + reach * pairs * rise * (1 + rise)
-        rise = torch.cholesky_solve(wanted + pull, factor)
-        change = (total - scales.mT @ x - row.mT @ rise) / steepness
-        rise = rise + change * normal
+        pull = torch.addcmul(aim, reach * pairs, fall * (fall - 1))
+        step = torch.cholesky_solve(pull / x - slope, factor)
+        rise = step / x
         slack_rise = pull / pairs - 1 - rise
-        length = _LENGTHS[0] / (-torch.minimum(rise, slack_rise)).amax(-2, keepdim=True).clamp_min(_LENGTHS[0])
-        x, slack = x * (1 + length * rise), slack * (1 + length * slack_rise)
-        price = price + length * change
-    return (x * ((total + _FLOOR) / (scales.mT @ x + _FLOOR))).squeeze(-1)
+        length = _furthest(torch.minimum(rise, slack_rise))
+        x = torch.addcmul(x, length, step)
+        slack = torch.addcmul(slack, length, slack * slack_rise)
+        slope = matrix @ x + linear
+    return x.squeeze(-1)
 
 
 class NormMinimum(NamedTuple):
@@ -119,67 +127,70 @@ class NormMinimum(NamedTuple):
     """(..., 1), the value of ||A^T x||, smoothed: x / radius gives a subgradient even where it is zero."""
 
 
-def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor, start: Tensor) -> NormMinimum:
-    """Minimise b.x + kappa sqrt(x^T Q x) over x >= 0 with a.x as at the start.
+def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor, *, steps: int = 22) -> NormMinimum:
+    """A positive multiple of the x >= 0, a.x = 1 that minimises f(x) = b.x + kappa sqrt(x^T Q x).
 
-    A primal-dual interior point method. The logarithmic barrier of the cone t >= ||A^T x|| has its
-    minimum at t = e + sqrt(e^2 + x^T Q x), e = mu / kappa, which takes the place of the norm: smooth
-    for mu > 0, exact as mu -> 0. The norm is far from quadratic, so a Newton step is cut to the best of
-    a few lengths for the barrier function, which is convex.
+    As f(t x) = t f(x), it is the ray of the minimiser of f(x) + (a.x)^2 / 2 - a.x wherever the least f is
+    below one, and no constraint but x >= 0 is left. A primal-dual interior point method: the logarithmic
+    barrier of the cone t >= ||A^T x|| has its minimum at t = e + sqrt(e^2 + x^T Q x), e = mu / kappa, which
+    takes the place of the norm: smooth for mu > 0, exact as mu -> 0. The norm is far from quadratic, so a
+    Newton step is cut to the best of a few lengths for the barrier function, which is convex.
 
     Args:
         matrix: Q = A A^T (..., N, N), with a unit diagonal.
-        linear: b (..., N).
-        kappa: (..., 1), positive.
-        scales: a (..., N), not negative.
-        start: x (..., N), positive.
+        linear: b (..., N), such that the least f is below one half.
+        kappa: (..., 1), positive, of the size of b.
+        scales: a (..., N), not negative, at most 1.
+        steps: 22 are enough for a ball up to a condition of 1e8, a cone takes a few more.
     """
-    # Vectors are columns (..., N, 1) here, and steps are relative to x: row and column i are multiplied by x_i.
-    x, linear, scales, kappa = (part.unsqueeze(-1) for part in (start, linear, scales, kappa))
-    ridged, total = _with_ridge(matrix), scales.mT @ x
-    lengths = torch.tensor(_LENGTHS, dtype=x.dtype, device=x.device)
-    product = matrix @ x
-    top = positive((x * (linear + kappa / positive(x.mT @ product).sqrt() * product)).abs().amax(-2, keepdim=True))
-    slack, price, shrink = top / x, torch.zeros_like(total), torch.full_like(total, 0.15)
-    best, radius, least = x, torch.ones_like(total), torch.full_like(total, torch.inf)
-    for _ in range(_NORM_STEPS):
-        pairs, row = x * slack, x * scales
-        mu = torch.maximum(shrink * pairs.mean(-2, keepdim=True), 1e-15 * top)
-        smoothing = mu / kappa
-        product = matrix @ x
-        noise = _NOISE * x.sum(-2, keepdim=True)
-        square = smoothing * smoothing + noise * noise + (x.mT @ product).clamp_min(0)
+    # Vectors are columns (..., N, 1) here.
+    linear, scales, kappa = (part.unsqueeze(-1) for part in (linear, scales, kappa))
+    linear, fixed = linear - scales, _with_ridge(scales * scales.mT)
+    lengths = torch.tensor(_LENGTHS, dtype=linear.dtype, device=linear.device)
+    x = torch.ones_like(linear)
+    product, total = matrix @ x, scales.mT @ x
+    slope = linear + total * scales + kappa / positive(x.mT @ product).sqrt() * product
+    top = positive(slope.abs().amax(-2, keepdim=True))
+    slack, floor, share = top / x, 1e-17 * top, 1 / x.shape[-2]
+    shrink = torch.full_like(total, 0.15)
+    ridged = _with_ridge(matrix)
+    for _ in range(steps):
+        pairs = x * slack
+        mu = torch.maximum(shrink * share * pairs.sum(-2, keepdim=True), floor)
+        smoothing, noise = mu / kappa, _NOISE * x.sum(-2, keepdim=True)
+        square = torch.addcmul((x.mT @ product).clamp_min(0), smoothing, smoothing)
+        square = torch.addcmul(square, noise, noise)
         root = square.sqrt()
         norm = smoothing + root
-        off = x * (linear + kappa / norm * product - slack - price * scales)
-        error = (pairs + off.abs()).sum(-2, keepdim=True)
-        better = error < least
-        best, radius, least = (
-            torch.where(better, now, before) for now, before in ((x, best), (norm, radius), (error, least))
-        )
-
+        pull = kappa / norm
+        slope_apart = torch.addcmul(linear, total, scales)  # from the norm's
+        slope = torch.addcmul(slope_apart, pull, product)
         hessian = torch.addcmul(ridged, product, (product / (norm * root)).mT, value=-1)
-        factor = _factor(hessian, (x * (kappa / norm).sqrt()).squeeze(-1), pairs.squeeze(-1))
-        rise, normal = torch.cholesky_solve(torch.cat([mu - pairs - off, row], -1), factor).split(1, -1)
-        change = -(row.mT @ rise) / positive(row.mT @ normal)
-        rise = rise + change * normal
+        factor = _factor(torch.addcmul(fixed, pull, hessian), slack / x)
+        step = torch.cholesky_solve(mu / x - slope, factor)
+        rise = step / x
         slack_rise = mu / pairs - 1 - rise
 
-        step = x * rise
         trial = lengths / (-rise).amax(-2, keepdim=True).clamp_min(1)
         growth = trial * (2 * step.mT @ product + trial * (step.mT @ matrix @ step))
         growth = growth / ((square + growth).clamp_min(0).sqrt() + root)
         logs = torch.log1p(growth / norm) + torch.log1p(rise * trial).sum(-2, keepdim=True)
-        barrier = trial * (linear.mT @ step) + kappa * growth - mu * logs
-        length = trial.gather(-1, barrier.argmin(-1, keepdim=True))
-        slack_length = _LENGTHS[0] / (-slack_rise).amax(-2, keepdim=True).clamp_min(_LENGTHS[0])
-        x, slack, price = x + length * step, slack * (1 + slack_length * slack_rise), price + change
-        x = x * ((total + _FLOOR) / (scales.mT @ x + _FLOOR))
+        added = scales.mT @ step
+        plain = trial * (slope_apart.mT @ step + 0.5 * trial * added * added)
+        best = (plain + kappa * growth - mu * logs).argmin(-1, keepdim=True)
+        length, slack_length = trial.gather(-1, best), _furthest(slack_rise)
+        x = torch.addcmul(x, length, step)
+        product, total = matrix @ x, scales.mT @ x
+        slack = torch.addcmul(slack, slack_length, slack * slack_rise)
         # Where the two steps differed in length, x and its slack may have parted: bring the slack back in reach.
         centred = mu / x
-        slack = torch.minimum(torch.maximum(slack, 1e-8 * centred), 1e8 * centred)
+        slack = slack.clamp(1e-8 * centred, 1e8 * centred)
         shrink = (1 - torch.minimum(length, slack_length)).square().clamp(0.01, 0.5)
-    return NormMinimum(best.squeeze(-1), radius.squeeze(-1))
+    radius = (
+        smoothing
+        + torch.addcmul(torch.addcmul((x.mT @ product).clamp_min(0), smoothing, smoothing), noise, noise).sqrt()
+    )
+    return NormMinimum(x.squeeze(-1), radius.squeeze(-1))
 
 
 class PowerSolution(NamedTuple):
@@ -189,6 +200,30 @@ class PowerSolution(NamedTuple):
     """w (..., K), positive."""
     residual: Tensor
     """(...), the largest |(M w)_i / w_i^-p - 1|."""
+
+
+def solve_bargain(cosines: Cosines) -> PowerSolution:
+    """The positive w (..., K) with M w = 1 / w.
+
+    In b = D w and y = C b: y_i b_i = 1 is a point of a central path, and primal-dual Newton steps, b and y each
+    as far as it can go, are there in 14 from anywhere up to a condition of 1e8.
+    """
+    # Vectors are columns (..., K, 1) here.
+    matrix = cosines.matrix
+    ridged, b = _with_ridge(matrix), torch.ones_like(matrix[..., :1])
+    product = matrix @ b
+    ray = (product.sum(-2, keepdim=True).clamp_min(1e-20) / b.shape[-2]).rsqrt()
+    b, product = b * ray, product * ray
+    y = b.reciprocal()
+    for _ in range(_BARGAIN_STEPS):
+        inverse = b.reciprocal()
+        step = torch.cholesky_solve(inverse - product, _factor(ridged, y * inverse))
+        y_step = matrix @ step + product - y
+        b = torch.addcmul(b, _furthest(step * inverse, 0.9), step)
+        y = torch.addcmul(y, _furthest(y_step / y, 0.9), y_step)
+        product = matrix @ b
+    residual = (b * product - 1).abs().amax((-2, -1))
+    return PowerSolution(b.squeeze(-1) * cosines.inverse, residual)
 
 
 def solve_power(cosines: Cosines, power: float) -> PowerSolution:
@@ -206,26 +241,25 @@ def solve_power(cosines: Cosines, power: float) -> PowerSolution:
     # Vectors are columns (..., K, 1) here.
     logs = torch.where(cosines.inverse > 0, cosines.norms, 1.0).log().unsqueeze(-1)
     lengths = torch.tensor(_LENGTHS, dtype=logs.dtype, device=logs.device)
-    steps = _POWER_STEPS + math.ceil(6 * abs(math.log2(power)))
+    steps = _POWER_STEPS + math.ceil(8 * abs(math.log2(power)))
     b, ridged = torch.ones_like(matrix[..., :1]), _with_ridge(matrix)
     for count in range(steps):
-        p = power ** min(1.0, count / (steps - 8))
+        p = power ** min(1.0, count / (steps - 12))
         product = matrix @ b
         pairs, pull = b * product, _pull(logs, b, p)
         total = pairs.sum(-2, keepdim=True).clamp_min(1e-20)
         ray = (pull.sum(-2, keepdim=True) / total) ** (1 / (1 + p))
         b, product = b * ray, product * ray
         pairs, pull = b * product, _pull(logs, b, p)
-        factor = _factor(ridged, b.squeeze(-1), (p * pull).squeeze(-1))
-        rise = torch.cholesky_solve(pull - pairs, factor)
-        step = b * rise
+        step = torch.cholesky_solve((pull - pairs) / b, _factor(ridged, p * pull / (b * b)))
+        rise = step / b
         trial = lengths / (-rise).amax(-2, keepdim=True).clamp_min(1)
         growth = torch.log1p(rise * trial)
         if p != 1:
             growth = torch.expm1((1 - p) * growth) / (1 - p)
         quadratic = trial * (product.mT @ step + 0.5 * trial * (step.mT @ matrix @ step))
         best = (quadratic - pull.mT @ growth).argmin(-1, keepdim=True)
-        b = b * (1 + trial.gather(-1, best) * rise)
+        b = torch.addcmul(b, trial.gather(-1, best), step)
     residual = (b * (matrix @ b) / _pull(logs, b, power) - 1).abs().amax((-2, -1))
     return PowerSolution(b.squeeze(-1) * cosines.inverse, residual)
 
@@ -250,11 +284,15 @@ def ridged_inverse(cosines: Tensor) -> Tensor:
     return inverse
 
 
-def _factor(matrix: Tensor, x: Tensor, diagonal: Tensor) -> Tensor:
-    """The Cholesky factor of X Q X + diag(d)."""
-    system = torch.diag_embed(diagonal).addcmul_(matrix, x.unsqueeze(-1) * x.unsqueeze(-2))
-    factor: Tensor = torch.linalg.cholesky_ex(system)[0]
+def _factor(matrix: Tensor, diagonal: Tensor) -> Tensor:
+    """The Cholesky factor of Q + diag(d) for a column d (..., K, 1); how far its entries lie apart does not matter."""
+    factor: Tensor = torch.linalg.cholesky_ex(matrix + torch.diag_embed(diagonal.squeeze(-1)))[0]
     return factor
+
+
+def _furthest(rise: Tensor, share: float = _LENGTHS[0]) -> Tensor:
+    """The length (..., 1, 1), at most one, of steps (..., K, 1) relative to x that go `share` of the way to zero."""
+    return share / (-rise.amin(-2, keepdim=True)).clamp_min(share)
 
 
 def _with_ridge(matrix: Tensor) -> Tensor:

@@ -32,8 +32,7 @@ class UPGrad(Balancer):
         cosines = normalise(gramian)
         # Row i is the problem of the unit gradient i: v = e_i + x, x >= 0, with the linear term C e_i.
         matrix = cosines.matrix.unsqueeze(-3).expand(*cosines.matrix.shape, self.num_tasks)
-        free = torch.zeros_like(cosines.matrix)
-        added = minimise_quadratic(matrix, cosines.matrix, free, torch.ones_like(free), steps=18)
+        added = minimise_quadratic(matrix, cosines.matrix)
         units = cosines.norms.unsqueeze(-1) * added
         weights = torch.ones_like(cosines.norms) + units.sum(-2) * cosines.inverse
         return Balance(weights / self.num_tasks, {"conflicts": conflicts(gramian)})

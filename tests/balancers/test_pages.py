@@ -1,0 +1,84 @@
+"""docs/balancers: a page per balancer, up to date with the code, with its picture, and code that runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from mtrl_conic import balancers
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs" / "balancers").glob("*.md"))
+NAMES = balancers.available()
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("balancer_pages", ROOT / "scripts" / "balancer_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / "balancers" / f"{name}.md").read_text()
+
+
+def test_every_balancer_has_a_page_and_every_page_a_balancer() -> None:
+    assert {path.stem for path in PAGES} == {*NAMES, "rotograd", "README"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_generated_parts_are_up_to_date(name: str, script: ModuleType) -> None:
+    assert page(name) == script.updated(page(name), name), "run python scripts/balancer_pages.py"
+    for option in balancers.options(name):
+        assert f"| `{option}` |" in page(name)
+
+
+def test_a_page_out_of_date_is_told_apart(script: ModuleType) -> None:
+    stale = page("cagrad").replace("| `c` |", "| `radius` |")
+    assert stale != script.updated(stale, "cagrad")
+    with pytest.raises(ValueError, match="generated parts"):
+        script.updated("no such part", "cagrad")
+    with pytest.raises(ValueError, match="does not tell"):
+        script.measured("Jacobian to direction\n", "cagrad")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_says_what_it_must(name: str) -> None:
+    text = page(name)
+    assert f"(`{name}`)" in text.splitlines()[0]
+    assert balancers.get(name).paper[1:] in text
+    assert text.count("$$") == 2
+    for heading in ("What it guarantees", "Options, state and cost", "When to use it"):
+        assert f"\n## {heading}\n" in text
+    assert f"(pictures/{name}.png)" in text
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_links_and_pictures_exist(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
+        file = path.parent / target
+        assert file.exists(), target
+        assert file.suffix != ".png" or file.stat().st_size < 150_000
+
+
+def test_the_index_names_all() -> None:
+    assert set(re.findall(r"^\| \[`(\w+)`\]", page("README"), flags=re.MULTILINE)) == {*NAMES, "rotograd"}
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "docs" / "gradients.md"], ids=lambda path: path.stem)
+def test_code_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mtrl_conic.balancers import registry
+
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    torch.manual_seed(0)
+    for code in re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL):
+        exec(compile(code, str(path), "exec"), {"__name__": "page"})
