@@ -31,19 +31,22 @@ class Layers:
     Args:
         num_tasks: K, to give every task its own; None to share.
         generator: of the initial values.
+        products: type of the shared hidden layers' products. The first layer keeps float32: in bfloat16 a position
+            is rounded to millimetres, and the velocity between two frames is lost.
     """
 
-    def __init__(self, num_tasks: int | None, generator: torch.Generator) -> None:
+    def __init__(self, num_tasks: int | None, generator: torch.Generator, products: torch.dtype | None = None) -> None:
         self.linear = partial(Linear if num_tasks is None else partial(TaskLinear, num_tasks), generator=generator)
+        self.hidden = self.linear if num_tasks is not None else partial(self.linear, products=products)
         self.norm = LayerNorm if num_tasks is None else partial(TaskLayerNorm, num_tasks)
 
 
 class Layer(nn.Module):
     """Linear, layer normalisation where asked for, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, *, norm: bool, layers: Layers) -> None:
+    def __init__(self, inputs: int, outputs: int, *, norm: bool, layers: Layers, first: bool = False) -> None:
         super().__init__()
-        self.linear = layers.linear(inputs, outputs)
+        self.linear = (layers.linear if first else layers.hidden)(inputs, outputs)
         self.norm: nn.Module = layers.norm(outputs) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,7 +60,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int, *, norm: bool, layers: Layers) -> None:
         super().__init__()
         self.first = Layer(width, width, norm=norm, layers=layers)
-        self.second = layers.linear(width, width)
+        self.second = layers.hidden(width, width)
         self.norm: nn.Module = layers.norm(width) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,9 +90,10 @@ class Trunk(nn.Module):
         if config.embedding:
             self.bare -= num_tasks * spec.one_hot
             self.embedding = TaskEmbedding(num_tasks, config.embedding, generator=generator)
-        layers = Layers(num_tasks if config.network == "single_task" else None, generator)
+        own = num_tasks if config.network == "single_task" else None
+        layers = Layers(own, generator, torch.bfloat16 if config.precision == "bfloat16" else None)
         hidden: list[nn.Module] = [
-            Layer(self.bare + extra + config.embedding, shape.width, norm=shape.norm, layers=layers)
+            Layer(self.bare + extra + config.embedding, shape.width, norm=shape.norm, layers=layers, first=True)
         ]
         for _ in range(shape.depth if config.residual else shape.depth - 1):
             if config.residual:

@@ -47,7 +47,7 @@ class TrainBenchmark:
         config = self.config
         head = (
             f"MT10 training step: {config.base} base, {config.batch_size} rows per task, critics {config.depth}x"
-            f"{config.width}, float32, {self.threads} threads, median of {len(self.rounds[PLAIN])}"
+            f"{config.width}, {config.precision}, {self.threads} threads, median of {len(self.rounds[PLAIN])}"
         )
         lines = [head, f"{'item':<38}{'ms':>9}{'times as fast as the plain way':>32}"]
         for item, seconds in self.rounds.items():

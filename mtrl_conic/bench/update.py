@@ -45,7 +45,7 @@ class UpdateBenchmark:
         config = self.config
         head = (
             f"MT10 update: {config.base} base, {config.batch_size} rows per task, critics {config.depth}x"
-            f"{config.width}, float32, {self.threads} threads, median of {len(self.rounds['ls'])}"
+            f"{config.width}, {config.precision}, {self.threads} threads, median of {len(self.rounds['ls'])}"
         )
         lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x plain way':>13}"]
         for item in self.rounds:

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--balancers", help="names, or all [update, scaling: pcgrad,conicgrad; train: conicgrad; solvers: all]"
     )
+    parser.add_argument("--precision", help="update, train: of ours; the plain way keeps float32 [float32]")
     parser.add_argument("--base", help="update, train: of the agent [update: classic; train: strong]")
     parser.add_argument(
         "--batch-size", type=int, help="update, train: transitions per task [the base's]; scaling: rows [256]"
@@ -60,7 +61,7 @@ def _train(arguments: argparse.Namespace) -> str:
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = {key: getattr(arguments, key) for key in ("base", "batch_size", "width")}
+    given = {key: getattr(arguments, key) for key in ("base", "batch_size", "width", "precision")}
     return {key: value for key, value in given.items() if value is not None}
 
 

@@ -17,19 +17,24 @@ from torch.nn import functional
 
 
 class _LinearPerTask(torch.autograd.Function):
-    """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W: one product forward, K for dW."""
+    """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W: one product forward, K for dW.
+
+    The factors of the products are rounded to `products`; x, y and all gradients keep the type of x.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return functional.linear(x, weight[0], bias[0])
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype) -> Tensor:
+        rows, matrix = x.to(products), weight[0].to(products)
+        ctx.save_for_backward(rows, matrix)
+        return functional.linear(rows, matrix, bias[0].to(products)).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         (dy,) = grad_outputs
-        x, weight = ctx.saved_tensors
-        dx = dy @ weight[0] if ctx.needs_input_grad[0] else None
-        return dx, torch.bmm(dy.mT, x), dy.sum(-2)
+        rows, matrix = ctx.saved_tensors
+        rounded = dy.to(rows.dtype)
+        dx = (rounded @ matrix).to(dy.dtype) if ctx.needs_input_grad[0] else None
+        return dx, torch.bmm(rounded.mT, rows).to(dy.dtype), dy.sum(-2), None
 
 
 class _LayerNormPerTask(torch.autograd.Function):
@@ -67,20 +72,31 @@ class Linear(SharedLayer):
         inputs: features of x (..., inputs).
         outputs: features of y (..., outputs).
         generator: of the initial values, uniform in +-1/sqrt(inputs) as in `torch.nn.Linear`.
+        products: type that the factors of the products are rounded to; none is that of x. Weights, gradients and
+            what goes in and out stay as they are.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        generator: torch.Generator | None = None,
+        products: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
+        self.products = products
         bound = 1 / math.sqrt(inputs)
         self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs); rows must be (K, B, inputs) for per-task gradients."""
+        products = self.products or x.dtype
         if self.weight.dim() == 3:
-            y: Tensor = _LinearPerTask.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]  # torch has no types for it
+            y: Tensor = _LinearPerTask.apply(x, self.weight, self.bias, products)  # type: ignore[no-untyped-call]  # torch has no types for it
             return y
-        return functional.linear(x, self.weight, self.bias)
+        return functional.linear(x.to(products), self.weight.to(products), self.bias.to(products)).to(x.dtype)
 
 
 class LayerNorm(SharedLayer):

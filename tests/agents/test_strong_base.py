@@ -12,9 +12,11 @@ import torch
 from torch.nn import functional
 
 from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.mtsac import MTSAC, critic_losses
 from mtrl_conic.agents.return_scale import ReturnScale
 from mtrl_conic.agents.values import CategoricalValue, ScalarValue
+from mtrl_conic.gradients import task_gradients
+from mtrl_conic.training.replay import Batch
 from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, parameters
 
 PARTS: dict[str, dict[str, Any]] = {
@@ -31,6 +33,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "weight decay": {"weight_decay": 0.1, "actor_weight_decay": 0.1},
     "rare actor": {"actor_every": 2},
     "resets": {"reset_every": 3},
+    "bfloat16": {"precision": "bfloat16"},
     "strong": {"base": "strong", "actor_width": 16},
 }
 
@@ -92,8 +95,6 @@ def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target() -> No
     normal = torch.distributions.Normal(scalar.clamp(-10, 10)[..., None], 0.75 * 0.2)
     histogram = normal.cdf(edges).diff(dim=-1)
     assert torch.allclose(target, histogram / histogram.sum(-1, keepdim=True), atol=1e-4)
-
-    from mtrl_conic.agents.mtsac import critic_losses
 
     losses, values = critic_losses(agent.critic.network, batch.observations, batch.actions, target)
     outputs = agent.critic.network(batch.observations, batch.actions)
@@ -178,6 +179,37 @@ def test_the_learned_code_takes_the_place_of_the_one_hot() -> None:
     assert [name for name in agent.actor.layout.own if "embedding" in name] == ["trunk.embedding.weight"]
     swapped = agent.actor.network(observations[[1, 0, 2]]).mean[[1, 0, 2]]
     assert not torch.allclose(swapped, agent.actor.network(observations).mean), "the code tells tasks apart"
+
+
+@pytest.mark.parametrize("base", ["classic", "strong"])
+def test_bfloat16_points_where_float32_does(base: str) -> None:
+    """On a trained critic, for a batch it has not seen; weights and gradients stay float32."""
+    fields: dict[str, Any] = {"base": base, "width": 128, "actor_width": 128, "depth": 3}
+    agent = MTSAC(SPEC, balancer="conicgrad", learning_rate=1e-3, **fields)
+    generator = torch.Generator().manual_seed(0)
+
+    def fresh() -> Batch:
+        observations = torch.randn(K, 64, D, generator=generator)
+        actions = torch.randn(K, 64, A, generator=generator).tanh()
+        rewards = observations[..., 0] + actions[..., 0] * observations[..., 1]
+        return Batch(observations, actions, rewards, torch.full((K, 64), 0.9), observations.roll(1, 1))
+
+    for _ in range(150):
+        agent.update(fresh())
+    rounded = MTSAC(SPEC, balancer="conicgrad", precision="bfloat16", **fields)
+    rounded.load_state_dict(agent.state_dict())
+    noise = torch.randn(K, 64, A, generator=generator)
+    batch = fresh()
+    target = agent._targets(batch, agent.temperatures.values(), noise)
+    directions = []
+    for each in (agent, rounded):
+        gradients = task_gradients(each.critic.layout, critic_losses, batch.observations, batch.actions, target)
+        parts = gradients.combine(torch.full((K,), 1 / K)).values()
+        directions.append(torch.cat([part.flatten() for part in parts]))
+        assert all(block.dtype == torch.float32 for block in gradients.shared.values())
+        assert all(p.dtype == torch.float32 for p in each.critic.network.parameters())
+    assert not torch.equal(*directions), "the rounding is there"
+    assert functional.cosine_similarity(*directions, dim=0) > 0.999
 
 
 def test_a_base_gives_defaults_that_fields_override() -> None:
