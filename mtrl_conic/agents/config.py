@@ -26,8 +26,8 @@ BASES: dict[str, dict[str, Any]] = {
 """A base is a named set of defaults of `AgentConfig`: the recipe on which balancers are compared.
 
 `classic` is the one behind the published tables: three ReLU layers of 400, twin critics with a squared
-error on raw rewards, Adam. The defaults below are its own. `strong` is the one to use: what each of its parts
-brings is measured in docs/learning.md.
+error on raw rewards, Adam. The defaults below are its own. `strong` is the one to use: its parts, and
+trials of it, stand in docs/learning.md.
 """
 
 Positive = Annotated[float, Field(gt=0)]

@@ -39,7 +39,7 @@ class SoftModularization(nn.Module):
         if shape.depth < 2:
             raise UserError(f"network=soft_modularization routes between layers: depth={shape.depth} is too few")
         num_tasks = len(spec.task_names)
-        self.bare = spec.observation_dim - num_tasks
+        self.bare = spec.bare_dim
         self.count = config.modules
         features, width = self.bare + extra, shape.width
 

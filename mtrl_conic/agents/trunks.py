@@ -85,10 +85,9 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         num_tasks = len(spec.task_names)
-        self.bare = spec.observation_dim
+        self.bare = spec.bare_dim if config.embedding else spec.observation_dim
         self.embedding: TaskEmbedding | None = None
         if config.embedding:
-            self.bare -= num_tasks * spec.one_hot
             self.embedding = TaskEmbedding(num_tasks, config.embedding, generator=generator)
         own = num_tasks if config.network == "single_task" else None
         layers = Layers(own, generator, torch.bfloat16 if config.precision == "bfloat16" else None)

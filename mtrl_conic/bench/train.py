@@ -19,6 +19,7 @@ from mtrl_conic.agents.config import AgentConfig
 from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.bench.plain import PlainMTSAC
+from mtrl_conic.bench.update import setting
 from mtrl_conic.envs import make_task_set
 from mtrl_conic.errors import UserError
 from mtrl_conic.training.memory import keep_freed_memory
@@ -44,11 +45,7 @@ class TrainBenchmark:
 
     def table(self) -> str:
         """Medians and ratios as lines of text."""
-        config = self.config
-        head = (
-            f"MT10 training step: {config.base} base, {config.batch_size} rows per task, critics {config.depth}x"
-            f"{config.width}, {config.precision}, {self.threads} threads, median of {len(self.rounds[PLAIN])}"
-        )
+        head = f"MT10 training step: {setting(self.config, self.threads)}, median of {len(self.rounds[PLAIN])}"
         lines = [head, f"{'item':<38}{'ms':>9}{'times as fast as the plain way':>32}"]
         for item, seconds in self.rounds.items():
             ratio = statistics.median(a / b for a, b in zip(self.rounds[PLAIN], seconds, strict=True))
@@ -71,7 +68,7 @@ def run(name: str = "conicgrad", *, rounds: int = 15, threads: int = 1, **fields
     keep_freed_memory()
     torch.set_num_threads(threads)
     config = parse(AgentConfig, {"base": "strong", **fields, "random_steps": _FILL})
-    items: dict[str, Callable[[], None]] = {
+    items: dict[str, Callable[[], object]] = {
         f"ours, {name}": _ours(name, config, overlap=False),
         f"ours, {name}, stepping beside": _ours(name, config, overlap=True),
         UNBALANCED: _Plain(config, balance=False).train,
@@ -87,11 +84,11 @@ def run(name: str = "conicgrad", *, rounds: int = 15, threads: int = 1, **fields
     return TrainBenchmark(measured, config, threads)
 
 
-def _ours(name: str, config: AgentConfig, *, overlap: bool) -> Callable[[], None]:
+def _ours(name: str, config: AgentConfig, *, overlap: bool) -> Callable[[], object]:
     envs = make_task_set("mt10")
     trainer = Trainer(envs, MTSAC(envs, balancer=name, device="cpu", config=config), overlap=overlap)
     trainer.train(_FILL)
-    return lambda: (trainer.train(trainer.step + STEPS), None)[1]
+    return lambda: trainer.train(trainer.step + STEPS)
 
 
 class _Plain:

@@ -42,16 +42,20 @@ class UpdateBenchmark:
 
     def table(self) -> str:
         """Medians and ratios as lines of text."""
-        config = self.config
-        head = (
-            f"MT10 update: {config.base} base, {config.batch_size} rows per task, critics {config.depth}x"
-            f"{config.width}, {config.precision}, {self.threads} threads, median of {len(self.rounds['ls'])}"
-        )
+        head = f"MT10 update: {setting(self.config, self.threads)}, median of {len(self.rounds['ls'])}"
         lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x plain way':>13}"]
         for item in self.rounds:
             ratios = f"{self.ratio(item, 'ls'):8.3f}{self.ratio(item, PLAIN):13.3f}"
             lines.append(f"{item:<32}{self.milliseconds(item):9.1f}{ratios}")
         return "\n".join(lines)
+
+
+def setting(config: AgentConfig, threads: int) -> str:
+    """What was measured, in words."""
+    return (
+        f"{config.base} base, {config.batch_size} rows per task, critics {config.depth}x{config.width}, "
+        f"{config.precision}, {threads} threads"
+    )
 
 
 def run(

@@ -40,12 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mtrl_conic.commands.board import Board
     from mtrl_conic.commands.interruption import asked_to_stop
-    from mtrl_conic.sweeps.local import claim, processor_cores, run_locally
+    from mtrl_conic.sweeps.claim import claim
+    from mtrl_conic.sweeps.local import run_locally
     from mtrl_conic.sweeps.status import read_state
+    from mtrl_conic.training.cores import available_cores
 
     console = Console(highlight=False, markup=False)
-    jobs = arguments.jobs or min(processor_cores(), len(runs))
-    threads = max(1, processor_cores() // jobs)
+    jobs = arguments.jobs or min(available_cores(), len(runs))
+    threads = max(1, available_cores() // jobs)
     if arguments.dry_run:
         for planned in runs:
             console.print(f"{planned.directory}  {read_state(planned.directory)}", soft_wrap=True)

@@ -37,16 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check all, train what is not finished, write and print the tables."""
-    from mtrl_conic.supervised.comparison import claim, run_all
+    from mtrl_conic.supervised.comparison import run_all
+    from mtrl_conic.supervised.config import SITTING
     from mtrl_conic.supervised.summary import summarise
     from mtrl_conic.supervised.training import Interrupted
+    from mtrl_conic.sweeps.claim import claim
 
     folder = arguments.out or Path("runs") / arguments.problem
     runs = _planned(arguments, folder)
     if arguments.dry_run:
         print("\n".join(str(planned.directory) for planned in runs))
         return 0
-    unfinished = claim(runs)
+    unfinished = claim(runs, ignore=SITTING)
     _say(f"{len(runs)} runs in {folder}, {len(runs) - len(unfinished)} finished")
     with asked_to_stop() as interrupted:
         try:

@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 
-from mtrl_conic.supervised.config import SITTING, SupervisedConfig, complete, label
+from mtrl_conic.supervised.config import SupervisedConfig, complete, label
 from mtrl_conic.supervised.training import Interrupted, Listener, Record, train
-from mtrl_conic.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -54,21 +53,6 @@ def plan(
         for seed in seeds
         for name, options in methods
     ]
-
-
-def claim(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Write every run's configuration into its directory; returns those that are not finished.
-
-    Raises:
-        UserError: a directory holds another configuration or other files, or another process writes it.
-    """
-    unfinished = []
-    for run in sorted(runs, key=lambda run: not run.directory.exists()):
-        directory = RunDirectory(run.directory, run.config.model_dump(mode="json"), ignore=SITTING)
-        if directory.result is None:
-            unfinished.append(run)
-        directory.close()
-    return [run for run in runs if run in unfinished]
 
 
 def run_all(

@@ -14,8 +14,7 @@ from typing import Literal, Protocol
 
 from mtrl_conic.sweeps.grid import PlannedRun
 from mtrl_conic.sweeps.status import ERROR_FILE, read_error
-from mtrl_conic.training.config import SITTING
-from mtrl_conic.training.run_directory import RunDirectory, write_text
+from mtrl_conic.training.run_directory import write_text
 
 ATTEMPTS = 3
 """A run that a signal killed (no memory left, say) goes on from its checkpoint; after so many it has failed."""
@@ -36,32 +35,6 @@ class Watcher(Protocol):
 
     def tick(self, running: Sequence[PlannedRun]) -> None:
         """Some time has passed."""
-
-
-def processor_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
-
-
-def claim(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Write every run's configuration into its directory; returns the runs that are not finished.
-
-    Raises:
-        UserError: a directory holds another configuration or other files, or another process writes it.
-            No other directory is made then.
-    """
-    there = {run.name for run in runs if run.directory.exists()}
-    in_the_way_first = sorted(runs, key=lambda run: run.name not in there)
-    unfinished = {run.name for run in in_the_way_first if _claim(run)}
-    return [run for run in runs if run.name in unfinished]
-
-
-def _claim(run: PlannedRun) -> bool:
-    directory = RunDirectory(run.directory, run.config.model_dump(mode="json"), ignore=SITTING)
-    try:
-        return directory.result is None
-    finally:
-        directory.close()
 
 
 def run_locally(

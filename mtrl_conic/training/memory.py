@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -42,10 +43,8 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
-            try:
+            with suppress(OSError):  # another system than Linux, or not allowed
                 _CLEAR.write_text("5")
-            except OSError:  # another system than Linux, or not allowed
-                return
 
     def at_least(self, peak: int) -> None:
         """Take in the peak of an earlier sitting."""

@@ -14,13 +14,14 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
-from mtrl_conic.supervised.comparison import claim, plan, run_all
-from mtrl_conic.supervised.config import complete, parse_methods
+from mtrl_conic.supervised.comparison import plan, run_all
+from mtrl_conic.supervised.config import SITTING, complete, parse_methods
 from mtrl_conic.supervised.learners import methods
 from mtrl_conic.supervised.measures import delta_m
 from mtrl_conic.supervised.summary import summarise
 from mtrl_conic.supervised.trade_offs import trade_offs
 from mtrl_conic.supervised.training import Interrupted, train
+from mtrl_conic.sweeps.claim import claim
 from mtrl_conic.training.run_directory import read_checkpoint
 from tests.supervised.conftest import records, write_celeba, write_census, write_kuairand, write_mtan
 
@@ -195,7 +196,9 @@ def test_the_same_command_again_shows_the_same(
 def test_processes_give_the_same_as_one(census: Path, tmp_path: Path) -> None:
     for jobs in (1, 2):
         runs = plan(values(census, epochs=1), [("ls", {}), ("rlw", {})], [0], tmp_path / str(jobs))
-        found = run_all(claim(runs), jobs=jobs, listener=lambda config, record: None, interrupted=lambda: False)
+        found = run_all(
+            claim(runs, ignore=SITTING), jobs=jobs, listener=lambda config, record: None, interrupted=lambda: False
+        )
         assert len(list(found)) == 2
     for name in ("ls", "rlw"):
         one, two = (records(tmp_path / str(jobs) / name / "seed_0" / "evaluations.jsonl") for jobs in (1, 2))
