@@ -21,8 +21,7 @@ def gramian_of(jacobian: Tensor) -> Tensor:
 
 
 def _sum_of_blocks(jacobian: Tensor) -> Tensor:
-    if jacobian.dtype not in (torch.float32, torch.float64):
-        jacobian = jacobian.to(torch.float32)
+    jacobian = full_precision(jacobian)
     whole = jacobian.shape[-1] // _BLOCK * _BLOCK
     rest = jacobian[..., whole:]
     total = (rest @ rest.mT).to(torch.float64)
@@ -32,8 +31,13 @@ def _sum_of_blocks(jacobian: Tensor) -> Tensor:
     return total
 
 
+def full_precision(values: Tensor) -> Tensor:
+    """The same in float32, where it is of a shorter type."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def combine(weights: Tensor, jacobian: Tensor) -> Tensor:
     """J^T w (..., P), in the type of the jacobian (..., K, P), for weights (..., K)."""
-    wide = torch.promote_types(jacobian.dtype, torch.float32)
+    wide = full_precision(jacobian)
     with torch.autocast(jacobian.device.type, enabled=False):
-        return (weights.to(wide).unsqueeze(-2) @ jacobian.to(wide)).squeeze(-2).to(jacobian.dtype)
+        return (weights.to(wide.dtype).unsqueeze(-2) @ wide).squeeze(-2).to(jacobian.dtype)

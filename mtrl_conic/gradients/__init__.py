@@ -1,5 +1,6 @@
 """Per-task gradients of a network in one ordinary backward, their Gram matrix, their combination."""
 
+from mtrl_conic.gradients.factors import Factors
 from mtrl_conic.gradients.layers import (
     LayerNorm,
     Linear,
@@ -9,9 +10,11 @@ from mtrl_conic.gradients.layers import (
     TaskLayerNorm,
     TaskLinear,
 )
-from mtrl_conic.gradients.task_gradients import Layout, TaskGradients, task_gradients
+from mtrl_conic.gradients.layout import Layout
+from mtrl_conic.gradients.task_gradients import TaskGradients, task_gradients
 
 __all__ = [
+    "Factors",
     "LayerNorm",
     "Layout",
     "Linear",

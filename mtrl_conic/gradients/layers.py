@@ -15,26 +15,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtrl_conic.gradients.factors import Factors
+
 
 class _LinearPerTask(torch.autograd.Function):
     """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W: one product forward, K for dW.
 
-    The factors of the products are rounded to `products`; x, y and all gradients keep the type of x.
+    The factors of the products are rounded to `products`; x, y and all gradients keep the type of x. Where a list
+    `factors` is given, the backward adds the factors of dW to it and gives no dW.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype, factors: list[Factors] | None
+    ) -> Tensor:
         rows, matrix = x.to(products), weight[0].to(products)
         ctx.save_for_backward(rows, matrix)
+        ctx.factors = factors
         return functional.linear(rows, matrix, bias[0].to(products)).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor, None, None]:
         (dy,) = grad_outputs
         rows, matrix = ctx.saved_tensors
         rounded = dy.to(rows.dtype)
         dx = (rounded @ matrix).to(dy.dtype) if ctx.needs_input_grad[0] else None
-        return dx, torch.bmm(rounded.mT, rows).to(dy.dtype), dy.sum(-2), None
+        if ctx.factors is None:
+            return dx, torch.bmm(rounded.mT, rows).to(dy.dtype), dy.sum(-2), None, None
+        ctx.factors.append(Factors(rounded, rows.detach()))
+        return dx, None, dy.sum(-2), None, None
 
 
 class _LayerNormPerTask(torch.autograd.Function):
@@ -86,6 +95,8 @@ class Linear(SharedLayer):
     ) -> None:
         super().__init__()
         self.products = products
+        self.factors: list[Factors] | None = None
+        """Where a backward leaves the factors of the weight's K gradients, if they are cheaper than the gradients."""
         bound = 1 / math.sqrt(inputs)
         self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
@@ -94,7 +105,8 @@ class Linear(SharedLayer):
         """(..., inputs) -> (..., outputs); rows must be (K, B, inputs) for per-task gradients."""
         products = self.products or x.dtype
         if self.weight.dim() == 3:
-            y: Tensor = _LinearPerTask.apply(x, self.weight, self.bias, products)  # type: ignore[no-untyped-call]  # torch has no types for it
+            factors = self.factors if self.factors is not None and Factors.pay(x.shape, len(self.weight[0])) else None
+            y: Tensor = _LinearPerTask.apply(x, self.weight, self.bias, products, factors)  # type: ignore[no-untyped-call]  # torch has no types for it
             return y
         return functional.linear(x.to(products), self.weight.to(products), self.bias.to(products)).to(x.dtype)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mtrl_conic import balancers
 from mtrl_conic.gradients import (
+    Factors,
     LayerNorm,
     Layout,
     Linear,
@@ -150,6 +151,67 @@ def test_functions_of_a_batch_in_half_precision(data: tuple[Tensor, Tensor]) -> 
         assert block.dtype == torch.float32
         cosine = nn.functional.cosine_similarity(block.flatten(), full.shared[name].flatten(), dim=0)
         assert cosine > 0.99
+
+
+class Wide(nn.Module):
+    """Few rows for its width, so that the weights' gradients stay factors; one layer is used twice."""
+
+    def __init__(self, products: torch.dtype | None = None) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.first = Linear(INPUTS, WIDTH, generator=generator)
+        self.again = Linear(WIDTH, WIDTH, generator=generator, products=products)
+        self.output = Linear(WIDTH, OUTPUTS, generator=generator)
+        self.unused = Linear(WIDTH, WIDTH, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(torch.tanh(self.again(torch.tanh(self.again(torch.tanh(self.first(x)))))))
+
+
+def test_factors_where_rows_are_few(data: tuple[Tensor, Tensor]) -> None:
+    net = Wide()
+    gradients = task_gradients(net, losses, *data)
+    assert isinstance(gradients.parts["again.weight"], Factors)
+    assert gradients.parts["again.weight"].left.shape == (K, 2 * B, WIDTH)
+    assert isinstance(gradients.parts["output.weight"], Factors) == Factors.pay(torch.Size((K, B, WIDTH)), OUTPUTS)
+    assert net.again.factors is None
+    values, _ = losses(net, *data)
+    names = [name for name in dict(net.named_parameters()) if "unused" not in name]
+    wanted = [[dict(net.named_parameters())[name] for name in names]]
+    rows = [torch.autograd.grad(value, wanted[0], retain_graph=True) for value in values]
+    for place, name in enumerate(names):
+        assert relative(gradients.shared[name], torch.stack([row[place] for row in rows])) < 1e-5, name
+    assert not gradients.shared["unused.weight"].any()
+    flat = torch.stack([torch.cat([part.flatten() for part in row]) for row in rows]).double()
+    assert relative(gradients.gramian, flat @ flat.mT) < 1e-6
+    weights = torch.tensor([0.5, -1.0, 2.0, 0.1])
+    combined = gradients.combine(weights)
+    direction = torch.cat([combined[name].flatten() for name in names])
+    assert relative(direction.double(), weights.double() @ flat) < 1e-5
+
+
+def test_factors_rounded_to_bfloat16_are_those_that_are_combined(data: tuple[Tensor, Tensor]) -> None:
+    gradients = task_gradients(Wide(torch.bfloat16), losses, *data)
+    factors = gradients.parts["again.weight"]
+    assert isinstance(factors, Factors)
+    assert factors.left.dtype == torch.bfloat16
+    exact = torch.einsum("kbo,kbi->koi", factors.left.double(), factors.right.double()).flatten(1)
+    assert relative(factors.gramian(), exact @ exact.mT) < 1e-6
+    assert factors.product().dtype == factors.combine(torch.ones(K)).dtype == torch.float32
+    assert relative(factors.combine(torch.ones(K)).flatten().double(), exact.sum(0)) < 1e-2
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 10, 11])
+@pytest.mark.parametrize("batch", [1, 7])
+def test_factors_against_their_products(tasks: int, batch: int) -> None:
+    generator = torch.Generator().manual_seed(tasks)
+    factors = Factors(
+        torch.randn(tasks, batch, 20, generator=generator), torch.randn(tasks, batch, 30, generator=generator)
+    )
+    flat = factors.product().double().flatten(1)
+    assert relative(factors.gramian(), flat @ flat.mT) < 1e-6
+    weights = torch.randn(tasks, generator=generator, dtype=torch.float64)
+    assert relative(factors.combine(weights).double().flatten(), weights @ flat) < 1e-5
 
 
 def test_own_parameters_are_detached() -> None:

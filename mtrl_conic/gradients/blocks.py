@@ -1,0 +1,51 @@
+"""Per-task gradients of many parameters as few blocks, each one product."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mtrl_conic.balancers.gramian import combine, gramian_of
+from mtrl_conic.gradients.factors import Factors
+
+_SMALL = 8192
+"""Columns below which a parameter's gradients are joined with others'."""
+
+
+class Blocks:
+    """Per-task gradients of parameters of shapes S: (K, *S) each, or factors of that.
+
+    A large parameter is a block by itself, the small ones stand side by side: a call costs more than they.
+    """
+
+    def __init__(self, parts: Mapping[str, Tensor | Factors]) -> None:
+        self._factors = {name: part for name, part in parts.items() if isinstance(part, Factors)}
+        self._whole = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
+        small = [name for name, part in self._whole.items() if part[0].numel() < _SMALL]
+        groups = [[name] for name in self._whole if name not in small] + ([small] if small else [])
+        self._joined = [(names, _side_by_side([self._whole[name] for name in names])) for names in groups]
+
+    def gramian(self) -> Tensor | float:
+        """(K, K) float64: inner products of the tasks' gradients, 0 without any parameter."""
+        total: Tensor | float = sum(gramian_of(joined) for _, joined in self._joined)
+        return total + sum(factors.gramian() for factors in self._factors.values())
+
+    def combine(self, weights: Tensor) -> dict[str, Tensor]:
+        """Name of a parameter -> the weighted sum of its K gradients; `weights` is (K,)."""
+        combined = {name: factors.combine(weights) for name, factors in self._factors.items()}
+        for names, joined in self._joined:
+            combined |= split(combine(weights, joined), {name: self._whole[name] for name in names})
+        return combined
+
+
+def _side_by_side(parts: list[Tensor]) -> Tensor:
+    flat = [part.flatten(1) for part in parts]
+    return flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
+
+
+def split(flat: Tensor, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parts of a vector (P,) that has the shape of parameters side by side, given their (K, *S) gradients."""
+    parts = flat.split([block[0].numel() for block in gradients.values()])
+    return {name: part.view_as(block[0]) for (name, block), part in zip(gradients.items(), parts, strict=True)}

@@ -1,0 +1,61 @@
+"""Per-task gradients of a weight as two factors, for when the products cost more than what is made of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mtrl_conic.balancers.gramian import full_precision
+
+_WORTH = 100
+"""Multiplications on the factors that cost what one entry of a (K, out, in) block costs: writing it, and reading it for
+the Gram matrix and the combination. Measured on processors with AVX2 and AVX-512."""
+
+
+class Factors(NamedTuple):
+    """K gradients left[k]^T right[k] of one weight, not multiplied out.
+
+    Inner products of such gradients need inner products of rows alone (as in Goodfellow, Efficient per-example gradient
+    computations, 2015): <L_i^T R_i, L_j^T R_j> sums (L_i L_j^T) o (R_i R_j^T). With few rows that is less work than K
+    products of the size of the weight, and nothing of that size is stored.
+    """
+
+    left: Tensor
+    """(K, B, out), gradients of the outputs"""
+    right: Tensor
+    """(K, B, in), inputs"""
+
+    @staticmethod
+    def pay(rows: torch.Size, outputs: int) -> bool:
+        """Whether factors are cheaper than products for rows (K, B, in) and a weight (outputs, in)."""
+        tasks, batch, inputs = rows
+        return tasks * batch * batch * (inputs + outputs) <= _WORTH * inputs * outputs
+
+    def gramian(self) -> Tensor:
+        """(K, K) float64: inner products of the gradients, in float32 at least up to the sum over rows."""
+        tasks, batch, _ = self.left.shape
+        left, right = (full_precision(rows).flatten(0, 1) for rows in self)
+        total = torch.empty(tasks, tasks, dtype=torch.float64, device=left.device)
+        step = max(1, tasks // 4)
+        with torch.autocast(left.device.type, enabled=False):
+            for first in range(0, tasks, step):  # M is symmetric: the products right of the diagonal are enough
+                last = min(first + step, tasks)
+                here, after = slice(first * batch, last * batch), slice(first * batch, None)
+                products = (left[here] @ left[after].mT).mul_(right[here] @ right[after].mT)
+                part = products.view(last - first, batch, -1, batch).sum((1, 3)).to(torch.float64)
+                total[first:last, first:] = part
+                total[first:, first:last] = part.mT
+        return total
+
+    def combine(self, weights: Tensor) -> Tensor:
+        """The weighted sum (out, in) of the gradients, for weights (K,); the product is of the factors' type."""
+        left = self.left * weights.to(self.left.dtype).view(-1, 1, 1)
+        with torch.autocast(left.device.type, enabled=False):
+            return full_precision(left.flatten(0, 1).mT @ self.right.flatten(0, 1))
+
+    def product(self) -> Tensor:
+        """(K, out, in): the gradients."""
+        with torch.autocast(self.left.device.type, enabled=False):
+            return full_precision(torch.bmm(self.left.mT, self.right))

@@ -1,0 +1,122 @@
+"""Where the parameters of a module lie, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from mtrl_conic.gradients.factors import Factors
+from mtrl_conic.gradients.layers import Linear, SharedLayer, TaskLayer
+
+Place = tuple[nn.Module, str]
+"""A layer and the name of a parameter in it."""
+
+
+class Layout:
+    """Where the parameters of a module lie, and whose they are: found once, used at every step.
+
+    Args:
+        module: parameters of `TaskLayer`s are the tasks' own, all others are shared. The layout holds as long
+            as no layer or parameter is replaced; changing values is fine.
+        balanced: says of a shared parameter's name whether a balancer combines its gradients; all, where it is
+            not given.
+    """
+
+    def __init__(self, module: nn.Module, balanced: Callable[[str], bool] = lambda name: True) -> None:
+        own_names = _own_names(module)
+        places = _places(module)
+        self.module = module
+        self.shared = {name: places[name] for name in places if name not in own_names}
+        """Name of a shared parameter -> every layer and attribute that holds it, more than one where it is tied."""
+        self.own = {name: places[name] for name in places if name in own_names}
+        """The same of the parameters of task layers."""
+        self.balanced = {name for name in self.shared if balanced(name)}
+        """Names of the shared parameters that a balancer combines."""
+        self._linear = {name: found for name, places in self.shared.items() if (found := _linear_layers(places))}
+        self.native = _is_native(module)
+        """Whether every parameter lies in a layer of this package, so that one backward is enough."""
+
+    def shared_values(self) -> dict[str, Tensor]:
+        """Name -> shared parameter, detached."""
+        return {name: _value(places).detach() for name, places in self.shared.items()}
+
+    def own_values(self) -> dict[str, Tensor]:
+        """Name -> parameter of a task layer, (K, *S), detached."""
+        return {name: _value(places).detach() for name, places in self.own.items()}
+
+    @contextmanager
+    def swapped(self, values: dict[str, Tensor]) -> Iterator[None]:
+        """The module with these tensors in the place of its parameters, until the block ends.
+
+        `torch.func.functional_call` does the same with checks that cost more than a small layer.
+        """
+        all_places = self.shared | self.own
+        kept = {name: _value(all_places[name]) for name in values}
+        try:
+            _put(all_places, values)
+            yield
+        finally:
+            _put(all_places, kept)
+
+    @contextmanager
+    def factored(self) -> Iterator[dict[str, list[Factors]]]:
+        """Name of a shared weight -> the factors that a backward of what is computed in this block leaves for it."""
+        found: dict[str, list[Factors]] = {name: [] for name in self._linear}
+        try:
+            _leave_factors(self._linear, found)
+            yield found
+        finally:
+            _leave_factors(self._linear, dict.fromkeys(found))
+
+
+def _places(module: nn.Module) -> dict[str, list[Place]]:
+    by_parameter: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        by_parameter.setdefault(parameter, []).append(name)
+    return {names[0]: [_place(module, name) for name in names] for names in by_parameter.values()}
+
+
+def _place(module: nn.Module, name: str) -> Place:
+    prefix, _, attribute = name.rpartition(".")
+    return module.get_submodule(prefix), attribute
+
+
+def _value(places: list[Place]) -> nn.Parameter:
+    layer, attribute = places[0]
+    value = layer._parameters[attribute]
+    assert value is not None
+    return value
+
+
+def _put(all_places: dict[str, list[Place]], values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        for layer, attribute in all_places[name]:
+            layer._parameters[attribute] = value  # type: ignore[assignment]  # any tensor serves in a forward
+
+
+def _is_native(module: nn.Module) -> bool:
+    return all(
+        isinstance(child, SharedLayer | TaskLayer) or not list(child.parameters(recurse=False))
+        for child in module.modules()
+    )
+
+
+def _own_names(module: nn.Module) -> set[str]:
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, child in module.named_modules()
+        if isinstance(child, TaskLayer)
+        for name, _ in child.named_parameters()
+    }
+
+
+def _linear_layers(places: list[Place]) -> list[Linear]:
+    return [layer for layer, attribute in places if isinstance(layer, Linear) and attribute == "weight"]
+
+
+def _leave_factors(layers: dict[str, list[Linear]], lists: Mapping[str, list[Factors] | None]) -> None:
+    for name, of_name in layers.items():
+        for layer in of_name:
+            layer.factors = lists[name]
