@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
-_BLOCK = 4096
+_BLOCK = 1024
 """Columns a block: sums in float32 stay short enough to keep 7 digits, and a block stays in cache."""
+_FEW = 64
+"""Rows up to which the compiled loop beats a matrix product."""
 
 
 def gramian_of(jacobian: Tensor) -> Tensor:
@@ -17,11 +20,24 @@ def gramian_of(jacobian: Tensor) -> Tensor:
     which would make it bfloat16, is kept out.
     """
     with torch.autocast(jacobian.device.type, enabled=False):
-        return _sum_of_blocks(jacobian)
+        jacobian = full_precision(jacobian)
+        return _compiled(jacobian) if _suits_compiled(jacobian) else _sum_of_blocks(jacobian)
+
+
+def _suits_compiled(jacobian: Tensor) -> bool:
+    # A plain tensor: inside torch.func or torch.compile there are no numbers to read.
+    plain = type(jacobian) is Tensor and not torch.compiler.is_compiling() and not is_functorch_wrapped_tensor(jacobian)
+    few = jacobian.dim() == 2 and 0 < len(jacobian) <= _FEW and jacobian.shape[1] > 0
+    return plain and few and jacobian.device.type == "cpu" and jacobian.stride(1) == 1
+
+
+def _compiled(jacobian: Tensor) -> Tensor:
+    from mtrl_conic.balancers.compiled.gram import gramian
+
+    return torch.from_numpy(gramian(jacobian.detach().numpy(), _BLOCK))
 
 
 def _sum_of_blocks(jacobian: Tensor) -> Tensor:
-    jacobian = full_precision(jacobian)
     whole = jacobian.shape[-1] // _BLOCK * _BLOCK
     rest = jacobian[..., whole:]
     total = (rest @ rest.mT).to(torch.float64)
