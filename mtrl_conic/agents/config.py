@@ -61,10 +61,10 @@ class AgentConfig(BaseModel):
     embedding: Size = Field(
         0, description="size of a learned code of unit length per task, in the place of the one-hot; 0 keeps that"
     )
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
         "float32",
-        description="of the products in the hidden layers that tasks share; bfloat16 pays where the processor or GPU "
-        "multiplies it in hardware. First and last layers, losses, balancing and optimisers stay in float32",
+        description="of the products in the hidden layers that tasks share; auto takes bfloat16 where the processor or "
+        "GPU multiplies it in hardware. First and last layers, losses, balancing and optimisers stay in float32",
     )
     balance: Literal["both", "critic", "actor"] = Field(
         "both",

@@ -1,6 +1,8 @@
-"""Where the networks live."""
+"""Where the networks live, and what is fast there."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 
@@ -26,3 +28,12 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"device {name!r} is not supported; known: auto, cpu, cuda, cuda:N")
     return device
+
+
+def fast_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
+    """The type of products that `precision: auto` means: bfloat16 where this device multiplies it in hardware."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    # torch multiplies bfloat16 on any processor, but without these instructions slower than float32.
+    asked = (getattr(torch.cpu, f"_is_{name}_supported", bool) for name in ("amx_tile", "avx512_bf16"))
+    return "bfloat16" if any(supported() for supported in asked) else "float32"

@@ -17,7 +17,7 @@ from torch import Tensor
 from mtrl_conic import balancers
 from mtrl_conic.agents.component import Component, Statistics
 from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.device import choose_device
+from mtrl_conic.agents.device import choose_device, fast_precision
 from mtrl_conic.agents.flat import flatten, track
 from mtrl_conic.agents.networks import Actor, Critic, in_trunk
 from mtrl_conic.agents.policy import Gaussian, squashed_sample
@@ -66,8 +66,10 @@ class MTSAC:
     ) -> None:
         self.envs = None if isinstance(envs, TaskSpec) else envs
         self.spec = envs if isinstance(envs, TaskSpec) else TaskSpec.of(envs)
-        self.config = config or parse(AgentConfig, fields)
         self.device = choose_device(device)
+        self.config = config or parse(AgentConfig, fields)
+        if self.config.precision == "auto":
+            self.config = self.config.model_copy(update={"precision": fast_precision(self.device)})
         self.seed = seed
         self.balancer_name = balancer
         self.balancer_options = balancers.check_options(balancer, dict(balancer_options or {}))

@@ -212,6 +212,14 @@ def test_bfloat16_points_where_float32_does(base: str) -> None:
     assert functional.cosine_similarity(*directions, dim=0) > 0.999
 
 
+@pytest.mark.parametrize("instructions", ["_is_amx_tile_supported", "_is_avx512_bf16_supported", None])
+def test_automatic_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch, instructions: str | None) -> None:
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: name == instructions)
+    agent = MTSAC(SPEC, balancer="ls", precision="auto", device="cpu", width=16)
+    assert agent.config.precision == ("float32" if instructions is None else "bfloat16")
+
+
 def test_a_base_gives_defaults_that_fields_override() -> None:
     assert AgentConfig(base="strong").critic_loss == "categorical"
     assert AgentConfig(base="strong", critic_loss="squared").critic_loss == "squared"
