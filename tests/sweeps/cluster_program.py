@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,6 @@ from mtrl_conic.sweeps.grid import PlannedRun, plan
 from mtrl_conic.sweeps.pool import End
 from mtrl_conic.sweeps.status import read_progress
 
-os.environ["RAY_worker_niceness"] = "0"  # Ray's own 15 starves the workers where other processes are busy
 STORE = 100 * 2**20
 
 
