@@ -17,6 +17,7 @@ COMMANDS = {
     "watch": "one run's live view",
     "report": "one page of evidence from runs: tables, curves, cost",
     "evaluate": "success of a run's agent, or of a random or scripted policy",
+    "video": "one video of all tasks of a run, success marked",
     "export": "write a run's actor as safetensors, with a model card; ONNX where it is installed",
     "describe": "the parameters of a preset's networks: whose they are, how many",
     "balancers": "list the balancers, their papers and options",

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mtrl_conic.commands.words import duration
 from mtrl_conic.sweeps.grid import PlannedRun
-from mtrl_conic.sweeps.local import End
+from mtrl_conic.sweeps.pool import End
 from mtrl_conic.sweeps.status import Progress, read_progress
 
 

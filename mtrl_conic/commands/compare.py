@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtrl_conic.commands.flags import add_fields, given_fields
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.sweeps.grid import PlannedRun, plan
 from mtrl_conic.training.config import RunConfig, preset_names
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mtrl_conic.sweeps.local import End
+    from mtrl_conic.sweeps.pool import End
+
+ENGINES = ("local", "ray")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the comparison: <balancer>/seed_<n> below it"
     )
-    parser.add_argument("--jobs", type=int, help="runs at a time [one per processor core]")
+    parser.add_argument("--jobs", type=int, help="runs at a time [one per processor core; ray: what there is room for]")
+    parser.add_argument("--engine", default="local", help="local: processes of this machine; ray: a cluster [local]")
+    parser.add_argument("--ray-address", metavar="HOST:PORT", help="of the cluster's head [the one on this machine]")
+    parser.add_argument("--gpus-per-run", type=float, metavar="N", help="reserved by ray, or a part of one [0]")
     parser.add_argument("--dry-run", action="store_true", help="check and list the runs, and write nothing")
     for plural, field, example in (("--balancers", "balancer", "ls,conicgrad"), ("--seeds", "seed", "0,1,2")):
         words = f"the same as --{field} {example}" + ("; all: every balancer" if field == "balancer" else "")
@@ -41,34 +48,56 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.commands.board import Board
     from mtrl_conic.commands.interruption import asked_to_stop
     from mtrl_conic.sweeps.claim import claim
-    from mtrl_conic.sweeps.local import run_locally
     from mtrl_conic.sweeps.status import read_state
     from mtrl_conic.training.cores import available_cores
 
     console = Console(highlight=False, markup=False)
-    jobs = arguments.jobs or min(available_cores(), len(runs))
-    threads = max(1, available_cores() // jobs)
+    on_ray = arguments.engine == "ray"
+    jobs = arguments.jobs or (len(runs) if on_ray else min(available_cores(), len(runs)))
+    threads = 1 if on_ray else max(1, available_cores() // jobs)
     if arguments.dry_run:
         for planned in runs:
             console.print(f"{planned.directory}  {read_state(planned.directory)}", soft_wrap=True)
         console.print(f"{len(runs)} runs, {jobs} at a time, {threads} threads each")
         return 0
-    unfinished = claim(runs)
-    console.print(f"{len(runs)} runs in {arguments.out}, {len(runs) - len(unfinished)} finished, {jobs} at a time")
-    with asked_to_stop() as interrupted, Board(console, len(runs), len(runs) - len(unfinished)) as board:
-        ends = run_locally(unfinished, jobs=jobs, threads=threads, watcher=board, interrupted=interrupted)
+    with _engine(arguments) as carry_out:
+        unfinished = claim(runs)
+        console.print(f"{len(runs)} runs in {arguments.out}, {len(runs) - len(unfinished)} finished, {jobs} at a time")
+        with asked_to_stop() as interrupted, Board(console, len(runs), len(runs) - len(unfinished)) as board:
+            ends = carry_out(unfinished, jobs=jobs, threads=threads, watcher=board, interrupted=interrupted)
     return _conclude(console, arguments.out, unfinished, ends)
+
+
+@contextmanager
+def _engine(arguments: argparse.Namespace) -> Iterator[Callable[..., dict[str, End]]]:
+    """What carries the runs out."""
+    if arguments.engine == "local":
+        from mtrl_conic.sweeps.local import run_locally
+
+        yield run_locally
+        return
+    from mtrl_conic.sweeps.cluster import connected, run_on_cluster
+
+    with connected(arguments.ray_address) as ray:
+        yield partial(run_on_cluster, ray, gpus=arguments.gpus_per_run or 0.0)
 
 
 def _planned(arguments: argparse.Namespace) -> list[PlannedRun]:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f"--jobs {arguments.jobs}: at least 1")
+    if arguments.engine not in ENGINES:
+        raise unknown("engine", arguments.engine, ENGINES)
+    if arguments.engine == "local" and (arguments.ray_address or arguments.gpus_per_run is not None):
+        raise UserError("--ray-address and --gpus-per-run go with --engine ray")
+    if arguments.gpus_per_run is not None and arguments.gpus_per_run < 0:
+        raise UserError(f"--gpus-per-run {arguments.gpus_per_run:g}: 0 or more")
     given = given_fields(arguments, RunConfig, many=True)
     if given.get("balancer") == "all":
         from mtrl_conic import balancers
 
         given["balancer"] = balancers.available()
-    runs = plan(arguments.preset, given, arguments.out)
+    # Workers of a cluster have working directories of their own.
+    runs = plan(arguments.preset, given, arguments.out.resolve() if arguments.engine == "ray" else arguments.out)
     from mtrl_conic.training.run import check
 
     for planned in runs:

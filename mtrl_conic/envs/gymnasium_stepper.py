@@ -85,6 +85,11 @@ class GymnasiumStepper(Stepper):
         self._check_finite("reward", rewards)
         return Step(observations, np.asarray(rewards, np.float64), infos["success"], terminated, truncated)
 
+    def render(self) -> Sequence[NDArray[np.uint8]]:
+        """A picture (H, W, 3) of each task, where the environments were made with `render_mode="rgb_array"`."""
+        pictures: Sequence[NDArray[np.uint8]] = self._envs.render()  # type: ignore[assignment]  # said to be any frame
+        return pictures
+
     def close(self) -> None:
         """Close the environments; safe to call twice."""
         if not self._closed:

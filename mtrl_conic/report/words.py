@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from mtrl_conic.envs.names import gymnasium_ids, task_names
 from mtrl_conic.evaluation.statistics import MIN_RUNS
 from mtrl_conic.report.data import Comparison
 from mtrl_conic.training.config import RunConfig
 
 USUAL_STEPS = int(RunConfig.model_fields["steps"].default)
-"""Environment steps of every task behind published numbers."""
+"""Environment steps of every task behind published numbers on Meta-World."""
 SHORT = 10
 """A run of less than one part in so many of them is said to be short."""
 FEW_RUNS = 5
@@ -20,18 +22,18 @@ _PROTOCOL = ("task_set", "steps", "minutes", "environment.", "training.training_
 def protocol(comparison: Comparison) -> list[str]:
     """Sentences about the tasks, the budget, the evaluation and the network, of the first method."""
     config = comparison.methods[0].config
-    tasks = len(comparison.tasks)
-    name = config["task_set"] if isinstance(config["task_set"], str) else "a list of its own"
-    budget = f"{config['steps']:,} environment steps of every task, {config['steps'] * tasks:,} in all"
+    names = task_names(config["task_set"])
+    budget = f"{config['steps']:,} environment steps of every task, {config['steps'] * len(names):,} in all"
     if config["minutes"]:
         budget = f"{config['minutes']:g} minutes of training, or {budget}, whichever ends first"
+    episodes, each = _episodes(config)
     return [
-        f"Tasks: {tasks} ({name}), rewards {config['environment.reward_version']}, episodes of "
-        f"{config['environment.horizon']} steps, {_goals(config)}; "
+        f"Tasks: {len(names)} ({_set_name(config)}), {episodes}; "
         f"the task's one-hot code is {'part' if config['environment.one_hot'] else 'no part'} of the observation.",
+        *_without_success(names, comparison.tasks),
         f"Budget: {budget}.",
         f"Success of a run: the policy without noise, after the last step of training, "
-        f"{config['training.episodes_per_task']} episodes per task, each on a goal of its own; an episode counts when "
+        f"{config['training.episodes_per_task']} episodes per task, each {each}; an episode counts when "
         "success is reported at any of its steps. Nothing is chosen over training.",
         f"Learning curves: every {config['training.evaluate_every']:,} steps, "
         f"episodes per task: {config['training.training_episodes_per_task']}; the last point is the final evaluation.",
@@ -77,7 +79,8 @@ def _seeds(comparison: Comparison) -> list[str]:
 def _budget(comparison: Comparison) -> list[str]:
     ends = [int(run.result["step"]) for method in comparison.methods for run in method.runs if run.result]
     said = []
-    if SHORT * max(ends) < USUAL_STEPS:
+    published = gymnasium_ids(comparison.methods[0].config["task_set"]) is None
+    if published and SHORT * max(ends) < USUAL_STEPS:
         said.append(
             f"Short runs: at most {max(ends):,} steps of every task, where published numbers are taken after "
             f"{USUAL_STEPS:,}. They show how learning starts, not where it ends."
@@ -90,10 +93,28 @@ def _budget(comparison: Comparison) -> list[str]:
     return said
 
 
-def _goals(config: dict[str, Any]) -> str:
+def _set_name(config: dict[str, Any]) -> str:
+    return config["task_set"] if isinstance(config["task_set"], str) else "a list of its own"
+
+
+def _episodes(config: dict[str, Any]) -> tuple[str, str]:
+    """What an episode is, and how those of an evaluation differ."""
+    if gymnasium_ids(config["task_set"]) is not None:
+        limit = config["environment.time_limit"]
+        length = f"at most {limit} steps" if limit else "at most the steps that each environment allows"
+        return f"episodes of {length}, each from a reset of its own", "from a reset seed of its own"
+    goals = "the same goal number for all tasks at every reset"
     if config["environment.goal_stream"] == "independent":
-        return "goals drawn for each task by itself at every reset"
-    return "the same goal number for all tasks at every reset"
+        goals = "goals drawn for each task by itself at every reset"
+    rewards, horizon = config["environment.reward_version"], config["environment.horizon"]
+    return f"rewards {rewards}, episodes of {horizon} steps, {goals}", "on a goal of its own"
+
+
+def _without_success(names: Sequence[str], counted: Sequence[str]) -> list[str]:
+    none = [name for name in names if name not in counted]
+    return [f"Trained, and in no number here, since nothing says what success is on them: {', '.join(none)}."] * bool(
+        none
+    )
 
 
 def _balanced(config: dict[str, Any]) -> str:

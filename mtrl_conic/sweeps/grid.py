@@ -26,6 +26,16 @@ class PlannedRun:
     directory: Path
     config: RunConfig
 
+    @property
+    def threads(self) -> int | None:
+        """What its configuration says."""
+        return self.config.threads
+
+    def command(self, threads: int) -> list[str]:
+        """The arguments of `mtrl-conic` that train it, its directory being claimed."""
+        directory = str(self.directory)
+        return ["train", f"{directory}/config.yaml", "--run-dir", directory, "--threads", str(threads)]
+
 
 def plan(preset: str, given: Mapping[str, Any], folder: Path) -> list[PlannedRun]:
     """The runs of a comparison, the first seed of everything first.

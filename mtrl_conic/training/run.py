@@ -67,12 +67,17 @@ def check(config: RunConfig) -> None:
     ids = gymnasium_ids(config.task_set)
     if ids is not None:
         check_registered(ids)
-    else:
-        for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
-            check_episodes(episodes, GOALS_PER_TASK)
+    for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
+        check_goals(config, episodes)
     device = choose_device(config.device)
     if config.training.replay == "disk" and device.type != "cpu":
         raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")
+
+
+def check_goals(config: RunConfig, episodes_per_task: int) -> None:
+    """That Meta-World's tasks have as many goals; Gymnasium's have as many episodes as anyone asks for."""
+    if gymnasium_ids(config.task_set) is None:
+        check_episodes(episodes_per_task, GOALS_PER_TASK)
 
 
 def make_agent(config: RunConfig, envs: TaskSet) -> MTSAC:
@@ -89,14 +94,20 @@ def make_agent(config: RunConfig, envs: TaskSet) -> MTSAC:
 
 def load_agent(directory: Path, *, device: str = "auto") -> tuple[RunConfig, MTSAC]:
     """The configuration of a run and the agent of its last checkpoint, with a task set for evaluation."""
-    config = parse(RunConfig, read_config(directory), where=str(directory / "config.yaml"))
-    saved = read_checkpoint(directory)
-    if saved is None:
-        raise UserError(f"the run {directory} has no checkpoint yet")
+    config, saved = read_run(directory)
     config = config.model_copy(update={"device": device})
     agent = make_agent(config, make_envs(config))
     agent.load_state_dict(saved["agent"])
     return config, agent
+
+
+def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
+    """The configuration of a run and the content of its last checkpoint, or of the file `checkpoint`."""
+    config = parse(RunConfig, read_config(directory), where=str(directory / "config.yaml"))
+    saved = read_checkpoint(directory, checkpoint)
+    if saved is None:
+        raise UserError(f"the run {directory} has no checkpoint yet")
+    return config, saved
 
 
 def make_envs(config: RunConfig) -> TaskSet:

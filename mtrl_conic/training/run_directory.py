@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import UserError, first_line
 
 
 class RunDirectory:
@@ -132,14 +133,27 @@ def read_config(path: Path) -> dict[str, Any]:
     return values
 
 
-def read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The last checkpoint of the run at `path`, on the CPU, or None. Loading runs no code."""
-    file = path / "checkpoints" / "latest.pt"
-    if not file.exists():
+def read_checkpoint(path: Path, given: Path | None = None) -> dict[str, Any] | None:
+    """The last checkpoint of the run at `path`, on the CPU, or None. Loading runs no code.
+
+    Args:
+        path: of the run.
+        given: another file to read, a copy that was kept of an earlier checkpoint.
+
+    Raises:
+        UserError: `given` is no checkpoint.
+    """
+    file = path / "checkpoints" / "latest.pt" if given is None else given
+    if given is None and not file.exists():
         return None
     import torch
 
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        if given is None:
+            raise
+        raise UserError(f"{file} is no checkpoint: {first_line(error)}") from None
     return state
 
 

@@ -21,7 +21,8 @@ from mtrl_conic.commands.board import Board
 from mtrl_conic.errors import UserError
 from mtrl_conic.sweeps.claim import claim
 from mtrl_conic.sweeps.grid import PlannedRun, plan
-from mtrl_conic.sweeps.local import End, run_locally
+from mtrl_conic.sweeps.local import run_locally
+from mtrl_conic.sweeps.pool import End
 from mtrl_conic.sweeps.status import read_error, read_progress, read_state
 from mtrl_conic.training.run import train
 from tests.training.conftest import TASKS, tiny_values

@@ -1,0 +1,123 @@
+"""Environments that can be looked at, without a display."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import gymnasium as gym
+
+from mtrl_conic.envs import TaskSet, make_task_set
+from mtrl_conic.envs.gymnasium_stepper import GymnasiumStepper
+from mtrl_conic.envs.names import gymnasium_ids
+from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.evaluation.video import Picture, Pictures
+from mtrl_conic.training.config import RunConfig
+
+if TYPE_CHECKING:
+    import mujoco
+    from metaworld.sawyer_xyz_env import SawyerXYZEnv
+
+PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
+"""Debian's, for drawing without a display and without a GPU."""
+
+
+@contextmanager
+def rendered(config: RunConfig, size: int) -> Iterator[tuple[TaskSet, Pictures]]:
+    """The task set of a run and its pictures.
+
+    Meta-World's own code steps it: the compiled one keeps nothing that could be drawn.
+
+    Args:
+        config: of the run.
+        size: of a picture, pixels; Gymnasium's environments have sizes of their own.
+
+    Raises:
+        UserError: nothing can be drawn on this machine; the message says what to install.
+    """
+    check_gl()
+    environment = config.environment
+    ids = gymnasium_ids(config.task_set)
+    if ids is not None:
+        envs = TaskSet.from_gymnasium(
+            {name: partial(gym.make, name, render_mode="rgb_array", disable_env_checker=True) for name in ids},
+            seed=config.seed,
+            horizon=environment.time_limit,
+            one_hot=environment.one_hot,
+        )
+        try:
+            yield envs, partial(_of_gymnasium, envs)
+        finally:
+            envs.close()
+        return
+    options = environment.model_copy(update={"stepping": "metaworld"}).model_dump()
+    envs = make_task_set(config.task_set, seed=config.seed, **options)
+    from mtrl_conic.envs.metaworld import MetaWorldStepper
+
+    assert isinstance(envs.stepper, MetaWorldStepper)
+    cameras: list[_Camera] = []
+    try:
+        cameras.extend(_Camera(env, size) for env in envs.stepper.envs)
+        yield envs, lambda: [camera.picture() for camera in cameras]
+    finally:
+        for camera in cameras:
+            camera.close()
+        envs.close()
+
+
+def check_gl() -> None:
+    """That MuJoCo can draw here. On Linux through EGL, which needs no display, unless `MUJOCO_GL` says otherwise.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if sys.platform.startswith("linux"):
+        os.environ.setdefault("MUJOCO_GL", "egl")  # read when MuJoCo is imported
+    # In a process of its own: where the libraries are broken, their remains would be spoken of at its end.
+    code = "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8).close()"
+    if subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode:
+        chosen = os.environ.get("MUJOCO_GL", "")
+        hint = f"install GL, on Debian: apt-get install {PACKAGES}"
+        raise UserError(f"nothing can be drawn here (MUJOCO_GL={chosen}); {hint if chosen == 'egl' else 'unset it'}")
+
+
+class _Camera:
+    """Looks at the table of a Meta-World environment from a corner of its front, so that no arm hides it."""
+
+    def __init__(self, env: SawyerXYZEnv, size: int) -> None:
+        import mujoco
+
+        model = env.model
+        model.vis.global_.offwidth = max(size, model.vis.global_.offwidth)
+        model.vis.global_.offheight = max(size, model.vis.global_.offheight)
+        # Shadows take three quarters of the time where a processor draws.
+        model.vis.quality.shadowsize = 0
+        self._env = env
+        self._renderer: mujoco.Renderer = mujoco.Renderer(model, size, size)
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        self._camera = mujoco.MjvCamera()
+        self._camera.lookat[:] = (0, 0.65, 0.15)
+        self._camera.distance, self._camera.azimuth, self._camera.elevation = 1.4, 140, -25
+
+    def picture(self) -> Picture:
+        """(size, size, 3), of now."""
+        self._renderer.update_scene(self._env.data, camera=self._camera)
+        drawn: Picture = self._renderer.render()
+        return drawn
+
+    def close(self) -> None:
+        """Free what it holds of GL, which must not wait for the interpreter's end."""
+        self._renderer.close()
+
+
+def _of_gymnasium(envs: TaskSet) -> Sequence[Picture]:
+    assert isinstance(envs.stepper, GymnasiumStepper)
+    try:
+        return envs.stepper.render()
+    except gym.error.DependencyNotInstalled as error:
+        raise UserError(f"a task cannot be drawn: {first_line(error)}") from None

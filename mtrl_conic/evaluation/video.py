@@ -1,0 +1,181 @@
+"""A video of a policy: every task in a cell of a grid with its name, marked from its first success on."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from mtrl_conic.envs.task_set import TaskSet
+from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation.success import Policy
+
+Picture = NDArray[np.uint8]
+"""(H, W, 3)"""
+Pictures = Callable[[], Sequence[Picture]]
+"""What the environments of a task set look like now, one picture per task."""
+
+FORMATS = (".mp4", ".gif")
+_HOLD = 10
+"""Frames for which the end of an episode stays, so that its marks can be read."""
+_ASPECT = 1.8
+"""Columns over rows of the grid, about."""
+_GREEN, _DARK, _WHITE = (46, 160, 67), (20, 23, 26), (255, 255, 255)
+
+
+@dataclass
+class _Cell:
+    task: str
+    picture: Picture = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
+    succeeded_at: int | None = None
+
+
+def frames(
+    envs: TaskSet,
+    pictures: Pictures,
+    policy: Policy,
+    *,
+    goals: Sequence[int],
+    title: str,
+    size: int = 240,
+    every: int = 4,
+    steps: int | None = None,
+) -> Iterator[Picture]:
+    """The frames of one episode after the other, all tasks side by side.
+
+    A task whose episode has ended keeps its last picture. Success is at any step of the episode, as everywhere.
+
+    Args:
+        envs: stepped here; nobody else's.
+        pictures: of `envs`.
+        policy: what acts.
+        goals: the episodes' numbers, the same for all tasks; on Meta-World the goals' indices.
+        title: stands below the grid, behind the goal and the step.
+        size: of a cell, pixels.
+        every: steps between two frames.
+        steps: of each episode at most; None: to its end.
+    """
+    for goal in goals:
+        observations, _ = envs.reset(options={"episodes": [goal] * envs.num_tasks})
+        cells = [_Cell(task) for task in envs.task_names]
+        limit = min(envs.horizon, steps or envs.horizon)
+        running = np.ones(envs.num_tasks, dtype=bool)
+        step = 0
+        while running.any() and step < limit:
+            if step % every == 0:
+                # Before the step: one that ends an episode starts the next one as well.
+                _look(cells, pictures, running)
+                yield _grid(cells, f"goal {goal}, step {step}   {title}", size)
+            observations, _, terminated, truncated, infos = envs.step(policy(observations))
+            step += 1
+            for place in np.flatnonzero(running & infos["success"]):
+                if cells[place].succeeded_at is None:
+                    cells[place].succeeded_at = step
+            running &= ~(terminated | truncated)
+        for _ in range(_HOLD):
+            yield _grid(cells, f"goal {goal}, step {step}   {title}", size)
+
+
+def write(shown: Iterable[Picture], file: Path, *, fps: int) -> int:
+    """Write frames as an MP4 or a GIF, by the file's name, all or nothing.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        UserError: another format, a package that is missing, or a place that cannot be written.
+    """
+    imageio = _writer_library(file)
+    options: dict[str, Any] = {"duration": 1000 / fps, "loop": 0}
+    if file.suffix == ".mp4":
+        options = {"fps": fps, "macro_block_size": 2, "quality": 7}
+    fresh = file.with_name(f"{file.stem}.tmp{file.suffix}")
+    count = 0
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}") from None
+    try:
+        with imageio.get_writer(fresh, **options) as writer:
+            for frame in shown:
+                writer.append_data(frame)
+                count += 1
+        os.replace(fresh, file)
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+    return count
+
+
+def check_writable(file: Path) -> None:
+    """That `write` knows the format and has what it needs, before anything is drawn.
+
+    Raises:
+        UserError: another format, or a package that is missing.
+    """
+    _writer_library(file)
+
+
+def _writer_library(file: Path) -> Any:
+    if file.suffix not in FORMATS:
+        raise UserError(f"{file} is neither .mp4 nor .gif")
+    try:
+        import imageio.v2 as imageio
+
+        if file.suffix == ".mp4":
+            import imageio_ffmpeg  # noqa: F401  # imageio loads it only once it writes
+    except ImportError as error:
+        raise UserError(f'{error.name} is not installed; pip install "mtrl-conic[video]"') from None
+    return imageio
+
+
+def _look(cells: Sequence[_Cell], pictures: Pictures, running: NDArray[np.bool_]) -> None:
+    for cell, picture, goes_on in zip(cells, pictures(), running, strict=True):
+        if goes_on:
+            cell.picture = picture
+
+
+def _grid(cells: Sequence[_Cell], caption: str, size: int) -> Picture:
+    columns = min(len(cells), math.ceil(math.sqrt(_ASPECT * len(cells))))
+    rows = math.ceil(len(cells) / columns)
+    bar = _text_size(size) + 8
+    # H.264 halves both sides for its colours.
+    height = 2 * math.ceil((rows * size + bar) / 2)
+    grid = Image.new("RGB", (2 * math.ceil(columns * size / 2), height), _DARK)
+    for place, cell in enumerate(cells):
+        row, column = divmod(place, columns)
+        grid.paste(_drawn(cell, size), (column * size, row * size))
+    _write(ImageDraw.Draw(grid), (6, rows * size + 3), caption, size)
+    return np.asarray(grid)
+
+
+def _drawn(cell: _Cell, size: int) -> Image.Image:
+    image = ImageOps.pad(Image.fromarray(cell.picture), (size, size), color=_DARK)
+    draw = ImageDraw.Draw(image)
+    bar = _text_size(size) + 8
+    succeeded = cell.succeeded_at is not None
+    draw.rectangle((0, 0, size, bar), _GREEN if succeeded else _DARK)
+    _write(draw, (6, 3), cell.task.removesuffix("-v3"), size)
+    if succeeded:
+        draw.rectangle((0, 0, size - 1, size - 1), outline=_GREEN, width=max(3, size // 50))
+        draw.rectangle((0, size - bar, size, size), _GREEN)
+        _write(draw, (6, size - bar + 3), f"success at step {cell.succeeded_at}", size)
+    else:
+        draw.rectangle((0, 0, size - 1, size - 1), outline=_DARK)
+    return image
+
+
+def _text_size(size: int) -> int:
+    return max(8, size // 16)
+
+
+def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int) -> None:
+    draw.text(at, text, _WHITE, font=ImageFont.load_default(_text_size(size)))
