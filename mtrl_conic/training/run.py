@@ -56,6 +56,9 @@ def train(
     run = RunDirectory(directory, config.model_dump(mode="json"), ignore=SITTING)
     try:
         return run.result or _train(config, run, callbacks, interrupted)
+    except UserError:
+        run.withdraw()  # what only the environments or the networks could tell
+        raise
     finally:
         run.close()
 

@@ -291,6 +291,12 @@ def test_what_is_wrong_with_a_set_is_one_line(environments: Any, options: dict[s
     assert "\n" not in str(caught.value)
 
 
+def test_floats_of_different_sizes_go_together() -> None:
+    envs = TaskSet.from_gymnasium({"single": Point, "double": lambda: Point(3, dtype=np.float64)})
+    assert envs.reset()[0].dtype == np.float32
+    check_task_set(envs, steps=20)
+
+
 def test_good_sets_pass_the_check_and_stay_open() -> None:
     envs = three()
     check_task_set(envs, steps=40)
