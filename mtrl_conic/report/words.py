@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mtrl_conic.envs.goals import GOALS_PER_TASK
 from mtrl_conic.evaluation.statistics import MIN_RUNS
 from mtrl_conic.report.data import Comparison
 from mtrl_conic.training.config import RunConfig
@@ -91,9 +92,12 @@ def _budget(comparison: Comparison) -> list[str]:
 
 
 def _goals(config: dict[str, Any]) -> str:
+    count = config.get("environment.num_goals", GOALS_PER_TASK)  # runs of before it was a choice lack it
+    if count == 1:
+        return "one fixed goal per task"
     if config["environment.goal_stream"] == "independent":
-        return "goals drawn for each task by itself at every reset"
-    return "the same goal number for all tasks at every reset"
+        return f"goals drawn among {count} for each task by itself at every reset"
+    return f"the same goal number among {count} for all tasks at every reset"
 
 
 def _balanced(config: dict[str, Any]) -> str:

@@ -16,10 +16,10 @@ from mtrl_conic import balancers
 from mtrl_conic.agents.device import choose_device
 from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.envs import TaskSet, make_task_set, task_names
-from mtrl_conic.envs.goals import GOALS_PER_TASK
 from mtrl_conic.envs.gymnasium_set import check_registered
 from mtrl_conic.envs.names import gymnasium_ids
 from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation.curves import best_evaluation
 from mtrl_conic.evaluation.success import Evaluator, check_episodes
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.config import SITTING, RunConfig
@@ -72,7 +72,7 @@ def check(config: RunConfig) -> None:
         check_registered(ids)
     else:
         for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
-            check_episodes(episodes, GOALS_PER_TASK)
+            check_episodes(episodes, config.environment.num_goals)
     device = choose_device(config.device)
     if config.training.replay == "disk" and device.type != "cpu":
         raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")
@@ -132,6 +132,8 @@ def _train(
         evaluation = trainer.train(config.steps, minutes=config.minutes)
         assert evaluation is not None
         result = _result(trainer, evaluation.record(), memory)
+        if config.training.report_best:
+            result["best_over_training"] = best_evaluation(run.records("evaluations"))
         run.finish(result)
     finally:
         envs.close()

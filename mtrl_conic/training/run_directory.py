@@ -108,6 +108,10 @@ class RunDirectory:
         with (self.path / f"{name}.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
 
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The lines of `name`.jsonl."""
+        return [json.loads(line) for line in _whole_lines(self.path / f"{name}.jsonl")]
+
     def rewind(self, name: str, step: int) -> None:
         """Drop the lines of `name`.jsonl that came after `step`: the run goes on from there."""
         file = self.path / f"{name}.jsonl"
