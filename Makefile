@@ -8,7 +8,7 @@ BALANCERS ?= ls,pcgrad,conicgrad
 SEEDS ?= 0,1
 MINUTES_EACH ?= 3.5
 
-.PHONY: mt10 compare test slow parity lint clean
+.PHONY: mt10 compare test slow parity lint docs clean
 
 mt10: .venv/ready  ## train MT10 with ConicGrad for a few minutes; the same command again shows the result
 	$(BIN)/mtrl-conic train mt10_small --balancer conicgrad --minutes $(MINUTES) --run-dir $(RUN)
@@ -31,6 +31,11 @@ lint: .venv/ready  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/ready  ## the documentation with its API reference, in build/docs; warnings are errors
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python -m sphinx -q -W -b html docs build/docs
+	@echo build/docs/index.html
 
 .venv/ready: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

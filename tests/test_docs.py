@@ -113,6 +113,38 @@ def test_a_task_set_of_your_own() -> None:
     assert action.shape == (1,)
 
 
+def test_a_network_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mtrl_conic import MTSAC
+    from mtrl_conic.agents import network_registry
+    from mtrl_conic.errors import UserError
+
+    known = dict(network_registry._REGISTRY)
+    monkeypatch.setattr(network_registry, "_REGISTRY", {**known})
+    code = blocks((ROOT / "docs" / "networks.md").read_text(), "python")[0]
+    shorter = code.replace("20_000", "8").replace("width=128", "width=8, random_steps=4")
+    assert shorter.count("random_steps") == 1
+    namespace: dict[str, object] = {"__name__": "waves"}
+    exec(compile(shorter, "waves.py", "exec"), namespace)
+    agent = namespace["agent"]
+    assert isinstance(agent, MTSAC)
+    assert agent.updates == 4
+    assert set(agent.actor.layout.shared) == set(dict(agent.actor.network.named_parameters()))
+    agent.save(tmp_path / "agent.pt")
+    observation = np.zeros(3, np.float32)
+    again = MTSAC.load(tmp_path / "agent.pt").act(observation, task="Pendulum-v1", deterministic=True)
+    assert again == agent.act(observation, task="Pendulum-v1", deterministic=True)
+    monkeypatch.setattr(network_registry, "_REGISTRY", known)
+    with pytest.raises(UserError, match="unknown network 'waves'"):
+        MTSAC.load(tmp_path / "agent.pt")
+
+
+def test_the_networks_page_lists_them_all() -> None:
+    from mtrl_conic.agents.network_registry import available_networks
+
+    text = (ROOT / "docs" / "networks.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == set(available_networks())
+
+
 def test_python_api_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     three_lines, callback, export = blocks((ROOT / "docs" / "python_api.md").read_text(), "python")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mtrl_conic.agents.network_registry import check_network
 
 BASES: dict[str, dict[str, Any]] = {
     "classic": {},
@@ -44,10 +46,10 @@ class AgentConfig(BaseModel):
     base: Literal["classic", "strong"] = Field(
         "classic", description="recipe whose defaults all fields of the agent take"
     )
-    network: Literal["shared", "multihead", "soft_modularization", "single_task"] = Field(
+    network: Annotated[str, AfterValidator(check_network)] = Field(
         "shared",
         description="shared: all of it; multihead: a trunk and a head per task; soft_modularization: modules mixed "
-        "by task and state; single_task: nothing, an agent of its own per task",
+        "by task and state; single_task: nothing, an agent of its own per task; or one that you registered",
     )
     modules: Count = Field(4, description="of each layer, soft modularisation's")
     width: Count = Field(400, description="units of each hidden layer")

@@ -59,9 +59,9 @@ def _protocol(run: Mapping[str, Any] | None) -> str:
     environment, training = run["environment"], run["training"]
     if gymnasium_ids(run["task_set"]) is None:
         said = (
-            f"Meta-World, rewards {environment['reward_version']}, horizon {environment['horizon']}, the goal drawn at "
-            f"each reset. Evaluation: the deterministic policy, {training['episodes_per_task']} goals per task, each "
-            "once; success at any step of the episode."
+            f"Meta-World, rewards {environment['reward_version']}, horizon {environment['horizon']}, "
+            f"{_goals(environment)}. Evaluation: the deterministic policy, {training['episodes_per_task']} goals per "
+            "task, each once; success at any step of the episode."
         )
     else:
         limit = environment["time_limit"] or "each environment's own limit"
@@ -71,6 +71,11 @@ def _protocol(run: Mapping[str, Any] | None) -> str:
             "that the environment is registered with as solved, where it is."
         )
     return f"{said} The final agent, not the best over training.\n"
+
+
+def _goals(environment: Mapping[str, Any]) -> str:
+    count = environment["num_goals"]
+    return "one fixed goal per task" if count == 1 else f"the goal drawn at each reset among {count}"
 
 
 def _results(result: Mapping[str, Any] | None, *, finished: bool) -> str:

@@ -275,7 +275,7 @@ class MTSAC:
             balancer_options=saved["balancer_options"],
             seed=saved["seed"],
             device=device,
-            config=AgentConfig.model_validate(saved["config"]),
+            config=parse(AgentConfig, saved["config"], where=str(path)),
         )
         agent.load_state_dict(saved["state"])
         return agent

@@ -6,23 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from mtrl_conic.agents.config import AgentConfig
+from mtrl_conic.agents.network_registry import find_network
 from mtrl_conic.agents.policy import Gaussian
-from mtrl_conic.agents.soft_modularization import SoftModularization
 from mtrl_conic.agents.spec import TaskSpec
-from mtrl_conic.agents.trunks import Shape, Trunk
+from mtrl_conic.agents.trunks import Shape
 from mtrl_conic.agents.values import make_value
 from mtrl_conic.gradients import Linear, TaskLinear
-
-TRUNKS = {
-    "shared": Trunk,
-    "multihead": Trunk,
-    "single_task": Trunk,
-    "soft_modularization": SoftModularization,
-}
-"""Name of a network -> what lies between an observation and the last layer."""
-
-OWN_OUTPUT = ("multihead", "single_task")
-"""Networks whose last layer each task has for itself."""
 
 
 def in_trunk(name: str) -> bool:
@@ -34,7 +23,8 @@ def make_output(
     num_tasks: int, width: int, outputs: int, config: AgentConfig, *, generator: torch.Generator
 ) -> nn.Module:
     """The last layer: shared, or one per task."""
-    if config.network in OWN_OUTPUT:
+    _, own_output = find_network(config.network)
+    if own_output:
         return TaskLinear(num_tasks, width, outputs, generator=generator)
     return Linear(width, outputs, generator=generator)
 
@@ -47,7 +37,8 @@ class Actor(nn.Module):
         width = config.actor_width or config.width
         shape = Shape(width, config.actor_depth or config.depth, config.layer_norm == "both")
         self.log_std_range = (config.log_std_min, config.log_std_max)
-        self.trunk = TRUNKS[config.network](spec, 0, config, shape, generator=generator)
+        make_trunk, _ = find_network(config.network)
+        self.trunk = make_trunk(spec, 0, config, shape, generator=generator)
         self.output = make_output(len(spec.task_names), width, 2 * spec.action_dim, config, generator=generator)
 
     def forward(self, observations: Tensor) -> Gaussian:
@@ -62,7 +53,8 @@ class ActionValue(nn.Module):
     def __init__(self, spec: TaskSpec, config: AgentConfig, outputs: int, *, generator: torch.Generator) -> None:
         super().__init__()
         shape = Shape(config.width, config.depth, config.layer_norm != "none")
-        self.trunk = TRUNKS[config.network](spec, spec.action_dim, config, shape, generator=generator)
+        make_trunk, _ = find_network(config.network)
+        self.trunk = make_trunk(spec, spec.action_dim, config, shape, generator=generator)
         self.output = make_output(len(spec.task_names), config.width, outputs, config, generator=generator)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from mtrl_conic.commands.words import duration
+from mtrl_conic.evaluation.curves import BEST
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import RunConfig
 from mtrl_conic.training.trainer import Trainer
@@ -118,8 +119,18 @@ def _rate(mean: float | None) -> str:
 def show_result(result: dict[str, Any], directory: Path) -> None:
     """The end of a run."""
     show_evaluation(result, f"Final success after {result['step']} steps per task, {duration(result['seconds'])}")
+    if result.get("best_over_training"):
+        _show_best(result["best_over_training"])
     seconds = result["seconds_by_part"]
     total = sum(seconds.values()) or 1.0
     parts = sorted(seconds.items(), key=lambda part: -part[1])
     say("time: " + ", ".join(f"{part} {100 * spent / total:.0f} %" for part, spent in parts))
     say(f"run: {directory}    tensorboard --logdir {directory}")
+
+
+def _show_best(record: dict[str, Any]) -> None:
+    say(
+        f"{BEST}: {record['mean_success']:.3f}, at step {record['step']}, of {record['evaluations']} evaluations on "
+        f"{record['episodes_per_task']} episodes per task; chosen by the episodes it reports, so higher than what the "
+        "final agent reaches, and to be compared with numbers of the same label only"
+    )

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mtrl_conic.envs.goals import GOALS_PER_TASK
+
 
 class TaskSetConfig(BaseModel):
     """Options of `mtrl_conic.envs.make_task_set`, besides the tasks and the seed."""
@@ -19,7 +21,14 @@ class TaskSetConfig(BaseModel):
     )
     horizon: int = Field(default=500, ge=1, le=500, description="Meta-World: steps after which an episode is truncated")
     reward_version: Literal["v1", "v2"] = Field(
-        default="v2", description="version of Meta-World's rewards; v2 is today's protocol"
+        default="v2",
+        description="version of Meta-World's rewards; v2 is today's protocol, v1 that of the older published tables",
+    )
+    num_goals: int = Field(
+        default=GOALS_PER_TASK,
+        ge=1,
+        le=GOALS_PER_TASK,
+        description="Meta-World: goals of each task, among which every episode draws one; 1 fixes the goal",
     )
     goal_stream: Literal["independent", "metaworld"] = Field(
         default="independent",

@@ -14,11 +14,19 @@ class JoinedStepper(Stepper):
     """Steps each task in the stepper that holds it.
 
     Args:
-        parts: with sizes and numbers of episodes in common; no task in two of them. Closed with this one.
+        parts: of tasks that all have the same sizes, numbers of episodes and a success; no task in two of them.
+            Closed with this one.
         task_names: every task of the parts, in the order of the set.
+
+    Raises:
+        ValueError: the parts do not fit together, or do not hold these tasks.
     """
 
     def __init__(self, parts: Sequence[Stepper], task_names: Sequence[str]) -> None:
+        if sorted(task_names) != sorted(name for part in parts for name in part.task_names):
+            raise ValueError("the parts must hold every task once and no other")
+        if len({(part.observation_dim, part.action_dim, part.num_episodes) for part in parts}) > 1:
+            raise ValueError("the parts must have sizes and numbers of episodes in common")
         self.task_names = tuple(task_names)
         self.observation_dim, self.action_dim = parts[0].observation_dim, parts[0].action_dim
         self.num_episodes = parts[0].num_episodes
@@ -30,9 +38,8 @@ class JoinedStepper(Stepper):
             for task, place in enumerate(places)
         }
         count = len(self.task_names)
-        self._step = Step(
-            np.zeros((count, self.observation_dim)), np.zeros(count), np.zeros(count, bool), np.zeros(count, bool)
-        )
+        flags = (np.zeros(count, np.bool_) for _ in range(3))
+        self._step = Step(np.zeros((count, self.observation_dim)), np.zeros(count), *flags)
 
     def reset(self, task: int, episode: int) -> NDArray[np.float64]:
         """See `Stepper.reset`."""
@@ -42,12 +49,14 @@ class JoinedStepper(Stepper):
     def step(self, actions: NDArray[np.float32]) -> Step:
         """See `Stepper.step`."""
         step = self._step
+        assert step.truncated is not None
         for part, places in zip(self.parts, self._places, strict=True):
             of_part = part.step(actions[places])
             step.observations[places] = of_part.observations
             step.rewards[places] = of_part.rewards
             step.success[places] = of_part.success
             step.terminated[places] = of_part.terminated
+            step.truncated[places] = False if of_part.truncated is None else of_part.truncated
         return step
 
     def close(self) -> None:

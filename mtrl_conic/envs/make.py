@@ -9,7 +9,7 @@ from functools import cache
 from typing import Literal
 
 from mtrl_conic.envs.config import TaskSetConfig
-from mtrl_conic.envs.goals import Goals, draw_goals
+from mtrl_conic.envs.goals import GOALS_PER_TASK, Goals, draw_goals
 from mtrl_conic.envs.names import gymnasium_ids, task_names
 from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.envs.streams import EpisodeStream
@@ -27,6 +27,7 @@ def make_task_set(
     stepping: Literal["auto", "fast", "metaworld"] = "auto",
     horizon: int = 500,
     reward_version: Literal["v1", "v2"] = "v2",
+    num_goals: int = GOALS_PER_TASK,
     goal_stream: Literal["independent", "metaworld"] = "independent",
     vector: Literal["sync", "async"] | None = None,
     time_limit: int | None = None,
@@ -42,13 +43,16 @@ def make_task_set(
         seed: chooses the goal of each episode, 0 or more.
         stepping: `fast` is compiled, `metaworld` the reference; `auto` is `fast` for each task that it supports.
         horizon: steps after which an episode is truncated, 1 to 500.
-        reward_version: `v2` or `v1`.
+        reward_version: `v2`, or `v1` for the rewards of the older published tables.
+        num_goals: how many goals a task has, 1 to 50; an episode draws one of them, so that 1 is one fixed goal.
+            The goals are those of Meta-World's own `num_goals`, whose tasks share one stream: except for a set's
+            first task, they are not the first ones of 50.
         goal_stream: `independent` chooses the goals of every task for itself; `metaworld` makes the
             choices of `gym.make_vec("Meta-World/...", seed=seed)`, the same for all tasks.
         vector: `sync` or `async`, see `TaskSet.from_gymnasium`.
         time_limit: steps after which an episode of a Gymnasium environment is truncated; by default its own limit.
         one_hot: whether observations end with the code of the task.
-        goals_seed: draws the 50 goals of each task as Meta-World does with it; by default `seed`. The
+        goals_seed: draws the goals of each task as Meta-World does with it; by default `seed`. The
             tasks of a list get the goals of `Meta-World/custom-mt-envs`: those of seed + place, each.
 
     Raises:
@@ -59,6 +63,7 @@ def make_task_set(
         "stepping": stepping,
         "horizon": horizon,
         "reward_version": reward_version,
+        "num_goals": num_goals,
         "goal_stream": goal_stream,
         "vector": vector,
         "time_limit": time_limit,
@@ -78,15 +83,16 @@ def make_task_set(
     goals_seed = seed if goals_seed is None else goals_seed
     stream: EpisodeStream = config.goal_stream
     if isinstance(spec, str):
-        goals = draw_goals(names, goals_seed)
+        goals = draw_goals(names, goals_seed, config.num_goals)
     else:
-        goals = {name: draw_goals([name], goals_seed + place)[name] for place, name in enumerate(names)}
+        drawn = (draw_goals([name], goals_seed + place, config.num_goals) for place, name in enumerate(names))
+        goals = {name: goals for of_task in drawn for name, goals in of_task.items()}
         stream = "metaworld_custom" if stream == "metaworld" else stream
     stepper = _make_stepper(config.stepping, names, goals, config.reward_version)
     return TaskSet(stepper, seed=seed, horizon=config.horizon, one_hot=config.one_hot, episode_stream=stream)
 
 
-_OF_METAWORLD = ("stepping", "horizon", "reward_version", "goal_stream")
+_OF_METAWORLD = ("stepping", "horizon", "reward_version", "num_goals", "goal_stream")
 _OF_GYMNASIUM = ("vector", "time_limit")
 
 

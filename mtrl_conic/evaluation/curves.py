@@ -7,7 +7,8 @@ label: best over training chooses by the very episodes it reports, and is higher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,25 @@ def best(curve: Array) -> Array:
     return np.asarray(curve[int(curve.mean(1).argmax())])
 
 
+BEST = "best over training"
+
+
+def best_evaluation(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Of the records of a run's evaluations the one whose mean success is highest, the earliest of equals.
+
+    Returns:
+        The record, and in `evaluations` the number that it was chosen from; None where no task defines success.
+    """
+    rated = [evaluation for evaluation in evaluations if evaluation["mean_success"] is not None]
+    if not rated:
+        return None
+    return {**max(rated, key=lambda evaluation: float(evaluation["mean_success"])), "evaluations": len(rated)}
+
+
 CHECKPOINTS: dict[str, Callable[[Array], Array]] = {
     "final": final,
     f"mean of the last {LAST} evaluations": mean_of_last,
-    "best over training": best,
+    BEST: best,
 }
 """Label -> which row of a curve it is."""
 

@@ -118,5 +118,6 @@ def check_episodes(episodes_per_task: int, most: int) -> int:
         UserError: it has only `most`.
     """
     if not 1 <= episodes_per_task <= most:
-        raise UserError(f"episodes_per_task={episodes_per_task}: a task has {most} goals, choose 1 to {most}")
+        known = f"{most} goals, choose 1 to {most}" if most > 1 else "one goal, choose 1"
+        raise UserError(f"episodes_per_task={episodes_per_task}: a task has {known}")
     return episodes_per_task

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mtrl_conic.envs.goals import GOALS_PER_TASK
 from mtrl_conic.envs.names import gymnasium_ids, task_names
 from mtrl_conic.evaluation.statistics import MIN_RUNS
 from mtrl_conic.report.data import Comparison
@@ -103,11 +104,8 @@ def _episodes(config: dict[str, Any]) -> tuple[str, str]:
         limit = config["environment.time_limit"]
         length = f"at most {limit} steps" if limit else "at most the steps that each environment allows"
         return f"episodes of {length}, each from a reset of its own", "from a reset seed of its own"
-    goals = "the same goal number for all tasks at every reset"
-    if config["environment.goal_stream"] == "independent":
-        goals = "goals drawn for each task by itself at every reset"
     rewards, horizon = config["environment.reward_version"], config["environment.horizon"]
-    return f"rewards {rewards}, episodes of {horizon} steps, {goals}", "on a goal of its own"
+    return f"rewards {rewards}, episodes of {horizon} steps, {_goals(config)}", "on a goal of its own"
 
 
 def _without_success(names: Sequence[str], counted: Sequence[str]) -> list[str]:
@@ -115,6 +113,15 @@ def _without_success(names: Sequence[str], counted: Sequence[str]) -> list[str]:
     return [f"Trained, and in no number here, since nothing says what success is on them: {', '.join(none)}."] * bool(
         none
     )
+
+
+def _goals(config: dict[str, Any]) -> str:
+    count = config.get("environment.num_goals", GOALS_PER_TASK)  # runs of before it was a choice lack it
+    if count == 1:
+        return "one fixed goal per task"
+    if config["environment.goal_stream"] == "independent":
+        return f"goals drawn among {count} for each task by itself at every reset"
+    return f"the same goal number among {count} for all tasks at every reset"
 
 
 def _balanced(config: dict[str, Any]) -> str:

@@ -31,6 +31,11 @@ class TrainingConfig(BaseModel):
     checkpoint_every: int = Field(5_000, ge=1, description="steps between two checkpoints")
     training_episodes_per_task: int = Field(10, ge=1, description="goals per task in an evaluation during training")
     episodes_per_task: int = Field(50, ge=1, description="goals per task in the final evaluation, whose rates count")
+    report_best: bool = Field(
+        False,
+        description="also report the best of all evaluations of the run, labelled so: it is chosen by the very "
+        "episodes that it reports, as in the older published tables",
+    )
 
 
 class RunConfig(BaseModel):

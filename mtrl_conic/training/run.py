@@ -16,10 +16,10 @@ from mtrl_conic import balancers
 from mtrl_conic.agents.device import choose_device
 from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.envs import TaskSet, make_task_set, task_names
-from mtrl_conic.envs.goals import GOALS_PER_TASK
 from mtrl_conic.envs.gymnasium_set import check_registered
 from mtrl_conic.envs.names import gymnasium_ids
 from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation.curves import best_evaluation
 from mtrl_conic.evaluation.success import Evaluator, check_episodes
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.config import SITTING, RunConfig
@@ -56,6 +56,9 @@ def train(
     run = RunDirectory(directory, config.model_dump(mode="json"), ignore=SITTING)
     try:
         return run.result or _train(config, run, callbacks, interrupted)
+    except UserError:
+        run.withdraw()  # what only the environments or the networks could tell
+        raise
     finally:
         run.close()
 
@@ -77,7 +80,7 @@ def check(config: RunConfig) -> None:
 def check_goals(config: RunConfig, episodes_per_task: int) -> None:
     """That Meta-World's tasks have as many goals; Gymnasium's have as many episodes as anyone asks for."""
     if gymnasium_ids(config.task_set) is None:
-        check_episodes(episodes_per_task, GOALS_PER_TASK)
+        check_episodes(episodes_per_task, config.environment.num_goals)
 
 
 def make_agent(config: RunConfig, envs: TaskSet) -> MTSAC:
@@ -140,6 +143,8 @@ def _train(
         evaluation = trainer.train(config.steps, minutes=config.minutes)
         assert evaluation is not None
         result = _result(trainer, evaluation.record(), memory)
+        if config.training.report_best:
+            result["best_over_training"] = best_evaluation(run.records("evaluations"))
         run.finish(result)
     finally:
         envs.close()

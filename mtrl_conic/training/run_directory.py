@@ -30,6 +30,8 @@ class RunDirectory:
 
     def __init__(self, path: str | Path, config: dict[str, Any], *, ignore: tuple[str, ...] = ()) -> None:
         self.path = Path(path)
+        self._made = False
+        """Whether the configuration was written here and now."""
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a+")
@@ -80,6 +82,7 @@ class RunDirectory:
             if foreign:
                 raise UserError(f"{self.path} is no run directory, it holds {foreign[0]!r}; choose another --run-dir")
             write_text(file, yaml.safe_dump(config, sort_keys=False))
+            self._made = True
             return
         there, here = dict(flat_items(read_config(self.path))), dict(flat_items(config))
         differing = [key for key in {**there, **here} if there.get(key) != here.get(key) and key not in ignore]
@@ -106,6 +109,10 @@ class RunDirectory:
         with (self.path / f"{name}.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
 
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The lines of `name`.jsonl."""
+        return [json.loads(line) for line in _whole_lines(self.path / f"{name}.jsonl")]
+
     def rewind(self, name: str, step: int) -> None:
         """Drop the lines of `name`.jsonl that came after `step`: the run goes on from there."""
         file = self.path / f"{name}.jsonl"
@@ -116,6 +123,16 @@ class RunDirectory:
     def finish(self, result: dict[str, Any]) -> None:
         """Write `result.json`: from now on the run is done."""
         write_text(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+
+    def withdraw(self) -> None:
+        """Leave nothing of a run that was refused: remove what was made here, unless it is more than a beginning."""
+        names = {file.name for file in self.path.iterdir()}
+        if not self._made or names != {".lock", "checkpoints", "config.yaml"} or any(self.checkpoints.iterdir()):
+            return
+        self.checkpoints.rmdir()
+        (self.path / "config.yaml").unlink()
+        (self.path / ".lock").unlink()
+        self.path.rmdir()
 
     def close(self) -> None:
         """Let another process write here."""

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 
 from mtrl_conic import balancers
-from mtrl_conic.agents.config import AgentConfig
 from mtrl_conic.agents.mtsac import MTSAC, critic_losses
-from mtrl_conic.agents.networks import TRUNKS
+from mtrl_conic.agents.network_registry import available_networks, register_network
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import task_gradients
 from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, parameters
 
-NETWORKS = sorted(TRUNKS)
+NETWORKS = available_networks()
 
 
-def test_the_configuration_knows_them_all() -> None:
-    assert set(NETWORKS) == set(get_args(AgentConfig.model_fields["network"].annotation))
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(UserError, match="'multihead' exists already"):
+        register_network("multihead")(torch.nn.Identity)
 
 
 @pytest.mark.parametrize("norm", ["none", "both"])
@@ -131,7 +131,7 @@ def test_trunk_alone_leaves_the_last_layer_to_the_mean() -> None:
     [
         (TaskSpec(("a", "b"), D, A, False), {}, "one_hot=true"),
         (SPEC, {"actor_depth": 1}, "depth=1 is too few"),
-        (SPEC, {"network": "soft_modularisation"}, "network='soft_modularisation'"),
+        (SPEC, {"network": "soft_modularisation"}, "did you mean 'soft_modularization'"),
     ],
 )
 def test_what_does_not_fit_in_one_line(spec: TaskSpec, fields: dict[str, Any], words: str) -> None:

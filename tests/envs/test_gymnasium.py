@@ -115,17 +115,16 @@ def test_terminations_truncations_and_true_last_observations_are_those_of_each_e
 
 def test_an_ended_task_starts_its_next_episode_within_the_step_while_others_go_on() -> None:
     envs = three(success={"small": "solved"})
-    envs.reset()
-    began = envs._episodes.copy()
+    began = envs.reset()[1]["episode_index"]
     for step in range(1, 8):
         observations, _, terminated, truncated, _infos = envs.step(np.full((3, 3), -1 / 3, np.float32))
         assert not terminated.any()
         assert truncated.tolist() == [step == 7, False, False]
-    twin = Point()
-    first, _ = twin.reset(seed=int(envs._episodes[0]))
+    playing = envs.step(np.zeros((3, 3)))[4]["episode_index"]
+    first, _ = Point().reset(seed=int(playing[0]))
     assert np.array_equal(observations[0, :2], first)
-    assert envs._episodes[0] != began[0]
-    assert (envs._episodes[1:] == began[1:]).all()
+    assert playing[0] != began[0]
+    assert (playing[1:] == began[1:]).all()
 
 
 def test_success_by_key_return_or_function_and_none() -> None:
@@ -290,6 +289,12 @@ def test_what_is_wrong_with_a_set_is_one_line(environments: Any, options: dict[s
     with pytest.raises(UserError, match=words) as caught:
         TaskSet.from_gymnasium(environments, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_floats_of_different_sizes_go_together() -> None:
+    envs = TaskSet.from_gymnasium({"single": Point, "double": lambda: Point(3, dtype=np.float64)})
+    assert envs.reset()[0].dtype == np.float32
+    check_task_set(envs, steps=20)
 
 
 def test_good_sets_pass_the_check_and_stay_open() -> None:

@@ -236,6 +236,58 @@ def test_v1_rewards_differ_from_v2() -> None:
     assert rewards[0] != rewards[1]
 
 
+def test_one_fixed_goal_v1_and_no_code_are_make_vecs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The older tables' protocol but for the horizon, which is shorter here: goals, observations, rewards, resets."""
+    monkeypatch.setattr(metaworld, "_N_GOALS", 50)  # `num_goals` sets it for everyone
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Meta-World's own making, at every construction
+        theirs = gym.make_vec(
+            "Meta-World/MT10",
+            vector_strategy="sync",
+            seed=7,
+            num_goals=1,
+            max_episode_steps=HORIZON,
+            reward_function_version="v1",
+        )
+    mine = make_task_set("mt10", seed=7, horizon=HORIZON, reward_version="v1", num_goals=1, one_hot=False)
+    assert mine.single_observation_space.shape == (39,)
+    expected, _ = theirs.reset()
+    observations, infos = mine.reset()
+    assert np.array_equal(observations, expected.astype(np.float32))
+    generator = np.random.default_rng(0)
+    for step in range(1, 2 * HORIZON + 2):
+        assert infos["episode_index"].tolist() == [0] * 10
+        actions = generator.uniform(-1, 1, (10, 4)).astype(np.float32)
+        expected, rewards, _, truncations, _ = theirs.step(actions)
+        observations, *mine_rewards_and_ends, infos = mine.step(actions)
+        assert np.array_equal(observations, expected.astype(np.float32))
+        assert np.allclose(mine_rewards_and_ends[0], rewards, rtol=1e-12, atol=0)
+        assert truncations.all() == mine_rewards_and_ends[2].all() == (step % HORIZON == 0)
+    theirs.close()
+    mine.close()
+
+
+@pytest.mark.parametrize("stepping", ["fast", "metaworld"])
+def test_fewer_goals_a_short_horizon_and_no_code_in_both_steppings(stepping: str) -> None:
+    options: dict[str, Any] = {"horizon": 3, "num_goals": 2, "one_hot": False, "seed": 1}
+    envs = make_task_set(["reach", "drawer-close"], stepping=stepping, **options)  # type: ignore[arg-type]
+    goals = draw_goals(["reach-v3"], 1, 2)["reach-v3"]
+    played = set()
+    observations, infos = envs.reset()
+    for step in range(1, 40):
+        place = int(infos["episode_index"][0])
+        assert np.array_equal(observations[0, 36:], goals[place, 3:].astype(np.float32))
+        played.add(place)
+        observations, _, _, truncations, _ = envs.step(np.zeros((2, 4)))
+        assert truncations.tolist() == [step % 3 == 0] * 2
+        if truncations.all():
+            observations, infos = envs.reset()
+    assert played == {0, 1}
+    with pytest.raises(UserError, match="episode 2 of reach-v3 does not exist: 0 to 1"):
+        envs.reset(options={"episodes": [2, 0]})
+    envs.close()
+
+
 def test_where_fast_stepping_cannot_serve_auto_takes_metaworld_and_fast_says_why() -> None:
     envs = make_task_set("mt1:reach", stepping="auto", reward_version="v1")
     assert isinstance(envs.stepper, MetaWorldStepper)
@@ -250,6 +302,8 @@ def test_where_fast_stepping_cannot_serve_auto_takes_metaworld_and_fast_says_why
         ({"reward_version": "v3"}, "reward_version='v3': input should be 'v1' or 'v2'"),
         ({"horizon": 501}, "horizon=501: input should be less than or equal to 500"),
         ({"horizon": 0}, "horizon=0"),
+        ({"num_goals": 0}, "num_goals=0: input should be greater than or equal to 1"),
+        ({"num_goals": 51}, "num_goals=51"),
         ({"goal_stream": "other"}, "goal_stream='other'"),
         ({"stepping": "slow"}, "stepping='slow'"),
         ({"seed": -1}, "not -1"),

@@ -167,6 +167,9 @@ def test_which_checkpoint() -> None:
     assert curves.mean_of_last(curve, 2).tolist() == pytest.approx([0.45, 0.8])
     assert curves.mean_of_last(curve, 9).tolist() == pytest.approx(curve.mean(0).tolist())
     assert curves.best(curve).tolist() == [0.9, 0.7], "the earlier of two equal means"
+    records = [{"step": step, "mean_success": mean} for step, mean in ((1, 0.1), (2, 0.8), (3, 0.8), (4, None))]
+    assert curves.best_evaluation(records) == {"step": 2, "mean_success": 0.8, "evaluations": 3}
+    assert curves.best_evaluation(records[3:]) is None
     assert list(curves.CHECKPOINTS) == ["final", "mean of the last 5 evaluations", "best over training"]
 
 

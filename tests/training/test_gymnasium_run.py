@@ -94,3 +94,23 @@ def test_describe_tells_whose_parameters_are(capsys: pytest.CaptureFixture[str])
     assert ["actor", "all shared", "shared", "400"] in actor
     assert ["actor", "all task", "task", "720"] in actor
     assert any("conicgrad" in row for row in actor)
+
+
+@pytest.mark.parametrize(
+    ("task_set", "words"),
+    [
+        ("[gymnasium:Pendulum-v1, gymnasium:CartPole-v1]", "task 'CartPole-v1': actions are discrete (Discrete(2))"),
+        ("gymnasium:Blackjack-v1", "task 'Blackjack-v1': observations are a Tuple"),
+        ("[]", "a task set needs at least one task"),
+        ("[gymnasium:Pendulum-v1, gymnasium:Pendulum-v1]", "Pendulum-v1 is listed twice"),
+    ],
+)
+def test_a_wrong_set_is_one_line_and_nothing_is_written(
+    task_set: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", "gymnasium_control", "--task-set", task_set, "--run-dir", str(tmp_path / "run")]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -139,3 +139,21 @@ def test_result(tmp_path: Path) -> None:
 def test_no_run_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run directory"):
         read_config(tmp_path / "nothing")
+
+
+def test_a_refused_run_leaves_nothing_unless_it_had_begun(tmp_path: Path) -> None:
+    refused = RunDirectory(tmp_path / "a", {"seed": 1})
+    refused.withdraw()
+    refused.close()
+    assert not (tmp_path / "a").exists()
+
+    RunDirectory(tmp_path / "planned", {"seed": 1}).close()
+    planned = RunDirectory(tmp_path / "planned", {"seed": 1})
+    planned.withdraw()
+    planned.close()
+    begun = RunDirectory(tmp_path / "begun", {"seed": 1})
+    begun.append("metrics", {"step": 1})
+    begun.withdraw()
+    begun.close()
+    assert (tmp_path / "planned" / "config.yaml").is_file()
+    assert (tmp_path / "begun" / "config.yaml").is_file()

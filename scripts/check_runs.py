@@ -1,0 +1,92 @@
+"""Whether finished runs beat random actions by given margins, and their saved agents act the same in a fresh process.
+
+Use: python scripts/check_runs.py runs/a --random random.json --margins Hopper-v5=150 Reacher-v5=20
+A folder of runs stands for all runs below it. Exit code 1 if anything does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from mtrl_conic import MTSAC
+from mtrl_conic.sweeps.status import find_runs
+from mtrl_conic.training.run import load_agent
+from mtrl_conic.training.run_directory import read_result
+
+ROWS = 50
+"""Observations of each task on which the actions are compared."""
+
+
+def margins_hold(run: Path, random: dict[str, float], margins: dict[str, float]) -> bool:
+    """Whether the run's final returns exceed those of random actions by the margins; a line for each task."""
+    result = read_result(run)
+    assert result is not None
+    holds = True
+    for task, margin in margins.items():
+        gained = result["returns"][task] - random[task]
+        holds &= gained >= margin
+        word = "holds" if gained >= margin else "FAILS"
+        print(
+            f"{run}: {task} returns {result['returns'][task]:.1f}, random {random[task]:.1f}, margin {margin:g}: {word}"
+        )
+    return holds
+
+
+def acts_the_same(run: Path) -> bool:
+    """Whether the saved and the exported agent give, in a fresh process, the very actions of this one."""
+    _, agent = load_agent(run, device="cpu")
+    assert agent.envs is not None
+    agent.envs.close()
+    observations = np.random.default_rng(0).normal(size=(ROWS, agent.num_tasks, agent.spec.observation_dim))
+    observations = observations.astype(np.float32)
+    if agent.spec.one_hot:
+        observations[:, :, agent.spec.bare_dim :] = np.eye(agent.num_tasks)
+    here = np.stack([agent.act(rows, deterministic=True) for rows in observations])
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder)
+        agent.save(files / "agent.pt")
+        agent.export(files / "exported")
+        np.save(files / "observations.npy", observations)
+        subprocess.run([sys.executable, __file__, "--act", folder], check=True)
+        same = [np.array_equal(here, np.load(files / name)) for name in ("saved.npy", "exported.npy")]
+    print(f"{run}: {ROWS} x {agent.num_tasks} actions in a fresh process: {'identical' if all(same) else 'DIFFERENT'}")
+    return all(same)
+
+
+def act(folder: Path) -> None:
+    """In the fresh process: the actions of the saved and of the exported agent."""
+    from mtrl_conic.agents.export import load_policy
+
+    observations = np.load(folder / "observations.npy")
+    agent, policy = MTSAC.load(folder / "agent.pt", device="cpu"), load_policy(folder / "exported")
+    np.save(folder / "saved.npy", np.stack([agent.act(rows, deterministic=True) for rows in observations]))
+    np.save(folder / "exported.npy", np.stack([policy.act(rows) for rows in observations]))
+
+
+def main() -> int:
+    """Check every run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", type=Path)
+    parser.add_argument("--random", type=Path, help="what `evaluate --policy random --json` wrote")
+    parser.add_argument("--margins", nargs="+", default=[], metavar="TASK=RETURN")
+    parser.add_argument("--act", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.act:
+        act(arguments.act)
+        return 0
+    margins = {task: float(value) for task, _, value in (text.partition("=") for text in arguments.margins)}
+    random = json.loads(arguments.random.read_text())["returns"] if margins else {}
+    finished = [run for run in find_runs(arguments.runs) if read_result(run) is not None]
+    held = [margins_hold(run, random, margins) & acts_the_same(run) for run in finished]
+    return 0 if held and all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

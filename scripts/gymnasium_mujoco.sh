@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Three Gymnasium MuJoCo environments with different spaces, lengths and ends, trained together for ten minutes with
+# ConicGrad, on the shared network and on soft modularisation; random actions on the same episodes; then the table, and
+# the check that every run beats random by the margins and acts the same when loaded afresh. The same command resumes.
+#   scripts/gymnasium_mujoco.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python="${PYTHON:-python}" out="${OUT:-runs/gymnasium_mujoco}" table="${TABLE:-results/gymnasium_mujoco}"
+mkdir -p "$out" "$table"
+"$python" -m mtrl_conic evaluate gymnasium_mujoco --policy random --episodes-per-task 20 --json "$table/random.json"
+"$python" -m mtrl_conic compare gymnasium_mujoco --network shared,soft_modularization --seeds "${SEEDS:-0}" \
+  --steps 1000000 --minutes "${MINUTES:-10}" --threads 1 --jobs "${JOBS:-1}" --out "$out"
+"$python" scripts/run_table.py "$out" --random "$table/random.json" --out "$table"
+"$python" scripts/check_runs.py "$out" --random "$table/random.json" \
+  --margins InvertedPendulum-v5=300 Reacher-v5=20 Hopper-v5=150 | tee "$table/check.txt"

@@ -1,0 +1,127 @@
+"""Runs as one table, a row each: parameters, seconds of a step with its update, final success and returns.
+
+Use: python scripts/run_table.py runs/a runs/b --out results/architectures
+It writes table.csv, table.md and curves.csv (mean success and return of every evaluation) into the folder. A folder of
+runs stands for all runs below it. --random FILE adds the returns that `evaluate --policy random --json FILE` measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.sweeps.status import find_runs
+from mtrl_conic.training.run import load_agent
+from mtrl_conic.training.run_directory import read_result
+
+FEW = 5
+"""Up to so many tasks, each one's return has a column."""
+
+
+def row(run: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """One finished run."""
+    config, agent = load_agent(run, device="cpu")
+    assert agent.envs is not None
+    agent.envs.close()
+    returns = {f"return of {task}": round(value, 1) for task, value in result["returns"].items()}
+    return {
+        "network": config.agent.network,
+        "balancer": config.balancer,
+        "base": config.agent.base,
+        "seed": config.seed,
+        **parameters(agent),
+        "steps": result["step"],
+        "seconds per step": seconds_per_step(run),
+        "threads": result["machine"]["threads"],
+        "success": result["mean_success"],
+        **(returns if len(returns) <= FEW else {}),
+    }
+
+
+def seconds_per_step(run: Path) -> float | None:
+    """Of a step of all tasks with its update: the median over the lines of metrics; None before the first update."""
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    speeds = [record["steps_per_second"] for record in records if "critic/loss" in record]
+    return round(1 / median(speeds), 4) if speeds else None
+
+
+def parameters(agent: MTSAC) -> dict[str, int]:
+    """Of actor and critics, target not counted: those the tasks share, and those of all tasks' own."""
+    counts = {"shared parameters": 0, "task parameters": 0}
+    for component in (agent.actor, agent.critic):
+        for name, value in component.network.named_parameters():
+            counts["task parameters" if name in component.layout.own else "shared parameters"] += value.numel()
+    return counts
+
+
+def curves(run: Path, of: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row per evaluation of the run that the row `of` is about."""
+    for line in (run / "evaluations.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        yield {
+            **{key: of[key] for key in ("network", "balancer", "base", "seed")},
+            "step": record["step"],
+            "seconds": record["time"],
+            "success": record["mean_success"],
+            "return": round(mean(record["returns"].values()), 2),
+            "episodes_per_task": record["episodes_per_task"],
+        }
+
+
+def write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """A column for every key of the first row."""
+    with file.open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a table; columns in which all are alike stand in a sentence below it."""
+    alike = [key for key in rows[0] if len(rows) > 1 and len({str(row[key]) for row in rows}) == 1]
+    columns = [key for key in rows[0] if key not in alike]
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(_shown(row[key]) for key in columns)} |" for row in rows]
+    said = "; ".join(f"{key}: {_shown(rows[0][key])}" for key in alike)
+    return "\n".join(lines) + "\n" + (f"\nIn all rows, {said}.\n" if said else "")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1 else f"{value:,.1f}"
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def main() -> None:
+    """Write the files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--out", required=True, type=Path, help="folder")
+    parser.add_argument("--random", type=Path, help="rates and returns of random actions, JSON")
+    arguments = parser.parse_args()
+    found = [(run, read_result(run)) for run in find_runs(arguments.runs)]
+    finished = {run: row(run, result) for run, result in found if result is not None}
+    if not finished:
+        parser.error("none of the runs is finished")
+    rows = list(finished.values())
+    if arguments.random:
+        measured = json.loads(arguments.random.read_text())
+        returns = {f"return of {task}": round(value, 1) for task, value in measured["returns"].items()}
+        rows.append(
+            dict.fromkeys(rows[0]) | {"network": "random actions", "success": measured["mean_success"]} | returns
+        )
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    write_csv(arguments.out / "table.csv", rows)
+    (arguments.out / "table.md").write_text(markdown(rows))
+    write_csv(arguments.out / "curves.csv", [line for run in finished for line in curves(run, finished[run])])
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
