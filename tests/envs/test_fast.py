@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mtrl_conic.envs import draw_goals
 from mtrl_conic.envs.fast import FastStepper, supports
-from mtrl_conic.envs.names import MT10
+from mtrl_conic.envs.names import MT10, MT50
 from mtrl_conic.errors import UserError
 
 NAMES = ("push-v3", "peg-insert-side-v3", "window-open-v3", "drawer-close-v3")
@@ -130,7 +130,7 @@ def test_the_interpreter_exits_in_peace() -> None:
 
 
 def test_supported_tasks() -> None:
-    assert supports(MT10) is None
+    assert supports(MT50) is None
     assert supports(["reach-v3"], "v2") is None
     assert supports(["reach-v3"], "v1") == "rewards 'v1' have no kernel; v2 has"
     assert supports(["reach-v3", "nothing-v3"]) == "no kernel for nothing-v3"

@@ -18,6 +18,10 @@ STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 """All that the physics carry from step to step, the solver's warm start included."""
 
 
+UNSET = -1.0
+"""Stands for a constant that Meta-World sets at the first step."""
+
+
 class Episode(NamedTuple):
     """What a reset leads to. It depends on nothing but the task and the goal."""
 
@@ -75,7 +79,7 @@ class Episodes:
         observation, _ = env.reset()
         state = np.empty(mujoco.mj_stateSize(env.model, STATE))
         mujoco.mj_getState(env.model, env.data, state, STATE)
-        constants = [np.ravel(getattr(env, name)) for name in self.spec.constants]
+        constants = [_constant(getattr(env, name)) for name in self.spec.constants]
         return Episode(
             state=state,
             body_pos=env.model.body_pos.copy(),
@@ -88,11 +92,14 @@ class Episodes:
         )
 
 
+def _constant(value: Any) -> NDArray[np.float64]:
+    return np.full(1, UNSET) if value is None else np.ravel(value).astype(np.float64)
+
+
 def _physics_class(task_name: str) -> Any:
     """Meta-World's class of the task, on a model without visual geometry."""
     spec, base = TASKS[task_name], ALL_V3_ENVIRONMENTS[task_name]
-    read = (spec.object, spec.rotation)
-    keep = tuple(dict.fromkeys(place.name for place in read if place is not None and place.kind == "geom"))
+    keep = tuple(place.name for place in spec.places if place.kind == "geom")
 
     def initialize(self: Any) -> tuple[mujoco.MjModel, mujoco.MjData]:
         model = physics_model(self.fullpath, keep)

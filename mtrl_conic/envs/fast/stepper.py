@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numba
 import numpy as np
@@ -15,6 +15,7 @@ from mtrl_conic.envs.fast.layout import INFO, MAX_POINTS, OBSERVATION
 from mtrl_conic.envs.fast.simulation import Simulation
 from mtrl_conic.envs.fast.support import supports
 from mtrl_conic.envs.goals import Goals, check_goals
+from mtrl_conic.envs.names import MT10
 from mtrl_conic.envs.stepper import Step, Stepper
 from mtrl_conic.errors import UserError
 
@@ -56,9 +57,11 @@ class FastStepper(Stepper):
         self._simulations: tuple[Simulation, ...] | None = tuple(Simulation(episodes[name]) for name in task_names)
         self._environments = np.stack([simulation.row for simulation in self._simulations])
         self._threads = min(threads, len(self._simulations), cast(Any, numba.config).NUMBA_NUM_THREADS)
-        self._kernel = kernel(parallel=self._threads > 1)
+        self._kernel = kernel(parallel=self._threads > 1, mt10=set(task_names) <= set(MT10))
         costs = [simulation.model.nv**2 for simulation in self._simulations]
         self._order, self._bounds = _share(costs, self._threads)
+        specs = [episodes[name].spec for name in task_names]
+        self._held_for_success = [k for k, spec in enumerate(specs) if spec.held_for_success]
         self._allocate(len(self._simulations))
 
     def _allocate(self, count: int) -> None:
@@ -92,6 +95,9 @@ class FastStepper(Stepper):
             self._order,
             self._bounds,
         )
+        for k in self._held_for_success:
+            if self._success[k]:  # rare, so the look at all contacts may be slow
+                self._success[k] = simulations[k].holds()
         return Step(self._observations, self._rewards, self._success, self._terminated)
 
     def info(self) -> dict[str, NDArray[np.float64]]:
@@ -105,6 +111,10 @@ class FastStepper(Stepper):
         for k in np.flatnonzero(grasped):
             grasped[k] *= simulations[k].holds()
         return info
+
+    def __reduce__(self) -> NoReturn:
+        """Neither copied nor pickled: a copy would hold the addresses of memory that is not its own."""
+        raise TypeError("a FastStepper holds addresses of its simulators' memory: make another instead of a copy")
 
     def close(self) -> None:
         """Release the simulators; safe to call twice. Later calls of other methods raise `RuntimeError`."""
