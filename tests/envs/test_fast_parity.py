@@ -24,19 +24,28 @@ HORIZON = 500
 INFO = ("near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target")
 
 OTHERS = [name for name in MT50 if name not in MT10]
-TENS = {"mt10": list(MT10), **{f"{OTHERS[i]} to {OTHERS[i + 9]}": OTHERS[i : i + 10] for i in range(0, 40, 10)}}
-"""The tasks of MT50, ten at a time: Meta-World's own environments are large."""
+TENS = {
+    "mt10": (MT10, "v2"),
+    **{f"{OTHERS[i]} to {OTHERS[i + 9]}": (OTHERS[i : i + 10], "v2") for i in range(0, 40, 10)},
+    "mt10, V1 rewards": (MT10, "v1"),
+}
+"""The tasks of MT50 and their rewards' version, ten at a time: Meta-World's own environments are large."""
 
 Act = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
 
 @pytest.fixture(scope="module", params=TENS.values(), ids=TENS.keys())
 def both(request: pytest.FixtureRequest) -> Iterator[tuple[FastStepper, MetaWorldStepper]]:
-    goals = draw_goals(request.param, 0)
-    fast, reference = FastStepper(request.param, goals), MetaWorldStepper(request.param, goals)
+    fast, reference = made(*request.param, seed=0)
     yield fast, reference
     fast.close()
     reference.close()
+
+
+def made(task_names: Sequence[str], version: str, seed: int) -> tuple[FastStepper, MetaWorldStepper]:
+    goals = draw_goals(task_names, seed)
+    fast = FastStepper(task_names, goals, reward_version=version)
+    return fast, MetaWorldStepper(task_names, goals, reward_version=version)
 
 
 def random_actions(seed: int, task_names: Sequence[str]) -> Act:
@@ -105,13 +114,12 @@ SLOW_TO_SOLVE = {"peg-insert-side-v3", "pick-out-of-hole-v3", "stick-pull-v3"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tasks", TENS.values(), ids=TENS.keys())
+@pytest.mark.parametrize(("tasks", "version"), TENS.values(), ids=TENS.keys())
 @pytest.mark.parametrize(("seed", "actions"), [*product((1, 2, 3), (random_actions, scripted_actions))])
 def test_whole_episodes_are_metaworlds(
-    seed: int, actions: Callable[[int, Sequence[str]], Act], tasks: list[str]
+    seed: int, actions: Callable[[int, Sequence[str]], Act], tasks: Sequence[str], version: str
 ) -> None:
-    goals = draw_goals(tasks, seed)
-    fast, reference = FastStepper(tasks, goals), MetaWorldStepper(tasks, goals)
+    fast, reference = made(tasks, version, seed)
     for episode in (seed, 20 + seed, seed, 49):
         compare_episode(fast, reference, episode, actions(10 * seed + episode, tasks))
     fast.close()

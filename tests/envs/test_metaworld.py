@@ -237,11 +237,11 @@ def test_v1_rewards_differ_from_v2() -> None:
 
 
 def test_where_fast_stepping_cannot_serve_auto_takes_metaworld_and_fast_says_why() -> None:
-    envs = make_task_set("mt1:reach", stepping="auto", reward_version="v1")
+    envs = make_task_set("mt1:hammer", stepping="auto", reward_version="v1")
     assert isinstance(envs.stepper, MetaWorldStepper)
     envs.close()
     with pytest.raises(UserError, match=r"stepping=fast is not possible: .*v1.*; use stepping=auto"):
-        make_task_set("mt1:reach", stepping="fast", reward_version="v1")
+        make_task_set("mt1:hammer", stepping="fast", reward_version="v1")
 
 
 @pytest.mark.parametrize(

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numba
 
-from mtrl_conic.envs.fast import rewards
 from mtrl_conic.envs.fast.arithmetic import Vector, clip, distance
+from mtrl_conic.envs.fast.groups import choose_mt10, choose_mt50, choose_v1
 from mtrl_conic.envs.fast.layout import FRAME, MATRIX, OBSERVATION, QUATERNION, UPRIGHT
 from mtrl_conic.envs.fast.native import compiled, doubles
 from mtrl_conic.envs.fast.physics import simulate
 from mtrl_conic.envs.fast.rewards.state import State
-from mtrl_conic.envs.fast.tasks import TASKS
-from mtrl_conic.envs.names import MT10
-
-Reward = Callable[..., Any]
 
 
 @compiled
@@ -123,46 +118,17 @@ def _state(env: Any, observation: Any, action: Any, points: Any) -> State:
     )
 
 
-def _function(path: str) -> Reward:
-    """The reward that a task's entry names."""
-    module, name = path.split(".")
-    return getattr(importlib.import_module(f"{rewards.__name__}.{module}"), name)  # type: ignore[no-any-return]
-
-
-def _choice(numbers: Sequence[int]) -> Reward:
-    """A compiled function of (number, state) that calls the reward of this number, one of `numbers`.
-
-    It is written out as a chain of comparisons: functions within functions would be optimised once a level.
-    """
-    functions = {f"reward_{number}": _function(REWARDS[number]) for number in numbers}
-    lines = [f"    if number == {number}: return reward_{number}(state)" for number in numbers[:-1]]
-    source = "\n".join(["def choose(number, state):", *lines, f"    return reward_{numbers[-1]}(state)"])
-    scope: dict[str, Any] = dict(functions)
-    exec(source, scope)
-    choose: Reward = compiled(scope["choose"])
-    return choose
-
-
-REWARDS = tuple(dict.fromkeys(spec.reward for spec in TASKS.values()))
-"""The rewards by their numbers in the kernel."""
-MT10_REWARDS = tuple(REWARDS.index(TASKS[name].reward) for name in MT10)
-_evaluate = _choice(range(len(REWARDS)))
-_evaluate_mt10 = _choice(MT10_REWARDS)
-
-
 @lru_cache
-def kernel(parallel: bool, mt10: bool) -> Callable[..., int]:
-    """The compiled step of all environments, over numba's threads if `parallel`.
-
-    With `mt10` it has the rewards of these ten tasks alone, which compile in a fraction of the time.
+def kernel(parallel: bool, group: str) -> Callable[..., int]:
+    """The compiled step of all environments, over numba's threads if `parallel`, for the tasks of a group.
 
     It takes: environments (K,) of `ENVIRONMENT`; actions (K, 4) float32; and to be written observations
     (K, OBSERVATION), rewards (K,), success (K,), info (K, len(INFO)) and points (K, MAX_POINTS, 3); then the
     order of the environments (K,) and the bounds (T + 1,) of the parts of that order which T threads take.
     """
-    digest = _digest(parallel, mt10)
+    digest = _digest(parallel, group)
+    v1, mt10 = group == "v1", group == "mt10"
 
-    @numba.njit(nogil=True, cache=True, error_model="numpy", parallel=parallel)
     def step_all(
         environments: Any,
         actions: Any,
@@ -181,23 +147,33 @@ def kernel(parallel: bool, mt10: bool) -> Callable[..., int]:
                 simulate(env, actions[k])
                 _observe(env, observations[k])
                 state = _state(env, observations[k], actions[k], points[k])
-                outcome = _evaluate_mt10(env.reward, state) if mt10 else _evaluate(env.reward, state)
+                # numba leaves out the calls whose conditions are known to be false
+                if v1:
+                    outcome = choose_v1(env.reward, state)
+                elif mt10:
+                    outcome = choose_mt10(env.reward, state)
+                else:
+                    outcome = choose_mt50(env.reward, state)
                 reward[k], success[k] = outcome.reward, outcome.success
                 info[k, 0], info[k, 1] = outcome.near_object, outcome.grasp_success
                 info[k, 2], info[k, 3] = outcome.grasp_reward, outcome.in_place_reward
                 info[k, 4] = outcome.obj_to_target
         return digest
 
-    return step_all
+    # code from numba's cache is linked by names: two kernels of one name would call each other's parts
+    step_all.__qualname__ += f"_{group}" + ("_parallel" if parallel else "")
+    compile_kernel = numba.njit(nogil=True, cache=True, error_model="numpy", parallel=parallel)
+    compiled_kernel: Callable[..., int] = compile_kernel(step_all)
+    return compiled_kernel
 
 
-def _digest(*options: bool) -> int:
+def _digest(parallel: bool, group: str) -> int:
     """A number of this package's sources and of how the kernel is compiled.
 
     numba's cache looks for changes in the file of a compiled function alone, neither in those that it calls
     from others nor in the options, but tells apart the values it closes over: the kernel closes over this one.
     """
-    sources = hashlib.blake2b(bytes(options), digest_size=7)
+    sources = hashlib.blake2b(f"{parallel} {group}".encode(), digest_size=7)
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         sources.update(path.read_bytes())
     return int.from_bytes(sources.digest(), "big")

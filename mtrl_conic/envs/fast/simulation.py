@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.envs.fast.episodes import STATE, Episode, Episodes
-from mtrl_conic.envs.fast.kernel import REWARDS
+from mtrl_conic.envs.fast.groups import REWARDS
 from mtrl_conic.envs.fast.layout import ENVIRONMENT, FRAME, MATRIX, NO_ROTATION, QUATERNION, UPRIGHT
 from mtrl_conic.envs.fast.tasks import Place, Rotation
 

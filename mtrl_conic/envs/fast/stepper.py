@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.envs.fast.episodes import Episodes
+from mtrl_conic.envs.fast.groups import group_of
 from mtrl_conic.envs.fast.kernel import kernel
 from mtrl_conic.envs.fast.layout import INFO, MAX_POINTS, OBSERVATION
 from mtrl_conic.envs.fast.simulation import Simulation
 from mtrl_conic.envs.fast.support import supports
 from mtrl_conic.envs.goals import Goals, check_goals
-from mtrl_conic.envs.names import MT10
 from mtrl_conic.envs.stepper import Step, Stepper
 from mtrl_conic.errors import UserError
 
@@ -29,7 +29,7 @@ class FastStepper(Stepper):
     Args:
         task_names: Meta-World's names, each with a kernel (`supports`).
         goals: for each name (N, D), the random vectors of its resets; the same N for all.
-        reward_version: "v2".
+        reward_version: "v2", or "v1" for the ten MT10 tasks.
         threads: how many threads share the environments; the results do not depend on it.
 
     Raises:
@@ -56,11 +56,12 @@ class FastStepper(Stepper):
         self.action_dim = 4
         self._simulations: tuple[Simulation, ...] | None = tuple(Simulation(episodes[name]) for name in task_names)
         self._environments = np.stack([simulation.row for simulation in self._simulations])
-        self._threads = min(threads, len(self._simulations), cast(Any, numba.config).NUMBA_NUM_THREADS)
-        self._kernel = kernel(parallel=self._threads > 1, mt10=set(task_names) <= set(MT10))
+        self.threads = min(threads, len(self._simulations), cast(Any, numba.config).NUMBA_NUM_THREADS)
+        """How many are used: no more than there are environments or numba has threads."""
         costs = [simulation.model.nv**2 for simulation in self._simulations]
-        self._order, self._bounds = _share(costs, self._threads)
+        self._order, self._bounds = _share(costs, self.threads)
         specs = [episodes[name].spec for name in task_names]
+        self._kernel = kernel(self.threads > 1, group_of(specs))
         self._held_for_success = [k for k, spec in enumerate(specs) if spec.held_for_success]
         self._allocate(len(self._simulations))
 
@@ -82,8 +83,8 @@ class FastStepper(Stepper):
         actions = np.ascontiguousarray(actions, dtype=np.float32)
         if actions.shape != (len(simulations), self.action_dim):
             raise ValueError(f"actions must be {(len(simulations), self.action_dim)}, not {actions.shape}")
-        if self._threads > 1:
-            numba.set_num_threads(self._threads)
+        if self.threads > 1:
+            numba.set_num_threads(self.threads)
         self._kernel(
             self._environments,
             actions,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -237,4 +237,23 @@ TASKS = {
     ),
     "window-open-v3": TaskSpec("sliding.window_open", _site("handleOpenStart"), constants=("window_handle_pos_init",)),
 }
-"""By Meta-World's names, in the order of the alphabet."""
+"""With V2 rewards, by Meta-World's names in the order of the alphabet."""
+
+_LIFT = ("heightTarget", "objHeight", "maxPlacingDist")
+_V1 = {
+    "button-press-topdown-v3": ("v1.button_press_topdown", ("maxDist",)),
+    "door-open-v3": ("v1.door_open", ("maxPullDist",)),
+    "drawer-close-v3": ("v1.drawer_close", ("maxDist",)),
+    "drawer-open-v3": ("v1.drawer_open", ("maxDist",)),
+    "peg-insert-side-v3": ("v1.peg_insert_side", _LIFT),
+    "pick-place-v3": ("v1.pick_place", _LIFT),
+    "push-v3": ("v1.push", ("maxPushDist",)),
+    "reach-v3": ("v1.reach", ("maxReachDist",)),
+    "window-close-v3": ("v1.window", ("maxPullDist",)),
+    "window-open-v3": ("v1.window", ("maxPullDist",)),
+}
+V1_TASKS = {name: replace(TASKS[name], reward=reward, constants=read) for name, (reward, read) in _V1.items()}
+"""With V1 rewards, which read other constants of the episode."""
+
+SPECS = {"v1": V1_TASKS, "v2": TASKS}
+"""The tasks that have a kernel, by the version of their rewards."""
