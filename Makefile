@@ -24,7 +24,7 @@ test: .venv/ready  ## the tests, a file at a time on each of two cores
 slow: .venv/ready  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-parity: .venv/ready  ## fast stepping against Meta-World's own: whole episodes of all ten tasks, three seeds
+parity: .venv/ready  ## fast stepping against Meta-World's own: whole episodes of all fifty tasks, three seeds
 	$(BIN)/python -m pytest -m "slow or not slow" tests/envs/test_fast_parity.py
 
 lint: .venv/ready  ## style and types

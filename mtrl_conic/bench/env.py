@@ -7,20 +7,19 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import gymnasium as gym
-import metaworld  # noqa: F401  # registers Meta-World's vector environments
 import numpy as np
 from metaworld.policies import ENV_POLICY_MAP
 from numpy.typing import NDArray
 
+from mtrl_conic.bench.building import Building, measure
+from mtrl_conic.bench.players import EnvPool, MakeVec, Physics, Player
 from mtrl_conic.envs.fast import FastStepper
-from mtrl_conic.envs.fast.native import compiled, mj_step
-from mtrl_conic.envs.fast.physics import SUBSTEPS, act
 from mtrl_conic.envs.metaworld import MetaWorldStepper
-from mtrl_conic.envs.names import MT10
-from mtrl_conic.envs.stepper import Step, Stepper
+from mtrl_conic.envs.names import BENCHMARKS
+from mtrl_conic.envs.stepper import Stepper
+from mtrl_conic.errors import unknown
 
 Actions = NDArray[np.float32]
 """(T, K, 4), an episode's."""
@@ -33,9 +32,11 @@ BLOCK = 20
 
 @dataclass
 class EnvBenchmark:
-    """Environment steps a second, by kind of actions and item, one number a round."""
+    """Environment steps a second, by kind of actions and item, one number a round; and the time of building."""
 
+    task_set: str
     rounds: dict[str, dict[str, list[float]]]
+    building: Building
 
     def median(self, actions: str, item: str) -> float:
         """The median over the rounds, in environment steps a second."""
@@ -62,44 +63,57 @@ class EnvBenchmark:
 
     def table(self) -> str:
         """The medians and ratios as lines of text."""
-        lines = [f"{'actions':10}{'item':24}{'steps/s':>10}{'x make_vec':>12}{'x physics':>12}"]
+        head = f"{self.task_set:10}{'actions':10}{'item':16}{'steps/s':>10}{'x make_vec':>12}{'x physics':>12}"
+        lines = [head]
         for actions, items in self.as_dict().items():
             for item, row in items.items():
                 lines.append(
-                    f"{actions:10}{item:24}{row['steps_per_second']:10,.0f}"
+                    f"{'':10}{actions:10}{item:16}{row['steps_per_second']:10,.0f}"
                     f"{row['against_make_vec']:12.2f}{row['against_physics']:12.2f}"
                 )
-        return "\n".join(lines)
+        return "\n".join([*lines, f"{'':10}built in {self.building}"])
 
 
-def run(seconds: float = 10.0, threads: int = 1, seed: int = 0, steps: int = HORIZON) -> EnvBenchmark:
-    """Step MT10 with random and with scripted actions in every way there is.
+def run(
+    task_set: str = "mt10", *, seconds: float = 10.0, threads: int = 1, seed: int = 0, steps: int = HORIZON
+) -> EnvBenchmark:
+    """Step a set of tasks with random and with scripted actions in every way there is.
 
-    All items play the same episodes with the same actions, in turns of a few steps. With one thread time is
-    that of the thread's processor, which other processes disturb less; with more it is the wall's.
+    All items play the same episodes with the same actions, in turns of a few steps, except EnvPool, which has its
+    own goals. With one thread time is that of the processor, which other processes disturb less; with more it is
+    the wall's.
 
     Args:
+        task_set: `mt10`, `mt25` or `mt50`.
         seconds: about how long to measure each item with each kind of actions; there are at least three rounds.
         threads: of the fast stepper.
         seed: of goals and actions.
         steps: of each episode, at most `HORIZON`.
 
     Returns:
-        The measurements: `gym.make_vec` (sync), `metaworld` and `fast` stepping, and `physics`, which is
-        `mj_step` alone on the models of fast stepping.
+        The measurements: `gym.make_vec` (sync), `metaworld` and `fast` stepping, `physics`, which is `mj_step`
+        alone on the models of fast stepping, and `EnvPool` where it is installed.
+
+    Raises:
+        UserError: an unknown set of tasks.
     """
-    clock = time.thread_time if threads == 1 else time.perf_counter
+    if task_set not in BENCHMARKS:
+        raise unknown("set of tasks", task_set, BENCHMARKS)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    names = BENCHMARKS[task_set]
     generator = np.random.default_rng(seed)
-    vector = _MakeVec(seed)
+    vector = MakeVec(task_set, seed)
     goals = vector.goals()
-    fast = FastStepper(MT10, goals, threads=threads)
-    players: dict[str, _Player] = {
+    fast = FastStepper(names, goals, threads=threads)
+    players: dict[str, Player] = {
         "gym.make_vec": vector,
-        "metaworld": MetaWorldStepper(MT10, goals),
+        "metaworld": MetaWorldStepper(names, goals),
         "fast": fast,
-        "physics": _PhysicsStepper(MT10, goals),
+        "physics": Physics(names, goals),
     }
-    bench = EnvBenchmark({})
+    if EnvPool.installed():
+        players["EnvPool"] = EnvPool(names, seed)
+    bench = EnvBenchmark(task_set, {}, measure(task_set))
     for kind, draw in (("random", _random), ("scripted", _scripted)):
         rounds: dict[str, list[float]] = {name: [] for name in players}
         _play(players, draw(fast, generator, BLOCK), clock)  # compiles, and simulates Meta-World's resets
@@ -114,58 +128,7 @@ def run(seconds: float = 10.0, threads: int = 1, seed: int = 0, steps: int = HOR
     return bench
 
 
-class _Player(Protocol):
-    """What plays an episode: a stepper, or something that looks like one."""
-
-    def reset(self, task: int, episode: int) -> object: ...
-
-    def step(self, actions: NDArray[np.float32]) -> object: ...
-
-    def close(self) -> None: ...
-
-
-class _MakeVec:
-    """`gym.make_vec`, kept to the goals of its first reset."""
-
-    def __init__(self, seed: int) -> None:
-        self._envs = gym.make_vec("Meta-World/MT10", vector_strategy="sync", seed=seed)
-        self._envs.reset()
-        self._envs.call("toggle_sample_tasks_on_reset", False)  # type: ignore[attr-defined]  # sync and async have it
-
-    def goals(self) -> dict[str, NDArray[np.float64]]:
-        vectors = self._envs.get_attr("_last_rand_vec")  # type: ignore[attr-defined]  # sync and async have it
-        return {name: vector[None] for name, vector in zip(MT10, vectors, strict=True)}
-
-    def reset(self, task: int, episode: int) -> None:
-        """All environments at once: what is done for the first task serves the others."""
-        if task == 0:
-            self._envs.reset()
-
-    def step(self, actions: NDArray[np.float32]) -> object:
-        return self._envs.step(actions)
-
-    def close(self) -> None:
-        self._envs.close()
-
-
-class _PhysicsStepper(FastStepper):
-    """The physics steps of Meta-World's steps, and nothing else."""
-
-    def step(self, actions: NDArray[np.float32]) -> Step:
-        _physics(self._environments, actions)
-        return Step(self._observations, self._rewards, self._success, self._terminated)
-
-
-@compiled
-def _physics(environments: Any, actions: Any) -> None:
-    for k in range(len(environments)):
-        env = environments[k]
-        act(env, actions[k])
-        for _ in range(SUBSTEPS):
-            mj_step(env.model, env.data)
-
-
-def _play(players: dict[str, _Player], actions: Actions, clock: Callable[[], float]) -> dict[str, float]:
+def _play(players: dict[str, Player], actions: Actions, clock: Callable[[], float]) -> dict[str, float]:
     """Seconds that each player takes for the steps of an episode."""
     for player in players.values():
         for task in range(actions.shape[1]):

@@ -19,6 +19,11 @@ class TaskSetConfig(BaseModel):
         description="what simulates the environments: Meta-World's own code, the fast compiled equivalent, "
         "or the fast one wherever it supports the tasks",
     )
+    stepping_threads: int = Field(
+        default=1,
+        ge=1,
+        description="Meta-World: threads that share compiled stepping; the results do not depend on it",
+    )
     horizon: int = Field(default=500, ge=1, le=500, description="Meta-World: steps after which an episode is truncated")
     reward_version: Literal["v1", "v2"] = Field(
         default="v2",

@@ -25,6 +25,7 @@ def make_task_set(
     *,
     seed: int = 0,
     stepping: Literal["auto", "fast", "metaworld"] = "auto",
+    stepping_threads: int = 1,
     horizon: int = 500,
     reward_version: Literal["v1", "v2"] = "v2",
     num_goals: int = GOALS_PER_TASK,
@@ -42,6 +43,7 @@ def make_task_set(
             `TaskSet.from_gymnasium` for environments that are not registered, and for more options.
         seed: chooses the goal of each episode, 0 or more.
         stepping: `fast` is compiled, `metaworld` the reference; `auto` is `fast` for each task that it supports.
+        stepping_threads: how many threads share the tasks of compiled stepping; the results do not depend on it.
         horizon: steps after which an episode is truncated, 1 to 500.
         reward_version: `v2`, or `v1` for the rewards of the older published tables.
         num_goals: how many goals a task has, 1 to 50; an episode draws one of them, so that 1 is one fixed goal.
@@ -61,6 +63,7 @@ def make_task_set(
     names = task_names(spec)
     options = {
         "stepping": stepping,
+        "stepping_threads": stepping_threads,
         "horizon": horizon,
         "reward_version": reward_version,
         "num_goals": num_goals,
@@ -88,11 +91,11 @@ def make_task_set(
         drawn = (draw_goals([name], goals_seed + place, config.num_goals) for place, name in enumerate(names))
         goals = {name: goals for of_task in drawn for name, goals in of_task.items()}
         stream = "metaworld_custom" if stream == "metaworld" else stream
-    stepper = _make_stepper(config.stepping, names, goals, config.reward_version)
+    stepper = _make_stepper(config, names, goals)
     return TaskSet(stepper, seed=seed, horizon=config.horizon, one_hot=config.one_hot, episode_stream=stream)
 
 
-_OF_METAWORLD = ("stepping", "horizon", "reward_version", "num_goals", "goal_stream")
+_OF_METAWORLD = ("stepping", "stepping_threads", "horizon", "reward_version", "num_goals", "goal_stream")
 _OF_GYMNASIUM = ("vector", "time_limit")
 
 
@@ -103,34 +106,40 @@ def _check_kind(config: TaskSetConfig, fields: Sequence[str], kind: str) -> None
             raise UserError(f"{field}={getattr(config, field)!r} is an option of {kind} tasks only{hint}")
 
 
-def _make_stepper(stepping: str, names: Sequence[str], goals: Goals, reward_version: str) -> Stepper:
-    if stepping != "metaworld":
-        refusal = _fast_refusal(names, reward_version)
+def _make_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> Stepper:
+    version = config.reward_version
+    if config.stepping != "metaworld":
+        refusal = _fast_refusal(names, version)
         if refusal is None:
-            fast = importlib.import_module("mtrl_conic.envs.fast")
-            stepper: Stepper = fast.FastStepper(names, goals, reward_version=reward_version)
-            return stepper
-        if stepping == "fast":
+            return _fast_stepper(config, names, goals)
+        if config.stepping == "fast":
             raise UserError(f"stepping=fast is not possible: {refusal}; use stepping=auto or metaworld")
         _warn_of_slow_stepping(refusal)
-        served = [name for name in names if _fast_refusal([name], reward_version) is None]
+        served = [name for name in names if _fast_refusal([name], version) is None]
         if served:
-            return _join(served, names, goals, reward_version)
+            return _join(config, served, names, goals)
     from mtrl_conic.envs.metaworld import MetaWorldStepper
 
-    return MetaWorldStepper(names, goals, reward_version=reward_version)
+    return MetaWorldStepper(names, goals, reward_version=version)
 
 
-def _join(served: Sequence[str], names: Sequence[str], goals: Goals, reward_version: str) -> Stepper:
+def _fast_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> Stepper:
+    fast = importlib.import_module("mtrl_conic.envs.fast")
+    stepper: Stepper = fast.FastStepper(
+        names, goals, reward_version=config.reward_version, threads=config.stepping_threads
+    )
+    return stepper
+
+
+def _join(config: TaskSetConfig, served: Sequence[str], names: Sequence[str], goals: Goals) -> Stepper:
     """Compiled stepping for the tasks `served` by it, Meta-World's own for the others."""
     from mtrl_conic.envs.joined import JoinedStepper
     from mtrl_conic.envs.metaworld import MetaWorldStepper
 
-    fast = importlib.import_module("mtrl_conic.envs.fast")
     others = [name for name in names if name not in served]
     parts = (
-        fast.FastStepper(served, goals, reward_version=reward_version),
-        MetaWorldStepper(others, goals, reward_version=reward_version),
+        _fast_stepper(config, served, goals),
+        MetaWorldStepper(others, goals, reward_version=config.reward_version),
     )
     return JoinedStepper(parts, names)
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import logging
+import pickle
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from importlib import metadata
 
 import mujoco
+import numba
 import numpy as np
 import pytest
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from numpy.typing import NDArray
 
-from mtrl_conic.envs import draw_goals
+from mtrl_conic.envs import draw_goals, make_task_set
 from mtrl_conic.envs.fast import FastStepper, supports
-from mtrl_conic.envs.names import MT10
+from mtrl_conic.envs.fast.groups import GROUPS, group_of
+from mtrl_conic.envs.fast.kernel import kernel
+from mtrl_conic.envs.fast.layout import ENVIRONMENT
+from mtrl_conic.envs.fast.tasks import TASKS, V1_TASKS
+from mtrl_conic.envs.make import _warn_of_slow_stepping
+from mtrl_conic.envs.metaworld import MetaWorldStepper
+from mtrl_conic.envs.names import MT10, MT50
 from mtrl_conic.errors import UserError
 
 NAMES = ("push-v3", "peg-insert-side-v3", "window-open-v3", "drawer-close-v3")
@@ -66,14 +78,27 @@ def test_threads_change_nothing() -> None:
     assert same(play(FastStepper(NAMES, GOALS, threads=2), 1, actions), play(FastStepper(NAMES, GOALS), 1, actions))
 
 
+def test_kernels_have_names_of_their_own() -> None:
+    names = {kernel(parallel, group).__qualname__ for parallel in (False, True) for group in GROUPS}
+    assert len(names) == 2 * len(GROUPS), "numba links what it has in its cache by name"
+
+
+def test_a_kernel_serves_what_it_has_to() -> None:
+    assert group_of([TASKS["reach-v3"], TASKS["window-close-v3"]]) == "mt10"
+    assert group_of([TASKS["reach-v3"], TASKS["hammer-v3"]]) == "mt50"
+    assert group_of([V1_TASKS["reach-v3"]]) == "v1"
+    assert set(V1_TASKS) == set(MT10)
+    assert set(TASKS) == set(MT50)
+
+
 def test_copies_of_a_task_are_environments_of_their_own() -> None:
     stepper = FastStepper(["push-v3"] * 3, GOALS)
     alone = FastStepper(["push-v3"], GOALS)
     actions = actions_of(0, 30, 3)
     together = play(stepper, 1, actions)
-    for copy in range(3):
-        single = play(alone, 1, actions[:, copy : copy + 1])
-        assert np.array_equal(together[-4][copy], single[-4][0])
+    for number in range(3):
+        single = play(alone, 1, actions[:, number : number + 1])
+        assert np.array_equal(together[-4][number], single[-4][0])
 
 
 def test_actions_are_checked() -> None:
@@ -98,6 +123,38 @@ def test_a_closed_stepper_says_so() -> None:
     for call in (lambda: stepper.step(np.zeros((4, 4), np.float32)), lambda: stepper.reset(0, 0), stepper.info):
         with pytest.raises(RuntimeError, match="closed"):
             call()
+
+
+def test_what_the_kernel_writes_to_outlives_everything_else() -> None:
+    actions = actions_of(0, 30, 4)
+    expected = play(FastStepper(NAMES, GOALS), 1, actions)
+    stepper = FastStepper(NAMES, {name: goals.copy() for name, goals in GOALS.items()})
+    for seed in range(3):  # memory that others had is used anew
+        play(FastStepper(NAMES, GOALS), 0, actions_of(seed, 3, 4))
+        gc.collect()
+    assert same(play(stepper, 1, actions), expected)
+
+
+def test_addresses_stay_those_of_the_simulators() -> None:
+    stepper = FastStepper(NAMES, GOALS)
+    before = stepper._environments.copy()
+    for episode in range(3):
+        play(stepper, episode, actions_of(episode, 20, 4))
+    for name in ENVIRONMENT.names or ():
+        if ENVIRONMENT[name].base == np.int64 and name != "fresh":
+            assert np.array_equal(stepper._environments[name], before[name]), name
+    for simulation, row in zip(stepper.simulations, stepper._environments, strict=True):
+        data = simulation.data
+        assert (row["model"], row["data"]) == (simulation.model._address, data._address)
+        assert row["qpos"] == data.qpos.ctypes.data
+        assert row["hand"] == data.body("hand").xpos.ctypes.data
+        assert row["mocap"] == data.mocap_pos.ctypes.data
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stepper_is_not_copied_with_its_addresses(duplicate: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match="make another instead of a copy"):
+        duplicate(FastStepper(NAMES, GOALS))
 
 
 def test_the_interpreter_exits_in_peace() -> None:
@@ -130,10 +187,26 @@ def test_the_interpreter_exits_in_peace() -> None:
 
 
 def test_supported_tasks() -> None:
-    assert supports(MT10) is None
-    assert supports(["reach-v3"], "v2") is None
-    assert supports(["reach-v3"], "v1") == "rewards 'v1' have no kernel; v2 has"
-    assert supports(["reach-v3", "nothing-v3"]) == "no kernel for nothing-v3"
+    assert supports(MT50) is None
+    assert supports(["hammer-v3"], "v2") is None
+    assert supports(MT10, "v1") is None
+    assert supports(["reach-v3", "hammer-v3"], "v1") == "no kernel for hammer-v3 with rewards v1"
+    assert supports(["reach-v3"], "v3") == "rewards 'v3' have no kernels; v1 and v2 have"
+    assert supports(["reach-v3", "nothing-v3"]) == "no kernel for nothing-v3 with rewards v2"
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, package: str, version: str | None) -> None:
+    """Let another version of a package seem to be installed, or none."""
+    installed = metadata.version
+
+    def seems(name: str) -> str:
+        if name != package:
+            return installed(name)
+        if version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(metadata, "version", seems)
 
 
 @pytest.mark.parametrize(
@@ -148,24 +221,41 @@ def test_supported_tasks() -> None:
 def test_other_versions_are_not_supported(
     package: str, version: str | None, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = metadata.version
-
-    def pretend(name: str) -> str:
-        if name != package:
-            return installed(name)
-        if version is None:
-            raise metadata.PackageNotFoundError(name)
-        return version
-
-    monkeypatch.setattr(metadata, "version", pretend)
+    pretend(monkeypatch, package, version)
     assert supports(MT10) == reason
     with pytest.raises(UserError, match=reason):
         FastStepper(NAMES, GOALS)
 
 
+@pytest.mark.parametrize(("package", "version"), [("mujoco", "3.3.1"), ("metaworld", "3.2.0")])
+def test_other_versions_are_stepped_by_metaworld_after_one_warning(
+    package: str, version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pretend(monkeypatch, package, version)
+    _warn_of_slow_stepping.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for seed in (0, 1):
+            envs = make_task_set(["reach", "push"], seed=seed)
+            assert isinstance(envs.stepper, MetaWorldStepper)
+            envs.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"{version} is installed" in caplog.text
+    with pytest.raises(UserError, match=f"stepping=fast is not possible: {package} .* {version} is installed"):
+        make_task_set(["reach", "push"], stepping="fast")
+
+
 def test_threads_are_checked() -> None:
     with pytest.raises(UserError, match="threads must be 1 or more, not 0"):
         FastStepper(NAMES, GOALS, threads=0)
+    with pytest.raises(UserError, match="stepping_threads=0"):
+        make_task_set(["reach", "push"], stepping_threads=0)
+
+
+def test_threads_are_an_option_of_task_sets() -> None:
+    envs = make_task_set(["push", "peg-insert-side"], stepping_threads=2)
+    assert isinstance(envs.stepper, FastStepper)
+    assert envs.stepper.threads == min(2, numba.config.NUMBA_NUM_THREADS)
+    envs.close()
 
 
 @pytest.mark.parametrize("name", ["door-open-v3", "peg-insert-side-v3", "window-open-v3"])

@@ -289,11 +289,11 @@ def test_fewer_goals_a_short_horizon_and_no_code_in_both_steppings(stepping: str
 
 
 def test_where_fast_stepping_cannot_serve_auto_takes_metaworld_and_fast_says_why() -> None:
-    envs = make_task_set("mt1:reach", stepping="auto", reward_version="v1")
+    envs = make_task_set("mt1:hammer", stepping="auto", reward_version="v1")
     assert isinstance(envs.stepper, MetaWorldStepper)
     envs.close()
     with pytest.raises(UserError, match=r"stepping=fast is not possible: .*v1.*; use stepping=auto"):
-        make_task_set("mt1:reach", stepping="fast", reward_version="v1")
+        make_task_set("mt1:hammer", stepping="fast", reward_version="v1")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ rounding of a float64 sum, product or quotient of float32 numbers is the float32
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,18 @@ def norm(a: Vector) -> float:
 
 
 @compiled
+def vector(row: Any) -> Vector:
+    """The first three numbers of an array."""
+    return row[0], row[1], row[2]
+
+
+@compiled
+def moved(a: Vector, x: float, y: float, z: float) -> Vector:
+    """The vector moved by x, y and z."""
+    return a[0] + x, a[1] + y, a[2] + z
+
+
+@compiled
 def scaled(a: Vector, x: float, y: float, z: float) -> Vector:
     """The vector with its components multiplied by x, y and z."""
     return a[0] * x, a[1] * y, a[2] * z
@@ -51,6 +64,12 @@ def distance_xz(a: Vector, b: Vector) -> float:
 
 
 @compiled
+def distance_xy(a: Vector, b: Vector) -> float:
+    """The distance of two points in the horizontal plane."""
+    return norm((a[0] - b[0], a[1] - b[1], 0.0))
+
+
+@compiled
 def clip(x: float, lower: float, upper: float) -> float:
     """`numpy.clip`; what is not a number stays so."""
     if x < lower:
@@ -62,6 +81,24 @@ def clip(x: float, lower: float, upper: float) -> float:
 def narrow(x: float, single: bool) -> float:
     """x, rounded to float32 if `single`."""
     return float(np.float32(x)) if single else x
+
+
+@compiled
+def plus(a: float, b: float, single: bool) -> float:
+    """a + b, in float32 if `single`."""
+    return narrow(narrow(a, single) + narrow(b, single), single)
+
+
+@compiled
+def times(a: float, b: float, single: bool) -> float:
+    """a b, in float32 if `single`."""
+    return narrow(narrow(a, single) * narrow(b, single), single)
+
+
+@compiled
+def flag(condition: bool) -> float:
+    """1 where the condition holds, else 0."""
+    return 1.0 if condition else 0.0
 
 
 @compiled
@@ -87,35 +124,20 @@ def gaussian(x: float, lower: float, upper: float, margin: float) -> float:
 
 
 @compiled
+def alignment(quaternion: tuple[float, float, float, float], first: float, last: float, width: float) -> float:
+    """1 where a quaternion is (first, 0, 0, last), falling to 0 at a distance of `width`."""
+    a, b, c, d = quaternion
+    error = math.sqrt((a - first) * (a - first) + b * b + c * c + (d - last) * (d - last))
+    return max(1.0 - error / width, 0.0)
+
+
+@compiled
 def hamacher(a: float, b: float, single: bool = False) -> float:
     """The Hamacher product a b / (a + b - a b), 0 where both are 0."""
     a, b = narrow(a, single), narrow(b, single)
     product = narrow(a * b, single)
     denominator = narrow(narrow(a + b, single) - product, single)
     return narrow(product / denominator, single) if denominator > 0 else 0.0
-
-
-@compiled
-def closing(effort: float) -> tuple[float, bool]:
-    """How far the gripper is told to close, in [0, 1], and whether Meta-World has it as a float32."""
-    if effort > 1:
-        return 1.0, False
-    return (effort, True) if effort > 0 else (0.0, False)
-
-
-@compiled
-def grip(caging: float, effort: float) -> tuple[float, bool]:
-    """The mean of caging and of caging with gripping, and whether it is a float32."""
-    gripping, single = closing(effort) if caging > 0.97 else (0.0, False)
-    both = hamacher(caging, gripping, single)
-    return narrow(narrow(both + narrow(caging, single), single) / 2, single), single
-
-
-@compiled
-def pad_caging(pad: float, obj: float, start: float, radius: float, threshold: float) -> float:
-    """How well a finger's pad stands beside the object along y, where the object lay at `start`."""
-    margin = abs(abs(pad - start) - threshold)
-    return long_tail(abs(pad - obj), radius, threshold, margin)
 
 
 @compiled

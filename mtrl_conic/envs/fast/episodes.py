@@ -12,10 +12,14 @@ from metaworld.types import Task
 from numpy.typing import NDArray
 
 from mtrl_conic.envs.fast.models import physics_model
-from mtrl_conic.envs.fast.tasks import TASKS, TaskSpec
+from mtrl_conic.envs.fast.tasks import SPECS, TaskSpec
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 """All that the physics carry from step to step, the solver's warm start included."""
+
+
+UNSET = -1.0
+"""Stands for a constant that Meta-World sets at the first step."""
 
 
 class Episode(NamedTuple):
@@ -37,14 +41,15 @@ class Episodes:
     A reset simulates 500 physics steps, so it is done when an episode is first asked for and its end is kept.
 
     Args:
-        task_name: a task of `TASKS`.
+        task_name: a task of `SPECS`.
         goals: (N, D), the random vectors of Meta-World's resets.
-        reward_version: as Meta-World's environments take it.
+        reward_version: "v1" or "v2".
     """
 
     def __init__(self, task_name: str, goals: NDArray[np.float64], reward_version: str) -> None:
-        self.spec: TaskSpec = TASKS[task_name]
-        self.environment: Any = _physics_class(task_name)(reward_function_version=reward_version)
+        self.spec: TaskSpec = SPECS[reward_version][task_name]
+        physics_class = _physics_class(ALL_V3_ENVIRONMENTS[task_name], self.spec)
+        self.environment: Any = physics_class(reward_function_version=reward_version)
         self._task_name = task_name
         self._goals = goals
         self._kept: dict[int, Episode] = {}
@@ -75,7 +80,7 @@ class Episodes:
         observation, _ = env.reset()
         state = np.empty(mujoco.mj_stateSize(env.model, STATE))
         mujoco.mj_getState(env.model, env.data, state, STATE)
-        constants = [np.ravel(getattr(env, name)) for name in self.spec.constants]
+        constants = [_constant(getattr(env, name)) for name in self.spec.constants]
         return Episode(
             state=state,
             body_pos=env.model.body_pos.copy(),
@@ -88,11 +93,13 @@ class Episodes:
         )
 
 
-def _physics_class(task_name: str) -> Any:
-    """Meta-World's class of the task, on a model without visual geometry."""
-    spec, base = TASKS[task_name], ALL_V3_ENVIRONMENTS[task_name]
-    read = (spec.object, spec.rotation)
-    keep = tuple(dict.fromkeys(place.name for place in read if place is not None and place.kind == "geom"))
+def _constant(value: Any) -> NDArray[np.float64]:
+    return np.full(1, UNSET) if value is None else np.ravel(value).astype(np.float64)
+
+
+def _physics_class(base: Any, spec: TaskSpec) -> Any:
+    """Meta-World's class of a task, on a model without visual geometry."""
+    keep = tuple(place.name for place in spec.places if place.kind == "geom")
 
     def initialize(self: Any) -> tuple[mujoco.MjModel, mujoco.MjData]:
         model = physics_model(self.fullpath, keep)

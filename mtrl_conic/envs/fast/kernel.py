@@ -11,11 +11,12 @@ from typing import Any
 
 import numba
 
-from mtrl_conic.envs.fast import rewards, tasks
 from mtrl_conic.envs.fast.arithmetic import Vector, clip, distance
-from mtrl_conic.envs.fast.layout import FRAME, MATRIX, OBSERVATION, QUATERNION
+from mtrl_conic.envs.fast.groups import choose_mt10, choose_mt50, choose_v1
+from mtrl_conic.envs.fast.layout import FRAME, MATRIX, OBSERVATION, QUATERNION, UPRIGHT
 from mtrl_conic.envs.fast.native import compiled, doubles
 from mtrl_conic.envs.fast.physics import simulate
+from mtrl_conic.envs.fast.rewards.state import State
 
 
 @compiled
@@ -47,20 +48,38 @@ def _write_quaternion(address: int, out: Any) -> None:
 
 
 @compiled
+def _write_rotation(kind: int, address: int, out: Any) -> None:
+    """An orientation as Meta-World observes it."""
+    out[:] = 0.0
+    if kind == UPRIGHT:
+        out[0] = 1.0
+    elif kind == MATRIX:
+        _write_quaternion(address, out)
+    elif kind == QUATERNION:
+        quaternion = doubles(address)
+        for i in range(4):
+            out[i] = quaternion[i]
+
+
+@compiled
 def _write_frame(env: Any, frame: Any) -> None:
-    """Hand, gripper and object, as `_get_curr_obs_combined_no_goal` has them."""
+    """Hand, gripper and objects, as `_get_curr_obs_combined_no_goal` has them."""
     hand, obj = _read(env.hand), _read(env.object)
     for i in range(3):
         frame[i] = hand[i]
         frame[4 + i] = obj[i] + env.offset[i]
     frame[3] = clip(distance(_read(env.right_claw), _read(env.left_claw)) / 0.1, 0.0, 1.0)
-    frame[7:] = 0.0
-    if env.rotation_kind == MATRIX:
-        _write_quaternion(env.rotation, frame[7:11])
-    elif env.rotation_kind == QUATERNION:
-        quaternion = doubles(env.rotation)
-        for i in range(4):
-            frame[7 + i] = quaternion[i]
+    if env.radius > 0:
+        angle = doubles(env.joint)[0]
+        frame[4] += math.sin(angle) * env.radius
+        frame[5] += -math.cos(angle) * env.radius
+    _write_rotation(env.rotation_kind, env.rotation, frame[7:11])
+    frame[11:] = 0.0
+    if env.second != 0:
+        second = _read(env.second)
+        for i in range(3):
+            frame[11 + i] = second[i] + env.second_offset[i]
+        _write_rotation(env.second_rotation_kind, env.second_rotation, frame[14:18])
 
 
 @compiled
@@ -75,15 +94,17 @@ def _observe(env: Any, observation: Any) -> None:
 
 
 @compiled
-def _state(env: Any, observation: Any, action: Any, points: Any) -> rewards.State:
+def _state(env: Any, observation: Any, action: Any, points: Any) -> State:
     right, left = _read(env.right_tip), _read(env.left_tip)
     for i in range(env.num_points):
         points[i, 0], points[i, 1], points[i, 2] = _read(env.points[i])
     target, start, tcp_start = env.target, env.object_init, env.tcp_init
-    return rewards.State(
+    return State(
         (observation[0], observation[1], observation[2]),
         observation[3],
         (observation[4], observation[5], observation[6]),
+        (observation[7], observation[8], observation[9], observation[10]),
+        (observation[11], observation[12], observation[13]),
         ((right[0] + left[0]) / 2.0, (right[1] + left[1]) / 2.0, (right[2] + left[2]) / 2.0),
         _read(env.left_pad),
         _read(env.right_pad),
@@ -97,40 +118,17 @@ def _state(env: Any, observation: Any, action: Any, points: Any) -> rewards.Stat
     )
 
 
-@compiled
-def _evaluate(task: int, state: rewards.State) -> rewards.Outcome:
-    if task == tasks.REACH:
-        return rewards.reach(state)
-    if task == tasks.PUSH:
-        return rewards.push(state)
-    if task == tasks.PICK_PLACE:
-        return rewards.pick_place(state)
-    if task == tasks.DOOR_OPEN:
-        return rewards.door_open(state)
-    if task == tasks.DRAWER_OPEN:
-        return rewards.drawer_open(state)
-    if task == tasks.DRAWER_CLOSE:
-        return rewards.drawer_close(state)
-    if task == tasks.BUTTON_TOPDOWN:
-        return rewards.button_press_topdown(state)
-    if task == tasks.PEG_SIDE:
-        return rewards.peg_insert_side(state)
-    if task == tasks.WINDOW_OPEN:
-        return rewards.window_open(state)
-    return rewards.window_close(state)
-
-
 @lru_cache
-def kernel(parallel: bool) -> Callable[..., int]:
-    """The compiled step of all environments, over numba's threads if `parallel`.
+def kernel(parallel: bool, group: str) -> Callable[..., int]:
+    """The compiled step of all environments, over numba's threads if `parallel`, for the tasks of a group.
 
     It takes: environments (K,) of `ENVIRONMENT`; actions (K, 4) float32; and to be written observations
     (K, OBSERVATION), rewards (K,), success (K,), info (K, len(INFO)) and points (K, MAX_POINTS, 3); then the
     order of the environments (K,) and the bounds (T + 1,) of the parts of that order which T threads take.
     """
-    digest = _digest(parallel)
+    digest = _digest(parallel, group)
+    v1, mt10 = group == "v1", group == "mt10"
 
-    @numba.njit(nogil=True, cache=True, error_model="numpy", parallel=parallel)
     def step_all(
         environments: Any,
         actions: Any,
@@ -148,23 +146,34 @@ def kernel(parallel: bool) -> Callable[..., int]:
                 env = environments[k]
                 simulate(env, actions[k])
                 _observe(env, observations[k])
-                outcome = _evaluate(env.task, _state(env, observations[k], actions[k], points[k]))
+                state = _state(env, observations[k], actions[k], points[k])
+                # numba leaves out the calls whose conditions are known to be false
+                if v1:
+                    outcome = choose_v1(env.reward, state)
+                elif mt10:
+                    outcome = choose_mt10(env.reward, state)
+                else:
+                    outcome = choose_mt50(env.reward, state)
                 reward[k], success[k] = outcome.reward, outcome.success
                 info[k, 0], info[k, 1] = outcome.near_object, outcome.grasp_success
                 info[k, 2], info[k, 3] = outcome.grasp_reward, outcome.in_place_reward
                 info[k, 4] = outcome.obj_to_target
         return digest
 
-    return step_all
+    # code from numba's cache is linked by names: two kernels of one name would call each other's parts
+    step_all.__qualname__ += f"_{group}" + ("_parallel" if parallel else "")
+    compile_kernel = numba.njit(nogil=True, cache=True, error_model="numpy", parallel=parallel)
+    compiled_kernel: Callable[..., int] = compile_kernel(step_all)
+    return compiled_kernel
 
 
-def _digest(parallel: bool) -> int:
+def _digest(parallel: bool, group: str) -> int:
     """A number of this package's sources and of how the kernel is compiled.
 
     numba's cache looks for changes in the file of a compiled function alone, neither in those that it calls
     from others nor in the options, but tells apart the values it closes over: the kernel closes over this one.
     """
-    sources = hashlib.blake2b(bytes([parallel]), digest_size=7)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    sources = hashlib.blake2b(f"{parallel} {group}".encode(), digest_size=7)
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         sources.update(path.read_bytes())
     return int.from_bytes(sources.digest(), "big")

@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 FRAME = 18
-"""Numbers in one frame of an observation: hand (3), gripper (1), object's position (3) and orientation (4), zeros."""
+"""Numbers in one frame of an observation: hand (3), gripper (1), two objects' positions (3) and orientations (4)."""
 OBSERVATION = 2 * FRAME + 3
 """This frame, the last one, and the goal."""
 MAX_POINTS = 5
 MAX_CONSTANTS = 3
-NO_ROTATION, QUATERNION, MATRIX = range(3)
+NO_ROTATION, UPRIGHT, QUATERNION, MATRIX = range(4)
+"""How an orientation is observed: as zeros, as that of no rotation, from a quaternion or from a matrix."""
 
 _VECTOR = (np.float64, 3)
 # of MuJoCo's own memory: the model, the data, and arrays of float64 in the data
 _ADDRESSES = (
     *("model", "data", "qpos", "qvel", "control", "mocap", "mocap_quaternion", "mocap_body"),
     *("hand", "right_claw", "left_claw", "right_tip", "left_tip", "left_pad", "right_pad"),
-    *("object", "rotation", "joint"),
+    *("object", "rotation", "second", "second_rotation", "joint"),
 )
 ENVIRONMENT = np.dtype(
     [
@@ -27,9 +28,12 @@ ENVIRONMENT = np.dtype(
         ("nv", np.int64),
         ("num_points", np.int64),
         # what the task fixes
-        ("task", np.int64),
+        ("reward", np.int64),
         ("rotation_kind", np.int64),
+        ("second_rotation_kind", np.int64),
         ("offset", *_VECTOR),
+        ("second_offset", *_VECTOR),
+        ("radius", np.float64),
         ("mocap_low", *_VECTOR),
         ("mocap_high", *_VECTOR),
         ("low", np.float64, OBSERVATION),

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.envs.fast.episodes import STATE, Episode, Episodes
-from mtrl_conic.envs.fast.layout import ENVIRONMENT, FRAME, MATRIX, NO_ROTATION, QUATERNION
-from mtrl_conic.envs.fast.tasks import Place
+from mtrl_conic.envs.fast.groups import REWARDS
+from mtrl_conic.envs.fast.layout import ENVIRONMENT, FRAME, MATRIX, NO_ROTATION, QUATERNION, UPRIGHT
+from mtrl_conic.envs.fast.tasks import Place, Rotation
 
 _ROBOT = {
     "mocap_body": Place("body", "mocap"),
@@ -79,34 +80,34 @@ class Simulation:
         for field, place in _ROBOT.items():
             row[field] = self._position(place)
         row["object"] = self._position(spec.object)
-        row["rotation_kind"] = NO_ROTATION
-        if spec.rotation is not None:
-            row["rotation"], row["rotation_kind"] = self._rotation(spec.rotation)
+        row["rotation"], row["rotation_kind"] = self._rotation(spec.rotation)
+        row["second"] = 0 if spec.second is None else self._position(spec.second)
+        row["second_rotation"], row["second_rotation_kind"] = self._rotation(spec.second_rotation)
         joint = 0 if spec.joint is None else self.model.joint(spec.joint).qposadr.item()
         row["joint"] = data.qpos[joint:].ctypes.data
-        points = [self._position(Place("site", name)) for name in spec.points]
-        row["num_points"] = len(points)
-        row["points"][: len(points)] = points
+        row["num_points"] = len(spec.points)
+        row["points"][: len(spec.points)] = [self._position(place) for place in spec.points]
 
     def _position(self, place: Place) -> int:
         """The address of a body's, geom's or site's position."""
-        if place.kind == "body":
-            return int(self.data.body(place.name).xpos.ctypes.data)
-        if place.kind == "geom":
-            return int(self.data.geom(place.name).xpos.ctypes.data)
-        return int(self.data.site(place.name).xpos.ctypes.data)
+        return int(self._view(place).xpos.ctypes.data)
 
-    def _rotation(self, place: Place) -> tuple[int, int]:
-        """The address of an orientation, and whether it is a quaternion or a matrix."""
-        if place.kind == "body":
-            return int(self.data.body(place.name).xquat.ctypes.data), QUATERNION
-        if place.kind == "geom":
-            return int(self.data.geom(place.name).xmat.ctypes.data), MATRIX
-        return int(self.data.site(place.name).xmat.ctypes.data), MATRIX
+    def _rotation(self, rotation: Rotation | None) -> tuple[int, int]:
+        """The address of an orientation, and how it is observed."""
+        if rotation is None:
+            return 0, NO_ROTATION
+        if rotation.place is None:
+            return 0, UPRIGHT
+        view = self._view(rotation.place)
+        return (int(view.xmat.ctypes.data), MATRIX) if rotation.of_matrix else (int(view.xquat.ctypes.data), QUATERNION)
+
+    def _view(self, place: Place) -> Any:
+        return getattr(self.data, place.kind)(place.name)
 
     def _write_task(self, env: Any) -> None:
         spec, row = self._episodes.spec, self.row
-        row["task"], row["offset"], row["fresh"] = spec.number, spec.offset, True
+        row["reward"], row["fresh"] = REWARDS.index(spec.reward), True
+        row["offset"], row["second_offset"], row["radius"] = spec.offset, spec.second_offset, spec.radius
         row["mocap_low"], row["mocap_high"] = env.mocap_low, env.mocap_high
         row["action_scale"] = env.action_scale
         space = env.sawyer_observation_space

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.envs.fast.episodes import Episodes
+from mtrl_conic.envs.fast.groups import group_of
 from mtrl_conic.envs.fast.kernel import kernel
 from mtrl_conic.envs.fast.layout import INFO, MAX_POINTS, OBSERVATION
 from mtrl_conic.envs.fast.simulation import Simulation
@@ -28,7 +29,7 @@ class FastStepper(Stepper):
     Args:
         task_names: Meta-World's names, each with a kernel (`supports`).
         goals: for each name (N, D), the random vectors of its resets; the same N for all.
-        reward_version: "v2".
+        reward_version: "v2", or "v1" for the ten MT10 tasks.
         threads: how many threads share the environments; the results do not depend on it.
 
     Raises:
@@ -55,10 +56,13 @@ class FastStepper(Stepper):
         self.action_dim = 4
         self._simulations: tuple[Simulation, ...] | None = tuple(Simulation(episodes[name]) for name in task_names)
         self._environments = np.stack([simulation.row for simulation in self._simulations])
-        self._threads = min(threads, len(self._simulations), cast(Any, numba.config).NUMBA_NUM_THREADS)
-        self._kernel = kernel(parallel=self._threads > 1)
+        self.threads = min(threads, len(self._simulations), cast(Any, numba.config).NUMBA_NUM_THREADS)
+        """How many are used: no more than there are environments or numba has threads."""
         costs = [simulation.model.nv**2 for simulation in self._simulations]
-        self._order, self._bounds = _share(costs, self._threads)
+        self._order, self._bounds = _share(costs, self.threads)
+        specs = [episodes[name].spec for name in task_names]
+        self._kernel = kernel(self.threads > 1, group_of(specs))
+        self._held_for_success = [k for k, spec in enumerate(specs) if spec.held_for_success]
         self._allocate(len(self._simulations))
 
     def _allocate(self, count: int) -> None:
@@ -79,8 +83,8 @@ class FastStepper(Stepper):
         actions = np.ascontiguousarray(actions, dtype=np.float32)
         if actions.shape != (len(simulations), self.action_dim):
             raise ValueError(f"actions must be {(len(simulations), self.action_dim)}, not {actions.shape}")
-        if self._threads > 1:
-            numba.set_num_threads(self._threads)
+        if self.threads > 1:
+            numba.set_num_threads(self.threads)
         self._kernel(
             self._environments,
             actions,
@@ -92,6 +96,9 @@ class FastStepper(Stepper):
             self._order,
             self._bounds,
         )
+        for k in self._held_for_success:
+            if self._success[k]:  # rare, so the look at all contacts may be slow
+                self._success[k] = simulations[k].holds()
         return Step(self._observations, self._rewards, self._success, self._terminated)
 
     def info(self) -> dict[str, NDArray[np.float64]]:
@@ -105,6 +112,10 @@ class FastStepper(Stepper):
         for k in np.flatnonzero(grasped):
             grasped[k] *= simulations[k].holds()
         return info
+
+    def __reduce__(self) -> NoReturn:
+        """Neither copied nor pickled: a copy would hold the addresses of memory that is not its own."""
+        raise TypeError("a FastStepper holds addresses of its simulators' memory: make another instead of a copy")
 
     def close(self) -> None:
         """Release the simulators; safe to call twice. Later calls of other methods raise `RuntimeError`."""

@@ -7,7 +7,7 @@ from importlib import metadata
 
 from packaging.version import Version
 
-from mtrl_conic.envs.fast.tasks import TASKS
+from mtrl_conic.envs.fast.tasks import SPECS
 
 VERSIONS = {"mujoco": "3.3.0", "metaworld": "3.1.1"}
 """The versions whose every number the kernels reproduce."""
@@ -29,11 +29,11 @@ def supports(task_names: Sequence[str], reward_version: str = "v2") -> str | Non
         found = _version(package)
         if found is None or Version(found) < Version(wanted):
             return f"{package} {wanted} or later is needed and {found or 'none'} is installed"
-    if reward_version != "v2":
-        return f"rewards {reward_version!r} have no kernel; v2 has"
-    missing = [name for name in dict.fromkeys(task_names) if name not in TASKS]
+    if reward_version not in SPECS:
+        return f"rewards {reward_version!r} have no kernels; {' and '.join(SPECS)} have"
+    missing = [name for name in dict.fromkeys(task_names) if name not in SPECS[reward_version]]
     if missing:
-        return f"no kernel for {', '.join(missing)}"
+        return f"no kernel for {', '.join(missing)} with rewards {reward_version}"
     return None
 
 
