@@ -84,10 +84,12 @@ def _figure(
 def _published(points: Sequence[ReferencePoint]) -> alt.Chart:
     records = [{"curve": point.curve, "step": point.step, "success": point.success} for point in points]
     line = alt.Chart(alt.InlineData(values=records)).mark_line(color="gray", opacity=0.8)
+    # Below the chart, where it leaves a phone the width for the curves.
+    legend = alt.Legend(orient="bottom", direction="vertical", labelLimit=300)
     chart: alt.Chart = line.encode(
         x="step:Q",
         y="success:Q",
-        strokeDash=alt.StrokeDash("curve:N", title="published", legend=alt.Legend(labelLimit=400)),
+        strokeDash=alt.StrokeDash("curve:N", title="published", legend=legend),
         tooltip=["curve:N", *tooltips("step:Q", "success:Q")],
     )
     return chart
