@@ -217,6 +217,17 @@ def test_few_and_short_runs_support_nothing(seeds: int, words: str | None, tmp_p
     assert "Short runs: at most 150 steps of every task" in said
 
 
+def test_runs_that_share_no_step_but_their_end(tmp_path: Path) -> None:
+    """Two minutes of each of two runs: one evaluation each, at steps of their own."""
+    for seed, step in ((0, 140), (1, 150)):
+        run = write_run(tmp_path / f"ls/seed_{seed}", "ls", seed, minutes=2)
+        last = json.loads((run / "evaluations.jsonl").read_text().splitlines()[-1])
+        (run / "evaluations.jsonl").write_text(json.dumps({**last, "step": step}) + "\n")
+    curve = Page(html(make_report(load([tmp_path])))).tables["table-success_over_steps"]
+    assert list(curve) == [("145", "ls")]
+    assert curve["145", "ls"][1] == pytest.approx(scores(tmp_path, "ls").mean())
+
+
 def test_runs_that_the_clock_ended(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / f"ls/seed_{seed}", "ls", seed, minutes=1)
