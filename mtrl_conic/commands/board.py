@@ -50,7 +50,8 @@ class Board:
         progress = read_progress(run.directory)
         if end == "finished":
             self._finished += 1
-            self._say(f"{run.name}: finished in {duration(progress.seconds)}, success {progress.success:.3f}")
+            success = "" if progress.success is None else f", success {progress.success:.3f}"
+            self._say(f"{run.name}: finished in {duration(progress.seconds)}{success}")
         elif end == "failed":
             self._failed += 1
             self._say(f"{run.name}: failed at step {progress.step}: {words}")

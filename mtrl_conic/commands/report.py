@@ -19,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write every figure there as SVG and PDF")
     parser.add_argument(
         "--reference",
+        nargs="+",
+        default=[],
         metavar="PROTOCOL=FILE",
         help="published curves to lay over: a CSV with number_of_environment_steps and mean, and what it measured",
     )
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.report.reference import read_reference
 
     runs = load(arguments.folders)
-    reference = read_reference(arguments.reference, len(runs.tasks)) if arguments.reference else []
+    reference = [point for given in arguments.reference for point in read_reference(given, len(runs.tasks))]
     report = render.make_report(runs, baseline=arguments.baseline, seed=arguments.seed, reference=reference)
     write = {"html": render.html, "md": render.as_markdown, "csv": render.as_csv}[kind]
     try:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from mtrl_conic.commands.words import duration
 from mtrl_conic.errors import UserError, unknown
-from mtrl_conic.sweeps.status import State, find_runs, read_error, read_progress, read_state
+from mtrl_conic.sweeps.status import State, budget, find_runs, read_error, read_progress, read_state
 from mtrl_conic.training.config import RunConfig
 from mtrl_conic.training.run_directory import read_config
 from mtrl_conic.validation import leaves
@@ -58,7 +58,7 @@ def _cells(directory: Path, config: dict[str, Any], state: State) -> list[str]:
     progress = read_progress(directory)
     return [
         f"[{STATES[state]}]{state}[/]" if STATES[state] else state,
-        f"{progress.step} of {config['steps']}",
+        f"{progress.step} of {budget(config)}",
         duration(progress.seconds),
         "" if progress.success is None else f"{progress.success:.3f}",
     ]

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mtrl_conic.commands.words import duration
 from mtrl_conic.errors import UserError
-from mtrl_conic.sweeps.status import State, last_record, read_error, read_progress, read_state
+from mtrl_conic.sweeps.status import State, budget, last_record, read_error, read_progress, read_state
 from mtrl_conic.training.run_directory import read_config
 
 _COLUMNS = (
@@ -24,8 +24,10 @@ _COLUMNS = (
     ("actor weight", "metrics", "actor/weight"),
     ("critic loss", "metrics", "critic/loss"),
     ("temperature", "metrics", "temperature"),
+    ("weight", "metrics", "weight"),
+    ("loss", "metrics", "loss"),
 )
-"""Column, the file it comes from, its key there."""
+"""Column, the file it comes from, its key there: of an agent's run, then of a supervised one's."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,11 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _view(directory: Path, config: dict[str, Any], state: State) -> Group:
     progress = read_progress(directory)
-    left = progress.seconds_left(config["steps"], config["minutes"]) if state == "running" else None
+    steps = budget(config)
+    left = progress.seconds_left(steps, config.get("minutes")) if state == "running" else None
+    learner = f"{config['agent']['base']} base" if "agent" in config else config["problem"]
     parts = [
         f"{directory}: {state}",
-        f"{config['agent']['base']} base, {config['balancer']}, seed {config['seed']}",
-        f"step {progress.step} of {config['steps']}",
+        f"{learner}, {config['balancer']}, seed {config['seed']}",
+        f"{'step' if 'steps' in config else 'epoch'} {progress.step} of {steps}",
         *([] if progress.steps_per_second is None else [f"{progress.steps_per_second:.1f} steps/s"]),
         *([] if left is None else [f"{duration(left)} left"]),
         *([] if progress.success is None else [f"success {progress.success:.3f} at step {progress.evaluated_at}"]),

@@ -96,6 +96,9 @@ def load(folders: Sequence[Path]) -> Comparison:
         UserError: no runs, no finished run, no success, other tasks in some, or the same seed of a method twice.
     """
     runs = [_read_run(directory) for directory in find_runs(folders)]
+    for run in runs:
+        if "task_set" not in run.config:
+            raise UserError(f"{run.directory} is no run of an agent; `mtrl-conic supervised` writes a page of its own")
     if not any(run.result for run in runs):
         raise UserError(f"no run in {', '.join(map(str, folders))} is finished yet; see `mtrl-conic runs`")
     if not any(run.result["success"] for run in runs if run.result):

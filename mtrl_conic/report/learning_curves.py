@@ -31,25 +31,31 @@ def learning_curves(comparison: Comparison, seed: int, reference: Sequence[Refer
 
 
 def _curve(method: Method, seed: int) -> Iterable[Record]:
-    """A record for each step at which more than half of the method's runs were evaluated."""
+    """A record for each step at which more than half of the method's runs were evaluated, and one for their ends.
+
+    A clock ends each run at a step of its own: their final evaluations make one point, at the mean of those steps.
+    """
     by_step: dict[int, list[Record]] = {}
     started = [run for run in method.runs if run.evaluations]
     for run in started:
-        for evaluation in run.evaluations:
+        for evaluation in run.evaluations[:-1] if run.result else run.evaluations:
             by_step.setdefault(evaluation["step"], []).append(evaluation)
-    for step, evaluations in sorted(by_step.items()):
-        if 2 * len(evaluations) > len(started):
-            scores = np.array([list(evaluation["success"].values()) for evaluation in evaluations])
-            estimate = bootstrap(statistics.mean, scores, seed=seed, resamples=RESAMPLES)
-            yield {
-                "method": method.label,
-                "step": step,
-                "minutes": float(np.mean([evaluation["time"] for evaluation in evaluations])) / 60,
-                "success": estimate.value,
-                "low": estimate.low,
-                "high": estimate.high,
-                "seeds": len(evaluations),
-            }
+    shared = {step: evaluations for step, evaluations in by_step.items() if 2 * len(evaluations) > len(started)}
+    finals = [run.evaluations[-1] for run in method.finished]
+    if finals:
+        shared[round(np.mean([evaluation["step"] for evaluation in finals]))] = finals
+    for step, evaluations in sorted(shared.items()):
+        scores = np.array([list(evaluation["success"].values()) for evaluation in evaluations])
+        estimate = bootstrap(statistics.mean, scores, seed=seed, resamples=RESAMPLES)
+        yield {
+            "method": method.label,
+            "step": step,
+            "minutes": float(np.mean([evaluation["time"] for evaluation in evaluations])) / 60,
+            "success": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "seeds": len(evaluations),
+        }
 
 
 def _figure(
@@ -70,7 +76,8 @@ def _figure(
     ]
     caption = (
         f"Mean success over the tasks against {axis}, mean over seeds. Bands: 95 %, where there are enough seeds. "
-        "A point stands where more than half of a method's runs were evaluated; the last one is the final evaluation."
+        "A point stands where more than half of a method's runs were evaluated; the last one is the final evaluation, "
+        "at the mean of where the runs ended."
     )
     if points:
         layers.append(_published(points))
@@ -84,10 +91,12 @@ def _figure(
 def _published(points: Sequence[ReferencePoint]) -> alt.Chart:
     records = [{"curve": point.curve, "step": point.step, "success": point.success} for point in points]
     line = alt.Chart(alt.InlineData(values=records)).mark_line(color="gray", opacity=0.8)
+    # Below the chart, where it leaves a phone the width for the curves.
+    legend = alt.Legend(orient="bottom", direction="vertical", labelLimit=300)
     chart: alt.Chart = line.encode(
         x="step:Q",
         y="success:Q",
-        strokeDash=alt.StrokeDash("curve:N", title="published", legend=alt.Legend(labelLimit=400)),
+        strokeDash=alt.StrokeDash("curve:N", title="published", legend=legend),
         tooltip=["curve:N", *tooltips("step:Q", "success:Q")],
     )
     return chart

@@ -18,7 +18,7 @@ class ReferencePoint:
     """A point of a published curve."""
 
     curve: str
-    """Its group and its protocol."""
+    """Its group, where the file has some, and its protocol."""
     step: float
     """Environment steps per task."""
     success: float
@@ -57,5 +57,8 @@ def within(points: Sequence[ReferencePoint], last_step: float) -> list[Reference
 
 
 def _point(row: dict[str, str], protocol: str, num_tasks: int) -> ReferencePoint:
-    group = " ".join(value for key, value in row.items() if key not in (STEPS, MEAN, *_BAND))
-    return ReferencePoint(f"{group} ({protocol})", float(row[STEPS]) / num_tasks, float(row[MEAN]))
+    others = {key.replace("_", " "): value for key, value in row.items() if key not in (STEPS, MEAN, *_BAND)}
+    group = ", ".join(f"{key} {value}" for key, value in others.items())
+    return ReferencePoint(
+        f"{group} ({protocol})" if group else protocol, float(row[STEPS]) / num_tasks, float(row[MEAN])
+    )

@@ -40,7 +40,7 @@ def protocol(comparison: Comparison) -> list[str]:
         f"episodes per task: {config['training.training_episodes_per_task']}; the last point is the final evaluation.",
         f"Learner: soft actor-critic, {config['agent.base']} base, {config['agent.network']} network of "
         f"{config['agent.depth']} layers of {config['agent.width']}, {config['agent.batch_size']} transitions per task "
-        f"and update, {config['agent.updates_per_step']} updates per step after {config['agent.random_steps']} random "
+        f"and update, {_updates(config)} per step after {config['agent.random_steps']} random "
         f"steps; the balancer combines the gradients of {_balanced(config)}.",
     ]
 
@@ -122,6 +122,11 @@ def _goals(config: dict[str, Any]) -> str:
     if config["environment.goal_stream"] == "independent":
         return f"goals drawn among {count} for each task by itself at every reset"
     return f"the same goal number among {count} for all tasks at every reset"
+
+
+def _updates(config: dict[str, Any]) -> str:
+    number = config["agent.updates_per_step"]
+    return f"{number} update{'' if number == 1 else 's'}"
 
 
 def _balanced(config: dict[str, Any]) -> str:

@@ -52,6 +52,11 @@ def read_progress(directory: Path) -> Progress:
     )
 
 
+def budget(config: dict[str, Any]) -> int:
+    """What a run's steps count up to: environment steps of every task, or the epochs of a supervised run."""
+    return int(config["steps"] if "steps" in config else config["epochs"])
+
+
 def read_state(directory: Path) -> State:
     """What has become of the run in `directory`."""
     if read_result(directory) is not None:

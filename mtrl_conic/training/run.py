@@ -106,7 +106,10 @@ def load_agent(directory: Path, *, device: str = "auto") -> tuple[RunConfig, MTS
 
 def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """The configuration of a run and the content of its last checkpoint, or of the file `checkpoint`."""
-    config = parse(RunConfig, read_config(directory), where=str(directory / "config.yaml"))
+    values = read_config(directory)
+    if "task_set" not in values:
+        raise UserError(f"{directory} is no run of an agent")
+    config = parse(RunConfig, values, where=str(directory / "config.yaml"))
     saved = read_checkpoint(directory, checkpoint)
     if saved is None:
         raise UserError(f"the run {directory} has no checkpoint yet")

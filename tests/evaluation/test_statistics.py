@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,16 +41,47 @@ def test_aggregates_by_hand() -> None:
 
 
 @pytest.mark.parametrize("whole_runs", [False, True])
-@pytest.mark.parametrize("statistic", [statistics.mean, statistics.iqm, statistics.optimality_gap])
+@pytest.mark.parametrize(
+    "statistic",
+    [statistics.mean, statistics.iqm, statistics.optimality_gap, partial(statistics.worst_tasks, count=1)],
+)
 def test_bootstrap_is_the_enumeration(statistic: Statistic, whole_runs: bool) -> None:
-    exact = np.sort(every_resample(TINY, statistic, whole_runs=whole_runs))
+    exact = every_resample(TINY, statistic, whole_runs=whole_runs)
     estimate = bootstrap(statistic, TINY, seed=1, resamples=40_000, whole_runs=whole_runs)
     assert estimate.value == float(statistic(TINY))
     assert estimate.interval is not None
-    # The values are discrete: the interval's ends are those of the enumeration at nearly the same percentile.
-    for end, tail in zip(estimate.interval, (0.025, 0.975), strict=True):
+    same_interval(estimate.interval, exact)
+
+
+def same_interval(interval: tuple[float, float], exact: Array) -> None:
+    """The values are discrete: the interval's ends are those of the enumeration at nearly the same percentile."""
+    for end, tail in zip(interval, (0.025, 0.975), strict=True):
         below, above = np.quantile(exact, [max(tail - 0.005, 0), min(tail + 0.005, 1)], method="inverted_cdf")
         assert below - 1e-12 <= end <= above + 1e-12
+
+
+def test_bootstrap_of_two_methods_is_the_enumeration() -> None:
+    ours, theirs = np.array([[0.2], [0.7], [0.9]]), np.array([[0.1], [0.7], [0.8]])
+    draws = [list(draw) for draw in itertools.product(range(3), repeat=3)]
+    chance = statistics.probability_of_improvement
+    exact = np.array([float(chance(ours[a], theirs[b])) for a in draws for b in draws])
+    estimate = bootstrap(chance, ours, theirs, seed=1, resamples=40_000)
+    assert estimate.interval is not None
+    same_interval(estimate.interval, exact)
+
+
+def share_above(threshold: float, scores: Array) -> Array:
+    return np.asarray((scores > threshold).mean())
+
+
+def test_the_band_of_a_profile_is_the_enumeration() -> None:
+    thresholds = np.array([0.1, 0.55, 0.95])
+    profile = statistics.performance_profile(TINY, thresholds, seed=1, resamples=40_000)
+    assert profile.low is not None
+    assert profile.high is not None
+    for place, threshold in enumerate(thresholds):
+        exact = every_resample(TINY, partial(share_above, threshold), whole_runs=False)
+        same_interval((float(profile.low[place]), float(profile.high[place])), exact)
 
 
 def test_bootstrap_of_the_mean_has_its_closed_form() -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mtrl_conic.report.charts import Figure
 from mtrl_conic.report.data import load, read_conflicts
 from mtrl_conic.report.reference import read_reference
 from mtrl_conic.report.render import html, make_report, write_figures
-from mtrl_conic.report.words import warnings
+from mtrl_conic.report.words import protocol, warnings
 from mtrl_conic.training.run_directory import RunDirectory
 from tests.training.conftest import TASKS, tiny_values
 
@@ -216,6 +217,17 @@ def test_few_and_short_runs_support_nothing(seeds: int, words: str | None, tmp_p
     assert "Short runs: at most 150 steps of every task" in said
 
 
+def test_runs_that_share_no_step_but_their_end(tmp_path: Path) -> None:
+    """Two minutes of each of two runs: one evaluation each, at steps of their own."""
+    for seed, step in ((0, 140), (1, 150)):
+        run = write_run(tmp_path / f"ls/seed_{seed}", "ls", seed, minutes=2)
+        last = json.loads((run / "evaluations.jsonl").read_text().splitlines()[-1])
+        (run / "evaluations.jsonl").write_text(json.dumps({**last, "step": step}) + "\n")
+    curve = Page(html(make_report(load([tmp_path])))).tables["table-success_over_steps"]
+    assert list(curve) == [("145", "ls")]
+    assert curve["145", "ls"][1] == pytest.approx(scores(tmp_path, "ls").mean())
+
+
 def test_runs_that_the_clock_ended(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / f"ls/seed_{seed}", "ls", seed, minutes=1)
@@ -224,6 +236,21 @@ def test_runs_that_the_clock_ended(tmp_path: Path) -> None:
     file = tmp_path / "ls/seed_0/result.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "step": 100}))
     assert "The clock ended runs at different steps, 100 to 150" in " ".join(warnings(load([tmp_path])))
+
+
+def test_words_for_tasks_of_gymnasium(tmp_path: Path) -> None:
+    names = ["InvertedPendulum-v5", "Reacher-v5"]
+    write_run(tmp_path / "ls", "ls", 0, task_set=[f"gymnasium:{name}" for name in names])
+    comparison = replace(load([tmp_path]), tasks=names[:1])
+    said = " ".join([*protocol(comparison), *warnings(comparison)])
+    assert "Tasks: 2 (a list of its own), episodes of at most the steps that each environment allows" in said
+    assert "150 environment steps of every task, 300 in all" in said
+    assert "since nothing says what success is on them: Reacher-v5." in said
+    for word in ("goal", "rewards v2", "published"):
+        assert word not in said
+    write_run(tmp_path / "cut" / "ls", "ls", 0, task_set="gymnasium-control", environment={"time_limit": 25})
+    (said, *_) = protocol(load([tmp_path / "cut"]))
+    assert "Tasks: 5 (gymnasium-control), episodes of at most 25 steps" in said
 
 
 def test_csv_holds_every_evaluation(folder: Path, tmp_path: Path) -> None:
@@ -274,13 +301,16 @@ PUBLISHED = """number_of_environment_steps,width,mean,ci_low,ci_high
 def test_published_curves_over_ours(folder: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "curves.csv", tmp_path / "report.html"
     file.write_text(PUBLISHED)
-    assert main(["report", str(folder), "--out", str(out), "--reference", f"V2, 10 seeds={file}"]) == 0
+    other = tmp_path / "other.csv"
+    other.write_text("number_of_environment_steps,mean\n150,0.2\n")
+    references = [f"V2, 10 seeds={file}", f"V1={other}"]
+    assert main(["report", str(folder), "--out", str(out), "--reference", *references]) == 0
     page = Page(out.read_text())
-    assert "by another protocol than ours: 256 (V2, 10 seeds)." in page.words
+    assert "by another protocol than ours: width 256 (V2, 10 seeds), V1." in page.words
     specification = page.specifications["success_over_steps"]
     points = specification["datasets"][specification["layer"][-1]["data"]["name"]]
     # Steps per task; the point beyond our last step is left out.
-    assert [(point["step"], point["success"]) for point in points] == [(40, 0.15), (120, 0.3)]
+    assert [(point["step"], point["success"]) for point in points] == [(40, 0.15), (120, 0.3), (50, 0.2)]
     report = make_report(load([folder]), reference=read_reference(f"V2={file}", 3))
     assert marks(report.figures[0], ["ls", "conicgrad"]) == 1, "it stays when all methods are hidden"
 

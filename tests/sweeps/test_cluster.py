@@ -6,9 +6,11 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,19 @@ def test_wrong_options(
 ) -> None:
     assert main(["compare", preset, "--out", str(tmp_path / "out"), *arguments]) == 2
     assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@needs_ray
+def test_a_cluster_that_is_not_there(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    arguments = ["--out", str(tmp_path / "out"), "--engine", "ray", "--ray-address", address]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray's import
+        assert main(["compare", preset, *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"no Ray cluster at {address}: " in line
     assert not (tmp_path / "out").exists()
 
 

@@ -19,12 +19,14 @@ from rich.console import Console
 from mtrl_conic.cli import main
 from mtrl_conic.commands.board import Board
 from mtrl_conic.errors import UserError
+from mtrl_conic.supervised.config import complete
 from mtrl_conic.sweeps.claim import claim
 from mtrl_conic.sweeps.grid import PlannedRun, plan
 from mtrl_conic.sweeps.local import run_locally
 from mtrl_conic.sweeps.pool import End
 from mtrl_conic.sweeps.status import read_error, read_progress, read_state
 from mtrl_conic.training.run import train
+from mtrl_conic.training.run_directory import RunDirectory
 from tests.training.conftest import TASKS, tiny_values
 from tests.training.test_run import same_run
 
@@ -119,7 +121,11 @@ def test_the_board_on_a_terminal(preset: str, tmp_path: Path) -> None:
         assert "0:06 left" in text.getvalue()
         assert "1 of 3 finished, 0 failed, 1 waiting" in text.getvalue()
         board.ended(run, "failed", "MemoryError: [all of it]")
+        # A Gymnasium environment may say nothing about success.
+        (run.directory / "evaluations.jsonl").write_text('{"step": 80, "time": 12.0, "mean_success": null}\n')
+        board.ended(run, "finished", "")
     assert "conicgrad/seed_3: failed at step 50: MemoryError: [all of it]" in text.getvalue()
+    assert "conicgrad/seed_3: finished in 0:12\n" in text.getvalue().replace("\r", "")
 
 
 def compare(*arguments: str) -> subprocess.Popen[str]:
@@ -207,6 +213,22 @@ def test_listing_runs(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "ls/seed_1" in shown
     assert main(["runs", str(out), "--where", "width=16", "minutes=none"]) == 0
     assert "4 of 4 runs" in capsys.readouterr().out
+
+
+def test_supervised_runs_are_listed_and_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = complete({"problem": "census", "data": str(tmp_path), "balancer": "ls", "seed": 0, "epochs": 9})
+    run = RunDirectory(tmp_path / "ls" / "seed_0", config.model_dump(mode="json"))
+    run.append("metrics", {"step": 4, "time": 61.0, "loss": {"income": 0.25}, "weight": {"income": 0.5}})
+    run.close()
+    assert main(["runs", str(tmp_path)]) == 0
+    assert "ls/seed_0 stale 4 of 9 1:01" in " ".join(capsys.readouterr().out.split())
+    assert main(["watch", str(run.path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "census, ls, seed 0, epoch 4 of 9" in shown
+    assert "income 0.5 0.25" in shown
+    for command in (["report", "--out", str(tmp_path / "report.html")], ["video"], ["evaluate"]):
+        assert main([command[0], str(run.path), *command[1:]]) == 2
+        assert "is no run of an agent" in capsys.readouterr().err
 
 
 def test_watching_a_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
