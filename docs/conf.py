@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from importlib import metadata
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pydantic
 from docutils import nodes
@@ -71,8 +72,19 @@ def describe_fields(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
     for field, info in obj.model_fields.items():
         default = info.get_default(call_default_factory=True, validated_data={})
         shown = "" if isinstance(default, pydantic.BaseModel) else f" By default ``{default!r}``."
-        kind = inspect.formatannotation(info.annotation).replace("typing.", "")
-        lines += ["", f"``{field}``: ``{kind}``", f"    {info.description or ''}.{shown}"]
+        lines += ["", f"``{field}``: ``{kind(info.annotation)}``", f"    {info.description or ''}.{shown}"]
+
+
+def kind(annotation: Any) -> str:
+    """A field's type in words that a reader knows: without its constraints, alternatives with a bar."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return kind(parts[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(kind, parts))
+    if origin is Literal:
+        return " | ".join(map(repr, parts))
+    return "None" if annotation is NoneType else inspect.formatannotation(annotation)
 
 
 def hide_signature(
@@ -95,7 +107,7 @@ def write_math(self: Any, node: nodes.math | nodes.math_block) -> None:
     formula = re.sub(r"\\([bB]ig)(?=[)\]])", r"\\\1r", formula)
     block = isinstance(node, nodes.math_block)
     drawn = tex2mathml(formula, as_block=block)
-    self.body.append(f'<div style="overflow-x: auto; font-size: 90%">{drawn}</div>' if block else drawn)
+    self.body.append(f'<div style="overflow-x: auto; font-size: 85%">{drawn}</div>' if block else drawn)
     raise nodes.SkipNode
 
 

@@ -1,8 +1,8 @@
 """Runs as one table, a row each: parameters, seconds of a step with its update, final success and returns.
 
 Use: python scripts/run_table.py runs/a runs/b --out results/architectures
-It writes table.csv, table.md and curves.csv (mean success and return of every evaluation) into the folder. A folder of
-runs stands for all runs below it. --random FILE adds the returns that `evaluate --policy random --json FILE` measured.
+It writes table.csv, table.md and curves.csv (success and, of few tasks, returns of every evaluation) into the folder.
+A folder of runs stands for all runs below it. --random FILE adds what `evaluate --policy random --json FILE` measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from mtrl_conic.agents.mtsac import MTSAC
@@ -29,7 +29,6 @@ def row(run: Path, result: dict[str, Any]) -> dict[str, Any]:
     config, agent = load_agent(run, device="cpu")
     assert agent.envs is not None
     agent.envs.close()
-    returns = {f"return of {task}": round(value, 1) for task, value in result["returns"].items()}
     return {
         "network": config.agent.network,
         "balancer": config.balancer,
@@ -40,8 +39,14 @@ def row(run: Path, result: dict[str, Any]) -> dict[str, Any]:
         "seconds per step": seconds_per_step(run),
         "threads": result["machine"]["threads"],
         "success": result["mean_success"],
-        **(returns if len(returns) <= FEW else {}),
+        **returns(result),
     }
+
+
+def returns(record: dict[str, Any]) -> dict[str, float]:
+    """A column for each task, where there are few."""
+    by_task = record["returns"].items()
+    return {f"return of {task}": round(value, 1) for task, value in by_task} if len(by_task) <= FEW else {}
 
 
 def seconds_per_step(run: Path) -> float | None:
@@ -69,8 +74,8 @@ def curves(run: Path, of: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "step": record["step"],
             "seconds": record["time"],
             "success": record["mean_success"],
-            "return": round(mean(record["returns"].values()), 2),
             "episodes_per_task": record["episodes_per_task"],
+            **returns(record),
         }
 
 
@@ -112,10 +117,8 @@ def main() -> None:
     rows = list(finished.values())
     if arguments.random:
         measured = json.loads(arguments.random.read_text())
-        returns = {f"return of {task}": round(value, 1) for task, value in measured["returns"].items()}
-        rows.append(
-            dict.fromkeys(rows[0]) | {"network": "random actions", "success": measured["mean_success"]} | returns
-        )
+        of_random = {"network": "random actions", "success": measured["mean_success"], **returns(measured)}
+        rows.append(dict.fromkeys(rows[0]) | of_random)
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_csv(arguments.out / "table.csv", rows)
     (arguments.out / "table.md").write_text(markdown(rows))

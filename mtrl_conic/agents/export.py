@@ -46,17 +46,20 @@ class Policy(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """(K, D), a row per task -> actions (K, A) in [-1, 1]."""
-        gaussian: Gaussian = self.actor(observations.unsqueeze(1))
+        return self._actions(observations.unsqueeze(1)).squeeze(1)
+
+    def _actions(self, rows: Tensor) -> Tensor:
+        gaussian: Gaussian = self.actor(rows)
         actions = gaussian.mean.tanh()
         if self._mask is not None:
             actions = actions * self._mask
-        return actions.squeeze(1)
+        return actions
 
     @torch.no_grad()
     def act(self, observations: NDArray[np.floating[Any]], *, task: str | None = None) -> NDArray[np.float32]:
         """As `MTSAC.act(..., deterministic=True)`."""
         rows = torch.as_tensor(self.spec.rows(observations, task), dtype=torch.float32)
-        actions: NDArray[np.float32] = self(rows).numpy()
+        actions: NDArray[np.float32] = self._actions(rows).flatten(0, 1).numpy()
         if task is None:
             return actions
         place = self.spec.task_names.index(task)

@@ -141,7 +141,7 @@ class MTSAC:
         return self
 
     def observe(self, rewards: NDArray[np.float64], ended: NDArray[np.bool_]) -> None:
-        """Take note of a training step of every task: its rewards (K,), and whether it ended the episode, (K,)."""
+        """Take note of a training step: its rewards (N,) of the task set's environments, and which ended, (N,)."""
         if self.config.reward_scale == "return":
             self.return_scale.observe(rewards, ended)
 
@@ -185,16 +185,16 @@ class MTSAC:
         """The policy's actions.
 
         Args:
-            observations: (K, D), a row per task; with `task`, that task's alone, (D,), or as the task itself gives
-                it: without one-hot and padding.
+            observations: (K, D), a row per task, or (K B, D), B rows of each task side by side; with `task`, that
+                task's alone, (D,), or as the task itself gives it: without one-hot and padding.
             task: a task's name.
             deterministic: the mode instead of a sample.
 
         Returns:
-            (K, A), 0 where an action pads, or, with `task`, (A,) of the task's own size; float32 in [-1, 1].
+            (K B, A), 0 where an action pads, or, with `task`, (A,) of the task's own size; float32 in [-1, 1].
         """
         rows = torch.as_tensor(self.spec.rows(observations, task), dtype=torch.float32, device=self.device)
-        gaussian: Gaussian = self.actor.network(rows.unsqueeze(1))
+        gaussian: Gaussian = self.actor.network(rows)
         if deterministic:
             actions = gaussian.mean.tanh()
             for mask in self._masks:
@@ -202,20 +202,20 @@ class MTSAC:
         else:
             noise = torch.randn(gaussian.mean.shape, generator=self._generator, device=self.device)
             actions, _ = squashed_sample(gaussian, noise, *self._masks)
-        result: NDArray[np.float32] = actions.squeeze(1).cpu().numpy()
+        result: NDArray[np.float32] = actions.flatten(0, 1).cpu().numpy()
         if task is None:
             return result
         place = self.spec.task_names.index(task)
         return result[place, : self.spec.own_action_dim(place)]
 
-    def random_actions(self) -> NDArray[np.float32]:
-        """Uniform actions in [-1, 1], (K, A)."""
-        shape = (self.num_tasks, self.spec.action_dim)
+    def random_actions(self, rows: int = 1) -> NDArray[np.float32]:
+        """Uniform actions in [-1, 1], (K B, A), where B is `rows`."""
+        shape = (self.num_tasks, rows, self.spec.action_dim)
         uniform = torch.rand(shape, generator=self._generator, device=self.device)
         uniform = 2 * uniform - 1
         for mask in self._masks:
-            uniform *= mask.squeeze(1)
-        actions: NDArray[np.float32] = uniform.cpu().numpy()
+            uniform *= mask
+        actions: NDArray[np.float32] = uniform.flatten(0, 1).cpu().numpy()
         return actions
 
     # State.

@@ -26,19 +26,23 @@ class ReturnScale:
 
     def __init__(self, num_tasks: int, discount: float, limit: float, device: torch.device | str = "cpu") -> None:
         self._discount, self._limit = discount, limit
-        self._running = np.zeros(num_tasks)
+        self._running = np.zeros((num_tasks, 1))
         self._largest = np.zeros(num_tasks)
         self.factors: Tensor = torch.ones(num_tasks, 1, device=device)
         """(K, 1), 1 for a task without any reward so far."""
 
     def observe(self, rewards: NDArray[np.float64], ended: NDArray[np.bool_]) -> None:
-        """One step of every task: rewards (K,), and whether it was the episode's last, (K,)."""
-        self._running = self._discount * self._running + rewards
-        larger = np.abs(self._running) > self._largest
+        """One step: rewards (N,), those of the first task's environments first, and which episodes it ended, (N,)."""
+        rows = rewards.reshape(len(self._largest), -1)
+        if rows.shape != self._running.shape:  # other environments than before: their episodes begin
+            self._running = np.zeros(rows.shape)
+        self._running = self._discount * self._running + rows
+        seen = np.abs(self._running).max(1)
+        larger = seen > self._largest
         if larger.any():
-            self._largest[larger] = np.abs(self._running)[larger]
+            self._largest[larger] = seen[larger]
             self._refresh()
-        self._running[ended] = 0
+        self._running[ended.reshape(self._running.shape)] = 0
 
     def _refresh(self) -> None:
         seen = self._largest > 0
@@ -53,4 +57,5 @@ class ReturnScale:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
         self._running, self._largest = np.array(saved["running"]), np.array(saved["largest"])
+        self._running = self._running.reshape(len(self._largest), -1)
         self._refresh()

@@ -69,21 +69,21 @@ class TaskSpec:
         return (torch.arange(self.action_dim, device=device) < sizes).float()
 
     def rows(self, observations: NDArray[np.floating[Any]], task: str | None) -> NDArray[np.floating[Any]]:
-        """What a network takes: (K, D), a row per task.
+        """What a network takes: (K, B, D), B rows per task.
 
         Args:
-            observations: (K, D); with `task`, that task's alone, (D,), or as the task itself gives it: without
-                one-hot and padding.
+            observations: (K B, D), those of the first task first; with `task`, that task's alone, (D,), or as the
+                task itself gives it: without one-hot and padding.
             task: a task's name.
 
         Raises:
             UserError: an unknown task, or another shape.
         """
-        expected = (len(self.task_names), self.observation_dim)
+        count, expected = len(self.task_names), (len(self.task_names), self.observation_dim)
         if task is None:
-            if observations.shape != expected:
+            if observations.ndim != 2 or observations.shape[1] != expected[1] or len(observations) % count:
                 raise UserError(f"observations must have shape {expected}, not {observations.shape}; or name the task")
-            return observations
+            return observations.reshape(count, -1, expected[1])
         if task not in self.task_names:
             raise unknown("task", task, self.task_names)
         place = self.task_names.index(task)
@@ -96,4 +96,4 @@ class TaskSpec:
         if row.shape != expected[1:]:
             raise UserError(f"an observation of {task} must have shape {expected[1:]}, not {row.shape}")
         # A network with heads takes a row per task; the other rows' actions are dropped.
-        return np.tile(row, (len(self.task_names), 1))
+        return np.tile(row, (count, 1, 1))

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.commands.display import show_evaluation
     from mtrl_conic.evaluation.policies import expert_policy, random_policy
     from mtrl_conic.evaluation.success import Evaluator, Policy
-    from mtrl_conic.training.run import load_agent, make_envs
+    from mtrl_conic.training.run import load_agent, make_evaluation_envs
 
     policy: Policy
     if arguments.policy == "agent":
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         assert agent.envs is not None
         envs, policy = agent.envs, lambda observations: agent.act(observations, deterministic=True)
     else:
-        envs = make_envs(make_config(arguments.run, {}))
+        envs = make_evaluation_envs(make_config(arguments.run, {}))
         policy = random_policy(envs) if arguments.policy == "random" else expert_policy(envs)
     try:
         record = Evaluator(envs, arguments.episodes_per_task).evaluate(policy).record()

@@ -13,7 +13,7 @@ from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
 
 Trace = dict[str, NDArray[Any]]
-"""Name -> what (n + 1 or n, K, ...) a number of steps led to."""
+"""Name -> what (n + 1 or n, N, ...) a number of steps led to."""
 
 
 def check_task_set(
@@ -40,8 +40,9 @@ def check_task_set(
         if made is not envs:
             made.close()
     for place, name in enumerate(made.task_names):
+        rows = slice(place * made.copies, (place + 1) * made.copies)
         for what in ("observations", "rewards", "ends"):
-            one, two = first[what][:, place], second[what][:, place]
+            one, two = first[what][:, rows], second[what][:, rows]
             if not np.array_equal(one, two):
                 step = int(np.flatnonzero((one != two).reshape(len(one), -1).any(1))[0])
                 raise UserError(
@@ -49,7 +50,7 @@ def check_task_set(
                     "that no run on it could resume; draw all that is random from self.np_random, seeded by "
                     "super().reset(seed=seed)"
                 )
-        if (first["observations"][:, place] == first["observations"][0, place]).all():
+        if (first["observations"][:, rows] == first["observations"][0, rows]).all():
             raise UserError(f"task {name!r}: the observation never changes in {steps} random steps; see its step()")
 
 

@@ -40,9 +40,15 @@ class TaskSetConfig(BaseModel):
         description="how the goal of each episode is chosen: every task for itself, "
         "or the same goal number for all tasks as Meta-World's vector environments do",
     )
+    copies: int = Field(
+        default=1,
+        ge=1,
+        description="Gymnasium tasks: training environments of each task; a step of all of them counts as so many "
+        "steps of their task",
+    )
     vector: Literal["sync", "async"] | None = Field(
         default=None,
-        description="Gymnasium tasks: one after the other, or each in a process of its own; none means sync",
+        description="Gymnasium tasks: environments one after the other, or each in a process of its own; none: sync",
     )
     time_limit: int | None = Field(
         default=None,

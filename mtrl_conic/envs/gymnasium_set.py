@@ -26,6 +26,7 @@ def make_gymnasium_set(
     success: Mapping[str, Success | None] | None,
     reward_scale: float | Mapping[str, float],
     horizon: int | Mapping[str, int] | None,
+    copies: int,
     vector: Literal["sync", "async"],
     one_hot: bool,
 ) -> TaskSet:
@@ -47,7 +48,7 @@ def make_gymnasium_set(
         Task(name, factory, _check_success(name, given[name]), horizons[name], registered_success=name not in undone)
         for name, factory in pairs
     ]
-    stepper = GymnasiumStepper(tasks, vector=vector)
+    stepper = GymnasiumStepper(tasks, copies=copies, vector=vector)
     _LOGGER.info("%s", success_in_words(stepper))
     reward_scales = [scales[name] for name in names]
     return TaskSet(stepper, seed=seed, horizon=stepper.horizons, one_hot=one_hot, reward_scales=reward_scales)

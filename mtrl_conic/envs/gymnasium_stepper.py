@@ -20,13 +20,14 @@ EPISODES = 2**31 - 1
 
 
 class GymnasiumStepper(Stepper):
-    """Steps Gymnasium environments, one per task.
+    """Steps Gymnasium environments, one or more per task.
 
     Episode number n of a task is what its environment starts on `reset(seed=n)`, which by Gymnasium's contract
     determines it.
 
     Args:
         tasks: with different names; their sizes are filled in here.
+        copies: environments of each task.
         vector: `sync` steps one after the other in this process, `async` each in a process of its own: worth it where
             a step takes milliseconds. A program that uses `async` must be importable: guard it with
             `if __name__ == "__main__":`.
@@ -35,10 +36,12 @@ class GymnasiumStepper(Stepper):
         UserError: there is no task, two have one name, or an environment cannot be used; it is told which and why.
     """
 
-    def __init__(self, tasks: Sequence[Task], *, vector: Literal["sync", "async"] = "sync") -> None:
+    def __init__(self, tasks: Sequence[Task], *, copies: int = 1, vector: Literal["sync", "async"] = "sync") -> None:
         if vector not in VECTOR:
             raise unknown("vector", vector, VECTOR)
         check_names([task.name for task in tasks])
+        if not isinstance(copies, int) or copies < 1:
+            raise UserError(f"copies must be a whole number of at least 1, not {copies!r}")
         probes: list[TaskEnvironment] = []
         try:
             for task in tasks:
@@ -50,6 +53,7 @@ class GymnasiumStepper(Stepper):
         observation_dims = tuple(probe.own_observation_dim for probe in probes)
         action_dims = tuple(probe.own_action_dim for probe in probes)
         self.task_names = tuple(task.name for task in tasks)
+        self.copies = copies
         self.num_episodes = EPISODES
         self.observation_dim, self.action_dim = max(observation_dims), max(action_dims)
         self.observation_dims = observation_dims if len(set(observation_dims)) > 1 else None
@@ -58,6 +62,8 @@ class GymnasiumStepper(Stepper):
         self.horizons = tuple(probe.horizon for probe in probes)
         """Steps after which each task's episodes are cut."""
         sized = [replace(task, observation_dim=self.observation_dim, action_dim=self.action_dim) for task in tasks]
+        sized = [task for task in sized for _ in range(copies)]
+        self._count = len(sized)
         mode = AutoresetMode.DISABLED  # the task set chooses the next episode
         self._envs: SyncVectorEnv | AsyncVectorEnv
         if vector == "sync":
@@ -65,18 +71,18 @@ class GymnasiumStepper(Stepper):
         else:
             # A fork of this process would inherit the locks of torch's threads.
             self._envs = AsyncVectorEnv(sized, copy=False, autoreset_mode=mode, context="forkserver")
-        self._envs.reset(seed=[0] * len(tasks))  # the vector environment starts with all of them, not with one
+        self._envs.reset(seed=[0] * self._count)  # the vector environment starts with all of them, not with one
         self._closed = False
 
-    def reset(self, task: int, episode: int) -> NDArray[np.float64]:
+    def reset(self, row: int, episode: int) -> NDArray[np.float64]:
         """See `Stepper.reset`: the environment is reset with the episode's number as its seed."""
-        mask = np.zeros(len(self.task_names), np.bool_)
-        mask[task] = True
-        seeds: list[int | None] = [None] * len(self.task_names)
-        seeds[task] = episode
+        mask = np.zeros(self._count, np.bool_)
+        mask[row] = True
+        seeds: list[int | None] = [None] * self._count
+        seeds[row] = episode
         observations, _ = self._envs.reset(seed=seeds, options={"reset_mask": mask})
         self._check_finite("observation", observations)
-        return np.array(observations[task])
+        return np.array(observations[row])
 
     def step(self, actions: NDArray[np.float32]) -> Step:
         """See `Stepper.step`."""
@@ -99,8 +105,8 @@ class GymnasiumStepper(Stepper):
     def _check_finite(self, what: str, values: NDArray[np.floating]) -> None:
         if np.isfinite(values).all():
             return
-        place = int(np.flatnonzero(~np.isfinite(values).reshape(len(self.task_names), -1).all(1))[0])
-        raise _not_finite(self.task_names[place], what, values[place])
+        row = int(np.flatnonzero(~np.isfinite(values).reshape(self._count, -1).all(1))[0])
+        raise _not_finite(self.task_names[row // self.copies], what, values[row])
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -25,6 +25,8 @@ class JoinedStepper(Stepper):
     def __init__(self, parts: Sequence[Stepper], task_names: Sequence[str]) -> None:
         if sorted(task_names) != sorted(name for part in parts for name in part.task_names):
             raise ValueError("the parts must hold every task once and no other")
+        if any(part.copies > 1 for part in parts):
+            raise ValueError("the parts must have one environment per task")
         if len({(part.observation_dim, part.action_dim, part.num_episodes) for part in parts}) > 1:
             raise ValueError("the parts must have sizes and numbers of episodes in common")
         self.task_names = tuple(task_names)

@@ -30,6 +30,7 @@ def make_task_set(
     reward_version: Literal["v1", "v2"] = "v2",
     num_goals: int = GOALS_PER_TASK,
     goal_stream: Literal["independent", "metaworld"] = "independent",
+    copies: int = 1,
     vector: Literal["sync", "async"] | None = None,
     time_limit: int | None = None,
     one_hot: bool = True,
@@ -39,7 +40,7 @@ def make_task_set(
 
     Args:
         spec: `mt10`, `mt25`, `mt50`, `mt1:<task>`, or a list of Meta-World tasks; `gymnasium-control`,
-            `gymnasium:<id>`, or a list of these, which take `seed`, `vector`, `time_limit` and `one_hot`. See
+            `gymnasium:<id>`, or a list of these, which take `seed`, `copies`, `vector`, `time_limit` and `one_hot`. See
             `TaskSet.from_gymnasium` for environments that are not registered, and for more options.
         seed: chooses the goal of each episode, 0 or more.
         stepping: `fast` is compiled, `metaworld` the reference; `auto` is `fast` for each task that it supports.
@@ -51,6 +52,7 @@ def make_task_set(
             first task, they are not the first ones of 50.
         goal_stream: `independent` chooses the goals of every task for itself; `metaworld` makes the
             choices of `gym.make_vec("Meta-World/...", seed=seed)`, the same for all tasks.
+        copies: environments of each Gymnasium task, see `TaskSet.from_gymnasium`.
         vector: `sync` or `async`, see `TaskSet.from_gymnasium`.
         time_limit: steps after which an episode of a Gymnasium environment is truncated; by default its own limit.
         one_hot: whether observations end with the code of the task.
@@ -68,6 +70,7 @@ def make_task_set(
         "reward_version": reward_version,
         "num_goals": num_goals,
         "goal_stream": goal_stream,
+        "copies": copies,
         "vector": vector,
         "time_limit": time_limit,
         "one_hot": one_hot,
@@ -80,6 +83,7 @@ def make_task_set(
             {name: name for name in ids},
             seed=seed,
             horizon=config.time_limit,
+            copies=config.copies,
             vector=config.vector or "sync",
             one_hot=config.one_hot,
         )
@@ -96,7 +100,7 @@ def make_task_set(
 
 
 _OF_METAWORLD = ("stepping", "stepping_threads", "horizon", "reward_version", "num_goals", "goal_stream")
-_OF_GYMNASIUM = ("vector", "time_limit")
+_OF_GYMNASIUM = ("copies", "vector", "time_limit")
 
 
 def _check_kind(config: TaskSetConfig, fields: Sequence[str], kind: str) -> None:

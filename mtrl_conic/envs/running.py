@@ -18,7 +18,7 @@ _NOT_RETRACED = (
 
 
 class RunningEpisodes:
-    """One episode of every task: its number, and what happened in it so far.
+    """One episode of every environment: its number, and what happened in it so far.
 
     An episode is determined by its number and the actions taken, so those stand for the state of the simulators:
     `load_state_dict` starts the same episodes and takes the same actions again.
@@ -30,31 +30,31 @@ class RunningEpisodes:
 
     def __init__(self, stepper: Stepper, longest: int) -> None:
         self._stepper = stepper
-        self._count = len(stepper.task_names)
-        self._tasks = np.arange(self._count)
+        self._count = len(stepper.task_names) * stepper.copies
+        self._rows = np.arange(self._count)
         self.numbers = np.full(self._count, -1)
-        """(K,) int64; -1 before the first one."""
+        """(N,) int64; -1 before the first one."""
         self.lengths = np.zeros(self._count, np.int64)
-        """(K,) steps taken."""
+        """(N,) steps taken."""
         self.returns = np.zeros(self._count)
-        """(K,) sums of unscaled rewards."""
+        """(N,) sums of unscaled rewards."""
         self.successes = np.zeros(self._count, np.bool_)
-        """(K,) whether there was success at any step."""
+        """(N,) whether there was success at any step."""
         self._actions = np.zeros((self._count, longest, stepper.action_dim), np.float32)
 
-    def start(self, task: int, number: int) -> NDArray[np.float64]:
-        """Start an episode of one task; its first observation (O,)."""
-        observation = self._stepper.reset(task, number)
-        self.numbers[task] = number
-        self.lengths[task] = 0
-        self.returns[task] = 0.0
-        self.successes[task] = False
+    def start(self, row: int, number: int) -> NDArray[np.float64]:
+        """Start an episode of one environment; its first observation (O,)."""
+        observation = self._stepper.reset(row, number)
+        self.numbers[row] = number
+        self.lengths[row] = 0
+        self.returns[row] = 0.0
+        self.successes[row] = False
         return observation
 
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """Take one (K, A) action of every task."""
+        """Take one (N, A) action of every environment."""
         result = self._stepper.step(actions)
-        self._actions[self._tasks, self.lengths] = actions
+        self._actions[self._rows, self.lengths] = actions
         self.lengths += 1
         self.returns += result.rewards
         self.successes |= result.success
@@ -64,7 +64,9 @@ class RunningEpisodes:
         """Plain values and tensors only: `torch.load(weights_only=True)` reads it."""
         return {
             "episodes": self.numbers.tolist(),
-            "actions": [torch.tensor(row[:length]) for row, length in zip(self._actions, self.lengths, strict=True)],
+            "actions": [
+                torch.tensor(steps[:length]) for steps, length in zip(self._actions, self.lengths, strict=True)
+            ],
             "returns": self.returns.tolist(),
             "successes": self.successes.tolist(),
         }
@@ -74,15 +76,15 @@ class RunningEpisodes:
 
         Args:
             state: of `state_dict`.
-            expected: (K, O), the observations seen last, to know the place by.
+            expected: (N, O), the observations seen last, to know the place by.
 
         Returns:
-            The observations there, (K, O).
+            The observations there, (N, O).
 
         Raises:
             UserError: the saved actions lead elsewhere here, as they do with other goals.
         """
-        observations, returns = self._retrace(state["episodes"], [actions.numpy() for actions in state["actions"]])
+        observations, returns = self._retrace(state["episodes"], [steps.numpy() for steps in state["actions"]])
         # Far above any difference between two machines, far below that between two goals.
         if not (
             np.allclose(observations, expected, rtol=0, atol=1e-3)
@@ -98,33 +100,33 @@ class RunningEpisodes:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Start the given episodes and take the given actions (n_k, A) of each again; observations and returns.
 
-        The stepper steps all tasks at once, so the longest episode goes first and each other one starts
+        The stepper steps all environments at once, so the longest episode goes first and each other one starts
         when as many steps remain as it has; what it did before that is forgotten by its reset.
         """
         lengths = np.array([len(rows) for rows in actions])
         observations = np.zeros((self._count, self._stepper.observation_dim))
         returns = np.zeros(self._count)
-        for task in range(self._count):
-            observations[task] = self.start(task, numbers[task])
+        for row in range(self._count):
+            observations[row] = self.start(row, numbers[row])
         for remaining in range(lengths.max(), -1, -1):
-            for task in np.flatnonzero(lengths == remaining).tolist():
-                observations[task] = self.start(task, numbers[task])
+            for row in np.flatnonzero(lengths == remaining).tolist():
+                observations[row] = self.start(row, numbers[row])
             if remaining == 0:
                 break
-            rows = np.zeros((self._count, self._stepper.action_dim), np.float32)
+            taken = np.zeros((self._count, self._stepper.action_dim), np.float32)
             running: list[int] = np.flatnonzero(lengths >= remaining).tolist()
-            for task in running:
-                rows[task] = actions[task][lengths[task] - remaining]
-            result = self._stepper.step(rows)
+            for row in running:
+                taken[row] = actions[row][lengths[row] - remaining]
+            result = self._stepper.step(taken)
             returns[running] += result.rewards[running]
             observations[:] = result.observations
             ended = result.terminated if result.truncated is None else result.terminated | result.truncated
             if remaining > 1 and ended[running].any():
                 raise UserError(_NOT_RETRACED)
-            # A task that waits for its turn steps too, but not beyond an end.
-            for task in np.flatnonzero(ended & (lengths < remaining)).tolist():
-                self.start(task, numbers[task])
-        for task, taken in enumerate(actions):
-            self._actions[task, : len(taken)] = taken
+            # An environment that waits for its turn steps too, but not beyond an end.
+            for row in np.flatnonzero(ended & (lengths < remaining)).tolist():
+                self.start(row, numbers[row])
+        for row, steps in enumerate(actions):
+            self._actions[row, : len(steps)] = steps
         self.lengths[:] = lengths
         return observations, returns

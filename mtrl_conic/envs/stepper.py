@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 
 class Step(NamedTuple):
-    """What one step of K environments led to. The arrays may be reused by the next step."""
+    """What one step of N environments led to. The arrays may be reused by the next step."""
 
     observations: NDArray[np.float64]
-    """(K, O), the true next observations; nothing is reset here."""
+    """(N, O), the true next observations; nothing is reset here."""
     rewards: NDArray[np.float64]
-    """(K,)"""
+    """(N,)"""
     success: NDArray[np.bool_]
-    """(K,), whether each task's success condition holds at this step; false where a task has none."""
+    """(N,), whether each task's success condition holds at this step; false where a task has none."""
     terminated: NDArray[np.bool_]
-    """(K,), whether each episode ended by the task's own rule (never by the clock)."""
+    """(N,), whether each episode ended by the task's own rule (never by the clock)."""
     truncated: NDArray[np.bool_] | None = None
-    """(K,), whether the environment itself cut the episode; None where only the task set's horizon does."""
+    """(N,), whether the environment itself cut the episode; None where only the task set's horizon does."""
 
 
 class Stepper(ABC):
-    """Simulates the K environments of a task set, one task each.
+    """Simulates the N environments of a task set: those of the first task, then those of the second, and so on.
 
     It knows nothing of autoreset, one-hot or streams: the task set does. What an episode is depends on
     nothing but its number (`episode`, see `reset`) and the actions taken since, so an environment's
@@ -35,6 +35,8 @@ class Stepper(ABC):
     task_names: tuple[str, ...]
     observation_dim: int
     action_dim: int
+    copies: int = 1
+    """Environments of each task; N is K times that."""
     num_episodes: int
     """How many different episodes a task has: 50 goals on Meta-World."""
     observation_dims: tuple[int, ...] | None = None
@@ -46,15 +48,15 @@ class Stepper(ABC):
     None in its whole: every task has its success."""
 
     @abstractmethod
-    def reset(self, task: int, episode: int) -> NDArray[np.float64]:
-        """Start episode number `episode` (the goal's index on Meta-World) of task number `task`.
+    def reset(self, row: int, episode: int) -> NDArray[np.float64]:
+        """Start episode number `episode` (the goal's index on Meta-World) of environment number `row`.
 
         Returns the first observation, (O,) float64, a copy.
         """
 
     @abstractmethod
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """Take one (K, A) float32 action of every task. A task whose episode ended is reset before the next step."""
+        """Take one (N, A) action of every environment. One whose episode ended is reset before its next step."""
 
     @abstractmethod
     def close(self) -> None:

@@ -25,7 +25,10 @@ Transition = tuple[Floats, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bo
 
 
 class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
-    """K tasks that take their steps together, each in an environment of its own.
+    """K tasks that take their steps together, each in an environment of its own, or in several.
+
+    There are N environments, K times the stepper's `copies`, those of the first task first: N is K unless copies are
+    asked for.
 
     An observation is the task's own, in float32, with zeros up to the longest one's size, followed by the
     one-hot code of the task. An episode ends by the task's own rule (termination) or, after `horizon` steps
@@ -33,11 +36,11 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
     (Gymnasium's `SAME_STEP`): the observation returned is then the first of the new episode. The dense
     `infos` of `step` tell of the episode that the step belonged to:
 
-    - `final_obs` (K, D) float32: the true next observation, to bootstrap from, whether it ended or not;
-    - `success` (K,) bool: at this step; `episode_success` (K,) bool: at any step so far; both false where
+    - `final_obs` (N, D) float32: the true next observation, to bootstrap from, whether it ended or not;
+    - `success` (N,) bool: at this step; `episode_success` (N,) bool: at any step so far; both false where
       `has_success` is;
-    - `episode_return` (K,) float64, of unscaled rewards, and `episode_length` (K,) int64: so far, this step included;
-    - `episode_index` (K,) int64: which of the stepper's episodes (the goal's index on Meta-World).
+    - `episode_return` (N,) float64, of unscaled rewards, and `episode_length` (N,) int64: so far, this step included;
+    - `episode_index` (N,) int64: which of the stepper's episodes (the goal's index on Meta-World).
 
     Every array returned is new, so it may be kept.
 
@@ -63,7 +66,8 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.stepper = stepper
         self.task_names = tuple(stepper.task_names)
-        self.num_tasks = self.num_envs = len(self.task_names)
+        self.num_tasks, self.copies = len(self.task_names), stepper.copies
+        self.num_envs = self.num_tasks * self.copies
         self.horizons = np.broadcast_to(np.asarray(horizon, np.int64), self.num_tasks)
         """(K,) steps after which each task's episodes are truncated."""
         if self.horizons.min() < 1:
@@ -73,20 +77,21 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         rules = stepper.success_rules or ("",) * self.num_tasks
         self.has_success = np.array([rule is not None for rule in rules])
         """(K,) bool: whether the task says what success is; where not, returns are all that is reported."""
-        self._reward_scales = np.ones(self.num_tasks) if reward_scales is None else np.array(reward_scales, np.float64)
+        scales = np.ones(self.num_tasks) if reward_scales is None else np.array(reward_scales, np.float64)
+        self._reward_scales, self._horizons = np.repeat(scales, self.copies), np.repeat(self.horizons, self.copies)
         self._episode_stream: EpisodeStream = episode_stream
         self._seed_streams(seed)
 
         dimension = stepper.observation_dim + (self.num_tasks if one_hot else 0)
         self.single_observation_space = Box(-np.inf, np.inf, (dimension,), np.float32)
         self.single_action_space = Box(-1.0, 1.0, (stepper.action_dim,), np.float32)
-        self.observation_space = batch_space(self.single_observation_space, self.num_tasks)
-        self.action_space = batch_space(self.single_action_space, self.num_tasks)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
 
         # What an observation holds besides the stepper's: nothing, or the code of the task.
-        self._frame: Floats = np.zeros((self.num_tasks, dimension), np.float32)
+        self._frame: Floats = np.zeros((self.num_envs, dimension), np.float32)
         if one_hot:
-            self._frame[:, stepper.observation_dim :] = np.eye(self.num_tasks)
+            self._frame[:, stepper.observation_dim :] = np.repeat(np.eye(self.num_tasks), self.copies, axis=0)
         self._running = RunningEpisodes(stepper, self.horizon)
         self._observations = self._frame
 
@@ -99,6 +104,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         success: Mapping[str, Success | None] | None = None,
         reward_scale: float | Mapping[str, float] = 1.0,
         horizon: int | Mapping[str, int] | None = None,
+        copies: int = 1,
         vector: Literal["sync", "async"] = "sync",
         one_hot: bool = True,
     ) -> TaskSet:
@@ -119,7 +125,9 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
                 reported are not.
             horizon: steps after which an episode is truncated, for all tasks or by task; by default the
                 environment's registered limit, or 1000 where it has none.
-            vector: `sync`, or `async` for a process per task.
+            copies: environments of each task, which step together: rows are then (N, .), the copies of a task side
+                by side, and a step of all of them counts as so many steps of each task.
+            vector: `sync`, or `async` for a process per environment.
             one_hot: whether observations end with the code of the task.
 
         Raises:
@@ -133,6 +141,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             success=success,
             reward_scale=reward_scale,
             horizon=horizon,
+            copies=copies,
             vector=vector,
             one_hot=one_hot,
         )
@@ -144,11 +153,11 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
 
         Args:
             seed: seeds the streams anew, 0 included, as construction with it does.
-            options: `{"episodes": [...]}` starts these episodes, one per task, instead of drawn ones;
+            options: `{"episodes": [...]}` starts these episodes, one per environment, instead of drawn ones;
                 the streams stay where they are.
 
         Returns:
-            The first observations (K, D) float32, and `{"episode_index": numbers}`.
+            The first observations (N, D) float32, and `{"episode_index": numbers}`.
         """
         options = options or {}
         for key in options:
@@ -159,19 +168,19 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         if seed is not None:
             self._seed_streams(seed)
         observations = self._frame.copy()
-        for task in range(self.num_tasks):
-            self._start(task, self._draw(task) if episodes is None else int(episodes[task]), observations)
+        for row in range(self.num_envs):
+            self._start(row, self._draw(row) if episodes is None else int(episodes[row]), observations)
         self._observations = observations
         return observations.copy(), {"episode_index": self._running.numbers.copy()}
 
     def step(self, actions: ArrayLike) -> Transition:
-        """Take one step of every task; a task whose episode ends starts its next one.
+        """Take one step of every environment; where an episode ends, the next one starts.
 
         Args:
-            actions: (K, A), taken as float32, finite; Meta-World itself clips what it clips.
+            actions: (N, A), taken as float32, finite; Meta-World itself clips what it clips.
 
         Returns:
-            Observations (K, D) float32, rewards (K,) float64, terminations and truncations (K,) bool,
+            Observations (N, D) float32, rewards (N,) float64, terminations and truncations (N,) bool,
             and the `infos` described at the class.
         """
         taken = self._check_actions(actions)
@@ -180,7 +189,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         result = running.step(taken)
         observations = self._observe(result.observations)
         rewards, terminations = result.rewards * self._reward_scales, result.terminated.copy()
-        truncations = running.lengths >= self.horizons
+        truncations = running.lengths >= self._horizons
         if result.truncated is not None:
             truncations |= result.truncated
         infos = {
@@ -191,8 +200,8 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             "episode_length": running.lengths.copy(),
             "episode_index": running.numbers.copy(),
         }
-        for task in np.flatnonzero(terminations | truncations).tolist():
-            self._start(task, self._draw(task), observations)
+        for row in np.flatnonzero(terminations | truncations).tolist():
+            self._start(row, self._draw(row), observations)
         self._observations = observations
         return observations.copy(), rewards, terminations, truncations, infos
 
@@ -215,15 +224,17 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         """Go on from a `state_dict` of a task set that was made in the same way.
 
         Returns:
-            The current observations (K, D) float32, those that the last `step` or `reset` gave.
+            The current observations (N, D) float32, those that the last `step` or `reset` gave.
 
         Raises:
-            UserError: the state is of other tasks or another horizon, or its actions lead elsewhere
+            UserError: the state is of other tasks, horizons or numbers of copies, or its actions lead elsewhere
                 here, as they do with other goals.
         """
         for key, mine in (("task_names", list(self.task_names)), ("horizon", self._horizon_saved)):
             if state[key] != mine:
                 raise UserError(f"the saved task set has {key} {state[key]}, this one {mine}")
+        if len(state["episodes"]) != self.num_envs:
+            raise UserError(f"the saved task set has {len(state['episodes'])} environments, this one {self.num_envs}")
         saved = state["observations"].numpy()[:, : self.stepper.observation_dim]
         observations = self._observe(self._running.load_state_dict(state, expected=saved))
         self.seed = state["seed"]
@@ -236,12 +247,12 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         """Release the simulators; called by `close`."""
         self.stepper.close()
 
-    def _start(self, task: int, episode: int, observations: Floats) -> None:
-        """Start an episode of one task and write its first observation into the task's row."""
-        observations[task, : self.stepper.observation_dim] = self._running.start(task, episode)
+    def _start(self, row: int, episode: int, observations: Floats) -> None:
+        """Start an episode of one environment and write its first observation into the environment's row."""
+        observations[row, : self.stepper.observation_dim] = self._running.start(row, episode)
 
-    def _draw(self, task: int) -> int:
-        return int(self._streams[task].integers(self.stepper.num_episodes))
+    def _draw(self, row: int) -> int:
+        return int(self._streams[row // self.copies].integers(self.stepper.num_episodes))
 
     def _observe(self, raw: NDArray[np.float64]) -> Floats:
         observations = np.array(self._frame)
@@ -258,25 +269,30 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
     def _horizon_saved(self) -> int | list[int]:
         return self.horizon if (self.horizons == self.horizon).all() else self.horizons.tolist()
 
+    @property
+    def _each(self) -> str:
+        return "task" if self.copies == 1 else "environment"
+
     def _check_started(self) -> None:
         if self._running.numbers[0] < 0:
             raise UserError("no episode has been started: call reset() first")
 
     def _check_actions(self, actions: ArrayLike) -> Floats:
         taken = np.asarray(actions, np.float32)
-        expected = (self.num_tasks, self.stepper.action_dim)
+        expected = (self.num_envs, self.stepper.action_dim)
         if taken.shape != expected:
-            raise UserError(f"actions must have shape {expected}, one row per task, not {taken.shape}")
+            raise UserError(f"actions must have shape {expected}, one row per {self._each}, not {taken.shape}")
         if not np.isfinite(taken).all():
-            task = int(np.flatnonzero(~np.isfinite(taken).all(1))[0])
-            raise UserError(f"the action of {self.task_names[task]} is not finite: {taken[task].tolist()}")
+            row = int(np.flatnonzero(~np.isfinite(taken).all(1))[0])
+            raise UserError(f"the action of {self.task_names[row // self.copies]} is not finite: {taken[row].tolist()}")
         return taken
 
     def _check_episodes(self, episodes: ArrayLike) -> NDArray[np.int64]:
         numbers = np.asarray(episodes)
-        if numbers.shape != (self.num_tasks,) or not np.issubdtype(numbers.dtype, np.integer):
-            raise UserError(f"episodes must be {self.num_tasks} whole numbers, one per task, not {episodes!r}")
-        for name, number in zip(self.task_names, numbers, strict=True):
+        if numbers.shape != (self.num_envs,) or not np.issubdtype(numbers.dtype, np.integer):
+            raise UserError(f"episodes must be {self.num_envs} whole numbers, one per {self._each}, not {episodes!r}")
+        for row, number in enumerate(numbers):
+            name = self.task_names[row // self.copies]
             if not 0 <= number < self.stepper.num_episodes:
                 raise UserError(f"episode {number} of {name} does not exist: 0 to {self.stepper.num_episodes - 1}")
         return numbers.astype(np.int64)

@@ -63,14 +63,16 @@ class Evaluator:
     """Runs a policy on the first N episodes of every task: on Meta-World, on its first N goals, each once.
 
     Args:
-        envs: for evaluation alone; training goes on elsewhere undisturbed.
+        envs: for evaluation alone, an environment per task; training goes on elsewhere undisturbed.
         episodes_per_task: N.
 
     Raises:
-        UserError: a task has fewer episodes than N.
+        UserError: a task has fewer episodes than N, or several environments.
     """
 
     def __init__(self, envs: TaskSet, episodes_per_task: int) -> None:
+        if envs.copies > 1:
+            raise UserError(f"evaluation needs copies=1, not {envs.copies}: it plays every episode once")
         self.envs = envs
         self.episodes_per_task = check_episodes(episodes_per_task, envs.stepper.num_episodes)
 

@@ -33,6 +33,9 @@ class Batch(NamedTuple):
 class Replay:
     """The last `capacity` transitions of each task; tasks step together, so one position serves all rings.
 
+    Where a task has several environments, a step adds a transition of each, side by side: the step after a transition
+    lies as many rows on.
+
     A transition is one row (observation, action, reward, terminated, ended, next observation) of a block
     (K, rows, W), so that a batch is one gather. On disk the block is one file of the same shape. There are
     `slack` more rows than transitions are kept: as long as no more than `slack` steps pass between two
@@ -44,10 +47,11 @@ class Replay:
         capacity: transitions kept per task.
         observation_dim: O.
         action_dim: A.
+        copies: environments of each task.
         n_step: steps of a return before it bootstraps (Sutton and Barto, 2018, section 7.1); fewer where the
             episode ends or the newest transition is reached. No correction for the older policy's actions.
         discount: gamma, within and after the n steps.
-        slack: most steps between two saves.
+        slack: most steps of each task between two saves.
         seed: of the generator that draws batches.
         device: where the block lies and batches are made.
         file: where `save` writes. Needed to save, and to map.
@@ -61,6 +65,7 @@ class Replay:
         observation_dim: int,
         action_dim: int,
         *,
+        copies: int = 1,
         n_step: int = 1,
         discount: float = 0.99,
         slack: int = 0,
@@ -70,9 +75,10 @@ class Replay:
         memory_map: bool = False,
     ) -> None:
         self.capacity = capacity
-        self._n_step, self._discount = n_step, discount
+        self._n_step, self._discount, self._copies = n_step, discount, copies
         self._parts = (observation_dim, action_dim, 1, 1, 1, observation_dim)
-        self._shape = (num_tasks, capacity + slack, sum(self._parts))
+        rows = -(-(capacity + slack) // copies) * copies  # a step lies in one piece
+        self._shape = (num_tasks, rows, sum(self._parts))
         self._file = file
         self._mapped = memory_map
         self._disk: NDArray[np.float32] | None = None
@@ -106,12 +112,14 @@ class Replay:
         truncated: NDArray[np.bool_],
         next_observations: NDArray[np.float32],
     ) -> None:
-        """Keep one transition of every task: arrays with a leading K."""
+        """Keep one transition of every environment: arrays (N, .), those of the first task first."""
         ends = (terminated[:, None], (terminated | truncated)[:, None])
         parts = (observations, actions, rewards[:, None], *ends, next_observations)
         row = np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
-        self._block[:, self.position % self._shape[1]] = torch.from_numpy(row)
-        self.position += 1
+        first = self.position % self._shape[1]
+        steps = torch.from_numpy(row).view(self._shape[0], self._copies, -1)
+        self._block[:, first : first + self._copies] = steps
+        self.position += self._copies
 
     def sample(self, batch_size: int) -> Batch:
         """`batch_size` transitions of every task, uniform with replacement."""
@@ -127,7 +135,7 @@ class Replay:
     def _returns(self, age: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of the transitions of these ages (K, B): n-step reward, discount of the value, age of the last step."""
         steps = torch.arange(self._n_step, device=age.device)
-        ages = age.unsqueeze(-1) - steps  # (K, B, n), towards the present
+        ages = age.unsqueeze(-1) - steps * self._copies  # (K, B, n), towards the present
         index = self._index(ages.clamp_min(0)).unsqueeze(-1)
         flat, width = self._block.view(-1), self._shape[2]
         reward, terminated, ended = flat[index * width + self._columns].unbind(-1)
@@ -137,7 +145,7 @@ class Replay:
         powers = self._discount ** steps.to(reward.dtype)
         length = counts.sum(-1)
         over = (terminated * counts).amax(-1)
-        return (reward * counts) @ powers, self._discount**length * (1 - over), age - length + 1
+        return (reward * counts) @ powers, self._discount**length * (1 - over), age - (length - 1) * self._copies
 
     def _rows(self, age: Tensor) -> Tensor:
         """The transitions of these ages, 0 for the newest, (K, B) -> (K, B, W)."""

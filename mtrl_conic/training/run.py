@@ -99,7 +99,7 @@ def load_agent(directory: Path, *, device: str = "auto") -> tuple[RunConfig, MTS
     """The configuration of a run and the agent of its last checkpoint, with a task set for evaluation."""
     config, saved = read_run(directory)
     config = config.model_copy(update={"device": device})
-    agent = make_agent(config, make_envs(config))
+    agent = make_agent(config, make_evaluation_envs(config))
     agent.load_state_dict(saved["agent"])
     return config, agent
 
@@ -118,8 +118,12 @@ def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunCon
 
 def make_envs(config: RunConfig) -> TaskSet:
     """A fresh task set of a configuration: training and evaluation each have their own, with the same goals."""
-    environment = config.environment
-    return make_task_set(config.task_set, seed=config.seed, **environment.model_dump())
+    return make_task_set(config.task_set, seed=config.seed, **config.environment.model_dump())
+
+
+def make_evaluation_envs(config: RunConfig) -> TaskSet:
+    """The task set that evaluates: an environment per task."""
+    return make_envs(config.model_copy(update={"environment": config.environment.model_copy(update={"copies": 1})}))
 
 
 def _train(
@@ -129,7 +133,7 @@ def _train(
     memory = PeakMemory(choose_device(config.device))
     if config.threads:
         torch.set_num_threads(config.threads)
-    envs, evaluation_envs = make_envs(config), make_envs(config)
+    envs, evaluation_envs = make_envs(config), make_evaluation_envs(config)
     evaluator = Evaluator(evaluation_envs, config.training.episodes_per_task)
     trainer = Trainer(
         envs,

@@ -68,7 +68,8 @@ class Trainer:
             agent.spec.action_dim,
             n_step=agent.config.n_step,
             discount=agent.config.discount,
-            slack=self.config.checkpoint_every if run else 0,
+            copies=envs.copies,
+            slack=self.config.checkpoint_every + envs.copies - 1 if run else 0,
             seed=agent.seed,
             device=agent.device,
             file=run.checkpoints / "replay.npy" if run else None,
@@ -144,13 +145,16 @@ class Trainer:
         return evaluation
 
     def _advance(self) -> None:
-        """One step of every task and, on the transitions before it, the updates that belong to it."""
+        """One step of every environment and, on the transitions before it, the updates that belong to it.
+
+        It is as many steps of each task as the task has environments.
+        """
         watch, agent = self.watch, self.agent
         learning = self.step >= agent.config.random_steps
         observations = self._observations
         assert observations is not None
         with watch("acting"):
-            actions = agent.act(observations) if learning else agent.random_actions()
+            actions = agent.act(observations) if learning else agent.random_actions(self.envs.copies)
         if not np.isfinite(actions).all():
             raise FloatingPointError(f"training diverged: the policy's actions are not finite at step {self.step}")
         finish = self._begin_step(actions)
@@ -162,11 +166,11 @@ class Trainer:
             self.replay.add(observations, actions, rewards, terminated, truncated, infos["final_obs"])
             agent.observe(rewards, terminated | truncated)
         self._observations = following
-        self.step += 1
+        self.step += self.envs.copies
         self._note_ended(terminated | truncated, infos)
         for callback in self.callbacks:
             callback.on_step(self)
-        if self.step % self.config.log_every == 0:
+        if self._passed(self.config.log_every, self.step - self.envs.copies):
             with watch("writing"):
                 self._log()
 
@@ -177,7 +181,7 @@ class Trainer:
         return self._stepping.submit(self.envs.step, actions).result
 
     def _update(self) -> None:
-        for _ in range(self.agent.config.updates_per_step):
+        for _ in range(self.agent.config.updates_per_step * self.envs.copies):
             with self.watch("sampling"):
                 batch = self.replay.sample(self.agent.config.batch_size)
             statistics = self.agent.update(batch)  # which tells its own parts of the time
@@ -187,11 +191,12 @@ class Trainer:
                 callback.on_update(self, statistics)
 
     def _note_ended(self, ended: NDArray[np.bool_], infos: dict[str, Any]) -> None:
-        for task in np.flatnonzero(ended):
+        for row in np.flatnonzero(ended):
+            task = row // self.envs.copies
             name = self.envs.task_names[task]
             if self.envs.has_success[task]:
-                self._episodes["training/success"][name].append(float(infos["episode_success"][task]))
-            self._episodes["training/return"][name].append(float(infos["episode_return"][task]))
+                self._episodes["training/success"][name].append(float(infos["episode_success"][row]))
+            self._episodes["training/return"][name].append(float(infos["episode_return"][row]))
 
     def _log(self) -> None:
         self._tick()
@@ -220,9 +225,13 @@ class Trainer:
 
     def _evaluate_if_due(self, steps: int) -> None:
         # The last step is left to the final evaluation.
-        due = self.step % self.config.evaluate_every == 0 and self._evaluated_at < self.step < steps
+        due = self.step < steps and self._passed(self.config.evaluate_every, self._evaluated_at)
         if due and self.evaluator:
             self.evaluate(self.config.training_episodes_per_task)
+
+    def _passed(self, every: int, before: int) -> bool:
+        """Whether a multiple of `every` lies behind the step `before` and not behind the present one."""
+        return self.step // every > before // every
 
     def _raise_if_interrupted(self) -> None:
         if self._interrupted():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mtrl_conic.envs import TaskSet, check_task_set, make_task_set
 from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation.success import Evaluator
 
 
 class Point(gym.Env[NDArray[Any], NDArray[Any]]):
@@ -190,12 +191,13 @@ def test_a_loaded_state_goes_on_bit_for_bit(steps: int) -> None:
             assert np.array_equal(left, right)
 
 
-def test_processes_give_the_same_numbers() -> None:
-    environments = {"p": "Pendulum-v1", "r": "Reacher-v5"}
-    sync, beside = (TaskSet.from_gymnasium(environments, vector=vector, horizon=12) for vector in ("sync", "async"))
+@pytest.mark.parametrize("copies", [1, 2])
+def test_processes_give_the_same_numbers(copies: int) -> None:
+    environments, options = {"p": "Pendulum-v1", "r": "Reacher-v5"}, {"horizon": 12, "copies": copies}
+    sync, beside = (TaskSet.from_gymnasium(environments, vector=vector, **options) for vector in ("sync", "async"))  # type: ignore[arg-type]
     try:
         assert np.array_equal(sync.reset()[0], beside.reset()[0])
-        for actions in np.random.default_rng(0).uniform(-1, 1, (30, 2, 2)):
+        for actions in np.random.default_rng(0).uniform(-1, 1, (30, 2 * copies, 2)):
             one, two = sync.step(actions), beside.step(actions)
             assert all(np.array_equal(left, right) for left, right in zip(one[:4], two[:4], strict=True))
         beside.load_state_dict(sync.state_dict())
@@ -203,6 +205,50 @@ def test_processes_give_the_same_numbers() -> None:
         sync.close()
         beside.close()
         beside.close()
+
+
+def test_copies_of_a_task_are_environments_of_it_side_by_side() -> None:
+    envs = three(copies=2)
+    assert (envs.num_envs, envs.num_tasks, envs.copies) == (6, 3, 2)
+    assert envs.action_space.shape == (6, 3)
+    observations, infos = envs.reset()
+    assert np.array_equal(observations[:, 5:], np.eye(3).repeat(2, axis=0))
+    assert len(set(infos["episode_index"].tolist())) == 6, "each plays an episode of its own"
+    twins = [Point(), Point(), Point(5, 3), Point(5, 3), Point(3, 2), Point(3, 2)]
+    for row, twin in enumerate(twins):
+        first, _ = twin.reset(seed=int(infos["episode_index"][row]))
+        assert np.array_equal(observations[row, : twin.size], first)
+    for actions in np.random.default_rng(0).uniform(-0.45, -0.25, (6, 6, 3)).astype(np.float32):  # near no end
+        _, rewards, *_, infos = envs.step(actions)
+        for row, twin in enumerate(twins):
+            own = (-2 + (actions[row, : (1, 3, 2)[row // 2]].astype(float) + 1) * 3).astype(np.float32)
+            seen, reward, *_ = twin.step(own)
+            assert np.array_equal(infos["final_obs"][row, : twin.size], seen)
+            assert rewards[row] == reward
+    *_, truncated, infos = envs.step(np.zeros((6, 3)))
+    assert truncated.tolist() == [True, True, False, False, False, False]
+    check_task_set(three(copies=2), steps=10)
+
+
+def test_copies_resume_and_are_checked() -> None:
+    envs, again = three(copies=3), three(copies=3, seed=8)
+    envs.reset()
+    generator = np.random.default_rng(0)
+    for _ in range(17):
+        envs.step(generator.uniform(-1, 1, (9, 3)))
+    again.load_state_dict(envs.state_dict())
+    for _ in range(20):
+        actions = generator.uniform(-1, 1, (9, 3))
+        one, two = envs.step(actions), again.step(actions)
+        assert all(np.array_equal(left, right) for left, right in zip(one[:4], two[:4], strict=True))
+    with pytest.raises(UserError, match="the saved task set has 9 environments, this one 3"):
+        three().load_state_dict(envs.state_dict())
+    with pytest.raises(UserError, match=r"shape \(9, 3\), one row per environment"):
+        envs.step(np.zeros((3, 3)))
+    with pytest.raises(UserError, match="copies must be a whole number of at least 1, not 0"):
+        three(copies=0)
+    with pytest.raises(UserError, match="evaluation needs copies=1, not 3"):
+        Evaluator(envs, 1)
 
 
 def raises() -> gym.Env[Any, Any]:

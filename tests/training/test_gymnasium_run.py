@@ -70,6 +70,29 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, capsys: pytest.Captur
     assert "no success is defined for Pendulum-v1" in capsys.readouterr().out
 
 
+def test_several_environments_per_task(tmp_path: Path) -> None:
+    """Budgets stay steps of each task, updates stay one for each of them, and it resumes bit for bit."""
+    environment = {"time_limit": 30, "copies": 4}
+    agent = {"base": "strong", "width": 8, "batch_size": 4, "random_steps": 20, "n_step": 3, "target_entropy": None}
+    several = config(environment=environment, agent=agent)
+    result = train(several, tmp_path / "whole")
+    assert result["step"] == 92, "the first multiple of four at which 90 steps of each task are done"
+    asked = iter(range(10_000))
+    with pytest.raises(Interrupted):
+        train(several, tmp_path / "halves", interrupted=lambda: next(asked) > 12)
+    train(several, tmp_path / "halves")
+    one, two = read_checkpoint(tmp_path / "whole"), read_checkpoint(tmp_path / "halves")
+    assert one is not None
+    assert two is not None
+    assert one["agent"]["updates"] == two["agent"]["updates"] == 92 - 20
+    for name, value in one["agent"]["actor"]["network"].items():
+        assert torch.equal(value, two["agent"]["actor"]["network"][name]), name
+    steps = [json.loads(line)["step"] for line in (tmp_path / "halves" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [32, 60, 92], "the first steps at or behind each multiple of 30"
+    steps = [json.loads(line)["step"] for line in (tmp_path / "halves" / "evaluations.jsonl").read_text().splitlines()]
+    assert steps == [40, 80, 92]
+
+
 def test_a_run_without_any_success_reports_returns(tmp_path: Path) -> None:
     result = train(config(task_set="gymnasium:Pendulum-v1", steps=25), tmp_path / "run")
     assert result["success"] == {}

@@ -167,3 +167,40 @@ def test_seeds_draw_different_batches() -> None:
     first, second, third = (replay.sample(20) for replay in replays)
     assert equal(first, second)
     assert not equal(first, third)
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_returns_stay_within_one_environment_of_a_task(n_step: int, tmp_path: Path) -> None:
+    """Two environments per task, by a list for each: the first ends at every fifth step, the second never."""
+    replay = make(tmp_path, capacity=16, slack=7, copies=2, n_step=n_step, discount=0.5)
+    for t in range(31):
+        values = t + np.tile([0.0, 1000.0], K)  # of the N = 2 K environments, those of a task side by side
+        rows = np.repeat(values[:, None], D, axis=1).astype(np.float32)
+        terminated = np.tile([t % 5 == 4, False], K)
+        replay.add(rows, rows[:, :A], values, terminated, np.zeros(2 * K, np.bool_), rows + 0.5)
+        if t % 3 == 0:
+            saved = replay.save()
+    assert len(replay) == 16
+    batch = replay.sample(400)
+    starts = set()
+    for first, reward, discount, last in zip(
+        batch.observations[1, :, 0].tolist(),
+        batch.rewards[1].tolist(),
+        batch.discounts[1].tolist(),
+        batch.next_observations[1, :, 0].tolist(),
+        strict=True,
+    ):
+        copy, t = divmod(int(first), 1000)
+        ends = [t] if copy == 0 and t % 5 == 4 else []
+        steps = [t]
+        while len(steps) < n_step and not ends and steps[-1] < 30:
+            steps.append(steps[-1] + 1)
+            ends += [steps[-1]] if copy == 0 and steps[-1] % 5 == 4 else []
+        assert reward == pytest.approx(sum(0.5**n * (step + 1000 * copy) for n, step in enumerate(steps)))
+        assert discount == (0 if ends else 0.5 ** len(steps))
+        assert last == steps[-1] + 1000 * copy + 0.5
+        starts.add(int(first))
+    assert starts == {*range(23, 31), *range(1023, 1031)}
+    again = make(tmp_path, capacity=16, slack=7, copies=2, n_step=n_step, discount=0.5)
+    again.load(saved)
+    assert sorted(set(again.sample(400).observations[0, :, 0].int().tolist())) == sorted(starts)
