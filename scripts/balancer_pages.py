@@ -18,7 +18,12 @@ ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "balancers"
 BENCHMARK = ROOT / "results" / "bench" / "solvers.txt"
 _BLOCK = re.compile(r"(<!-- generated -->\n).*?(<!-- end -->)", re.DOTALL)
-_NEEDS = {"gramian": "the Gram matrix", "losses": "the losses", "jacobian": "the gradients themselves"}
+_NEEDS = {
+    "gramian": "the Gram matrix",
+    "losses": "the losses",
+    "jacobian": "the gradients themselves",
+    "nothing": "nothing but the number of tasks",
+}
 
 
 def updated(page: str, name: str) -> str:

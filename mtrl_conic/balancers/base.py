@@ -55,7 +55,7 @@ class Balancer(ABC):
     """The registered name."""
     paper: ClassVar[str]
     """Authors, title or venue, and year of the source."""
-    needs: ClassVar[Literal["gramian", "losses", "jacobian"]] = "gramian"
+    needs: ClassVar[Literal["gramian", "losses", "jacobian", "nothing"]] = "gramian"
     """What the weights are computed from; `losses` may also be used by a `gramian` method."""
     needs_losses: ClassVar[bool] = False
     """Whether `losses` must be given as well."""

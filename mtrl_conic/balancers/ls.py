@@ -15,6 +15,7 @@ class LinearScalarisation(Balancer):
     """Equal weights, w_i = 1/K: the gradient of the mean loss."""
 
     paper = "folklore; see Kurin et al., In defense of the unitary scalarization, NeurIPS 2022"
+    needs = "nothing"
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:

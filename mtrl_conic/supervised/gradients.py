@@ -10,7 +10,7 @@ the backward pass through the heads, which stops at a copy of the representation
   their weighted sum through the trunk (Sener and Koltun, NeurIPS 2018, section 3.3: MGDA-UB). Exact where
   dz/dtheta is orthogonal; otherwise another, cheaper choice of weights.
 
-A balancer that looks at losses alone needs neither: one backward pass.
+A balancer that looks at losses alone, or at nothing, needs neither: one backward pass.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def write_gradients(
     values = losses_by_task.detach()
     at_copies, branches = _through_heads(network, losses_by_task, copies)
     gradients = _Gradients(network, representation, network.heads.by_task(at_copies), branches)
-    if balancer.needs == "losses":
+    if balancer.needs in ("losses", "nothing"):
         nothing = torch.zeros(len(values), len(values), dtype=torch.float64, device=values.device)
         weights, statistics = balancer(nothing, values)
         gradients.write_weighted(weights.to(at_copies[0]))

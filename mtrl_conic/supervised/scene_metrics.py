@@ -39,9 +39,17 @@ def scene_losses(outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
     if len(targets) > 2:
         normal = targets[2]
         known = normal.abs().sum(1) > 0
-        cosine = (functional.normalize(outputs[2], dim=1) * normal).sum(1)
+        cosine = (unit_vectors(outputs[2], 1) * normal).sum(1)
         found.append(((1 - cosine) * known).sum() / known.sum().clamp_min(1))
     return torch.stack(found)
+
+
+def unit_vectors(x: Tensor, axis: int) -> Tensor:
+    """x over its length along an axis, zero where x is zero.
+
+    On a processor torch's `normalize` takes forty times as long over an axis that is not the last.
+    """
+    return x * x.square().sum(axis, keepdim=True).clamp_min(1e-24).rsqrt()
 
 
 class SceneMeter(Meter):
@@ -63,11 +71,12 @@ class SceneMeter(Meter):
 
     def add(self, outputs: Outputs, targets: Sequence[Tensor]) -> None:
         """Logits (B, C, H, W), depth (B, 1, H, W), normals (B, 3, H, W), and their targets."""
-        self._add_labels(outputs[0].cpu().argmax(1), targets[0].cpu())
+        logits = outputs[0].cpu().movedim(1, -1).contiguous()  # argmax is slow over an axis that is not the last
+        self._add_labels(logits.argmax(-1), targets[0].cpu())
         for predicted, true in zip(outputs[1].cpu(), targets[1].cpu(), strict=True):
             self._add_depth(predicted, true)
         if self._normals:
-            unit = functional.normalize(outputs[2].cpu(), dim=1)
+            unit = unit_vectors(outputs[2].cpu(), 1)
             for predicted, true in zip(unit, targets[2].cpu(), strict=True):
                 self._add_normals(predicted, true)
 
@@ -87,7 +96,7 @@ class SceneMeter(Meter):
     def _add_normals(self, predicted: Tensor, true: Tensor) -> None:
         known = true.abs().sum(0) > 0
         if known.any():
-            cosine = (predicted * functional.normalize(true, dim=0)).sum(0)[known]
+            cosine = (predicted * unit_vectors(true, 0)).sum(0)[known]
             angle = torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
             self._note("normal mean", angle.mean())
             self._note("normal median", angle.median())

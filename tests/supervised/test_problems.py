@@ -116,6 +116,25 @@ def test_published_networks_on_their_layout(tmp_path: Path) -> None:
     assert sum(p.numel() for p in segnet([13]).parameters()) == 24_981_069
 
 
+def test_shrunken_scenes_are_averages_and_every_nth_pixel(tmp_path: Path) -> None:
+    folder = write_mtan(tmp_path, classes=13, label="label", normals=True, size=(32, 64))
+    whole, small = (load_scenes(folder, shrink) for shrink in (1, 2))
+    for split in ("training", "test"):
+        (image,), (label, depth, normal) = next(getattr(whole, split).batches(3))
+        (less,), others = next(getattr(small, split).batches(3))
+        torch.testing.assert_close(less, image.reshape(3, 3, 16, 2, 32, 2).mean((3, 5)))
+        for part, other in zip((label, depth, normal), others, strict=True):
+            assert torch.equal(other, part[..., ::2, ::2])
+    first, again = (next(small.training.batches(3, seed=5)) for _ in range(2))
+    assert torch.equal(first.inputs[0], again.inputs[0]), "what is kept is not what was augmented"
+    assert "Images: 16x32." in small.facts()
+
+
+def load_scenes(folder: Path, shrink: int) -> Problem:
+    kind = get("nyuv2")
+    return kind.load(folder, kind.options_model(network="small", shrink=shrink), seed=0, workers=0)
+
+
 def test_the_published_network_of_celeba_has_nine_shared_layers() -> None:
     trunk = nine_layers(40).trunk
     assert len([m for m in trunk.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]) == 9

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mtrl_conic.errors import UserError, first_line
-from mtrl_conic.supervised.data.files import Sample
+from mtrl_conic.supervised.data.files import Reader, Sample
 
 Scene = dict[str, Tensor]
 """`image` (3, H, W) in 0..1, `label` (H, W) integers with -1 where there is none, `depth` (1, H, W) with 0 where
@@ -79,7 +79,7 @@ def sample(scene: Scene, generator: np.random.Generator | None) -> Sample:
     """A scene, augmented where there is a generator, as input and targets."""
     if generator is not None:
         scene = augmented(scene, generator)
-    targets = [scene["label"].round().to(torch.int64), scene["depth"]]
+    targets = [scene["label"].to(torch.int64), scene["depth"]]
     return (scene["image"],), (*targets, *([scene["normal"]] if "normal" in scene else []))
 
 
@@ -112,6 +112,33 @@ def _resized(part: Tensor, kind: str, size: tuple[int, int]) -> Tensor:
     else:
         made = functional.interpolate(batched, size=size, mode="bilinear", align_corners=True)
     return made.reshape(*part.shape[:-2], *size)
+
+
+class Kept:
+    """A reader's scenes, made smaller and kept in memory from the first time on that they are read.
+
+    Args:
+        reader: gives rows that are not augmented where there is no generator.
+        shrink: divides the images' sides; pixels of the image are averaged, of the others one in `shrink` stays.
+    """
+
+    def __init__(self, reader: Reader, shrink: int) -> None:
+        self.reader, self.shrink = reader, shrink
+        self._scenes: dict[int, Scene] = {}
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def read(self, row: int, generator: np.random.Generator | None) -> Sample:
+        """See `Reader.read`."""
+        if row not in self._scenes:
+            (image,), targets = self.reader.read(row, None)
+            scene = {"image": functional.avg_pool2d(image, self.shrink)}
+            height, width = (side * self.shrink for side in scene["image"].shape[-2:])
+            for kind, part in zip(("label", "depth", "normal"), targets, strict=False):
+                scene[kind] = part[..., : height : self.shrink, : width : self.shrink].clone()
+            self._scenes[row] = scene
+        return sample(self._scenes[row], generator)
 
 
 def normals_from_depth(depth: Tensor, *, focal: float) -> Tensor:

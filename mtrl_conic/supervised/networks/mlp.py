@@ -4,65 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from mtrl_conic.gradients import TaskLinear
 from mtrl_conic.supervised.network import BatchedHeads, TaskNetwork
+from mtrl_conic.supervised.networks.table import Dropout, EmbeddedTable, OneHotLinear
 
 
-class TableInput(nn.Module):
-    """Numbers and categories as one vector (B, features).
+def mlp(
+    numbers: int,
+    sizes: Sequence[int],
+    hidden: Sequence[int],
+    num_tasks: int,
+    *,
+    embedding: int | None = None,
+    dropout: float = 0.0,
+) -> TaskNetwork:
+    """A shared trunk of ReLU layers under K linear heads of one output each.
+
+    The network takes numbers (B, numbers) and codes (B, columns), integers in 0..size-1.
 
     Args:
         numbers: numeric columns.
-        sizes: values of each categorical column; a code lies in 0..size-1.
-        embedding: length of the learned vector of each category; none gives one-hot codes.
-    """
-
-    def __init__(self, numbers: int, sizes: Sequence[int], *, embedding: int | None = None) -> None:
-        super().__init__()
-        starts = torch.tensor([0, *sizes[:-1]]).cumsum(0) if sizes else torch.zeros(0, dtype=torch.int64)
-        self.starts: Tensor
-        self.register_buffer("starts", starts, persistent=False)
-        self.total = sum(sizes)
-        self.table = nn.Embedding(self.total, embedding) if embedding and sizes else None
-        self.features = numbers + (len(sizes) * embedding if embedding else self.total)
-
-    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """(B, numbers) and (B, columns) integers -> (B, features)."""
-        places = codes + self.starts
-        if self.table is not None:
-            return torch.cat([numbers, self.table(places).flatten(1)], 1)
-        one_hot = numbers.new_zeros(len(codes), self.total).scatter_(1, places, 1.0)
-        return torch.cat([numbers, one_hot], 1)
-
-
-def mlp(inputs: TableInput, hidden: Sequence[int], num_tasks: int, *, dropout: float = 0.0) -> TaskNetwork:
-    """A shared trunk of ReLU layers under K linear heads of one output each.
-
-    Args:
-        inputs: first part of the trunk.
-        hidden: units of each layer.
+        sizes: values of each categorical column.
+        hidden: units of each layer, at least one.
         num_tasks: K.
+        embedding: length of the learned vector of each category; none gives one-hot codes.
         dropout: after each layer.
     """
-    layers: list[nn.Module] = [inputs]
-    width = inputs.features
-    for units in hidden:
-        layers += [nn.Linear(width, units), nn.ReLU()]
-        if dropout:
-            layers.append(nn.Dropout(dropout))
+    first, *others = hidden
+    start: nn.Module
+    layers: list[nn.Module] = []
+    if embedding is None:
+        start = OneHotLinear(numbers, sizes, first)
+    else:
+        start = table = EmbeddedTable(numbers, sizes, embedding)
+        layers.append(nn.Linear(table.features, first))
+    layers += [nn.ReLU(), Dropout(dropout)]
+    width = first
+    for units in others:
+        layers += [nn.Linear(width, units), nn.ReLU(), Dropout(dropout)]
         width = units
-    return TaskNetwork(_Chain(layers), BatchedHeads(TaskLinear(num_tasks, width, 1)), num_tasks)
+    return TaskNetwork(_Chain(start, layers), BatchedHeads(TaskLinear(num_tasks, width, 1)), num_tasks)
 
 
 class _Chain(nn.Module):
     """Modules after one another; the first one takes several inputs."""
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
+    def __init__(self, first: nn.Module, rest: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.first, self.rest = modules[0], nn.Sequential(*modules[1:])
+        self.first, self.rest = first, nn.Sequential(*rest)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         made: Tensor = self.rest(self.first(*inputs))

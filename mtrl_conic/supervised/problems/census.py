@@ -18,7 +18,7 @@ from mtrl_conic.supervised.data.rows import Rows, split
 from mtrl_conic.supervised.data.tables import codes, find, read_csv, standardised
 from mtrl_conic.supervised.metrics import AUCs
 from mtrl_conic.supervised.network import Outputs, TaskNetwork
-from mtrl_conic.supervised.networks.mlp import TableInput, mlp
+from mtrl_conic.supervised.networks.mlp import mlp
 from mtrl_conic.supervised.problem import Meter, Metric, Options, Problem, Settings, stacked
 
 _COLUMNS = 42
@@ -27,8 +27,9 @@ _NUMERIC = (0, 5, 16, 17, 18, 30, 39)
 """Age, wage per hour, capital gains, capital losses, dividends, persons worked for employer, weeks worked."""
 _CATEGORICAL = tuple(c for c in range(_COLUMNS) if c not in (*_NUMERIC, _EDUCATION, _MARITAL, _WEIGHT, _INCOME))
 """Industry, occupation, year and other codes that are numbers in the file have no order and belong here."""
-_TAX_FILER, _HOUSEHOLD = 19, 22
-"""They tell the marital status in other words: `Joint both under 65`, `Child 18+ never marr Not in a subfamily`."""
+_RESTATED = (19, 22, 23)
+"""Tax filer, detailed household, its summary: columns whose values say whether somebody is or was married, such as
+`Joint both under 65`, `Child 18+ never marr Not in a subfamily`, `Child under 18 never married`."""
 _INCOMES = ("- 50000.", "50000+.")
 _DEGREES = (
     "Bachelors degree(BA AB BS)",
@@ -55,13 +56,13 @@ class CensusOptions(Options):
         "attended", description="education at least college: any college or more, or a bachelor's degree or more"
     )
     restated: Literal["dropped", "kept"] = Field(
-        "dropped", description="the tax filer's and the household's status, which tell the marital status once more"
+        "kept", description="the three columns on tax filer and household, whose values name the marital status"
     )
 
     @property
     def categorical(self) -> tuple[int, ...]:
         """The categorical columns that are features."""
-        return tuple(c for c in _CATEGORICAL if self.restated == "kept" or c not in (_TAX_FILER, _HOUSEHOLD))
+        return tuple(c for c in _CATEGORICAL if self.restated == "kept" or c not in _RESTATED)
 
 
 class Census(Problem):
@@ -72,9 +73,9 @@ class Census(Problem):
     settings = Settings(epochs=200, batch_size=1024, learning_rate=1e-4, selection="best_validation")
     source = (
         "UCI Census-Income (KDD), original files; features are all columns but the instance weight and the three "
-        "label columns (income, marital status, education), and unless restated=kept the two that tell the marital "
-        "status once more (tax filer, detailed household); numeric columns standardised on the training rows, "
-        "categories one-hot; the test file is halved at random into validation and test."
+        "label columns (income, marital status, education), and with restated=dropped but the three columns whose "
+        "values name the marital status (tax filer, household and its summary); numeric columns standardised on the "
+        "training rows, categories one-hot; the test file is halved at random into validation and test."
     )
     tasks = ("income", "marital", "education")
     metrics = tuple(Metric(f"{task} auc", task) for task in tasks)
@@ -99,10 +100,10 @@ class Census(Problem):
         """`census-income.data` and `census-income.test`, plain or compressed, from the folder `data`."""
         assert isinstance(options, CensusOptions)
         frames = [_read(find(data, name)) for name in ("census-income.data", "census-income.test")]
-        numbers = standardised(*(frame[:, _NUMERIC].astype(np.float64) for frame in frames))
-        known = [np.unique(frames[0][:, column]) for column in options.categorical]
+        numbers = standardised(*(np.stack([_numeric(frame[c]) for c in _NUMERIC], 1) for frame in frames))
+        known = [np.array(sorted(frames[0][column].cat.categories)) for column in options.categorical]
         categories = [
-            np.stack([codes(frame[:, c], values) for c, values in zip(options.categorical, known, strict=True)], 1)
+            np.stack([_coded(frame[c], values) for c, values in zip(options.categorical, known, strict=True)], 1)
             for frame in frames
         ]
         return cls(
@@ -115,7 +116,7 @@ class Census(Problem):
 
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
         """Two shared layers of 192 ReLU units with dropout .3 under linear heads."""
-        return mlp(TableInput(len(_NUMERIC), self._sizes), (192, 192), len(tasks), dropout=0.3)
+        return mlp(len(_NUMERIC), self._sizes, (192, 192), len(tasks), dropout=0.3)
 
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
         """Binary cross-entropy."""
@@ -132,32 +133,41 @@ def binary_losses(outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, targets[0].mT, reduction="none").mean(1)
 
 
-def _read(file: Path) -> NDArray[Any]:
-    """(rows, 42) strings."""
-    frame = read_csv(file, header=None, skipinitialspace=True, dtype=str, keep_default_na=False)
+def _read(file: Path) -> Any:
+    """A data frame of 42 columns of text, each as pandas' categories: they are few, the rows are many."""
+    frame = read_csv(file, header=None, skipinitialspace=True, dtype="category", keep_default_na=False)
     if frame.shape[1] != _COLUMNS:
         raise UserError(f"{file} has {frame.shape[1]} columns, the original file has {_COLUMNS}")
-    table: NDArray[Any] = frame.to_numpy(dtype=object)
-    _expect(file, "income", table[:, _INCOME], _INCOMES)
-    _expect(file, "education", table[:, _EDUCATION], (*_COLLEGE, *_NO_COLLEGE))
-    if "Never married" not in table[:, _MARITAL]:
+    _expect(file, "income", frame[_INCOME], _INCOMES)
+    _expect(file, "education", frame[_EDUCATION], (*_COLLEGE, *_NO_COLLEGE))
+    if "Never married" not in frame[_MARITAL].cat.categories:
         raise UserError(f"{file}: no row is 'Never married' in column {_MARITAL}, marital status")
     for column in _NUMERIC:
         try:
-            table[:, column].astype(np.float64)
+            _numeric(frame[column])
         except ValueError as error:
             raise UserError(f"{file}, column {column}: {error}") from None
-    return table
+    return frame
 
 
-def _expect(file: Path, what: str, values: NDArray[Any], known: Sequence[str]) -> None:
-    strange = sorted(set(values) - set(known))
+def _expect(file: Path, what: str, column: Any, known: Sequence[str]) -> None:
+    strange = sorted(set(column.cat.categories) - set(known))
     if strange:
         raise UserError(f"{file}: {what} {strange[0]!r} is none of the original file's, such as {known[0]!r}")
 
 
-def _labels(table: NDArray[Any], options: CensusOptions) -> NDArray[np.float32]:
+def _numeric(column: Any) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = column.cat.categories.to_numpy(dtype=np.float64)
+    return np.asarray(values[column.cat.codes.to_numpy()])
+
+
+def _coded(column: Any, known: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each row's value stands in `known`, sorted."""
+    return np.asarray(codes(column.cat.categories.to_numpy(dtype=str), known)[column.cat.codes.to_numpy()])
+
+
+def _labels(frame: Any, options: CensusOptions) -> NDArray[np.float32]:
     """(rows, 3) of 0 and 1."""
     college = _COLLEGE if options.college == "attended" else _DEGREES
-    columns = [table[:, _INCOME] == _INCOMES[1], table[:, _MARITAL] == "Never married"]
-    return np.stack([*columns, np.isin(table[:, _EDUCATION].astype(str), college)], 1).astype(np.float32)
+    columns = [frame[_INCOME] == _INCOMES[1], frame[_MARITAL] == "Never married", frame[_EDUCATION].isin(college)]
+    return np.stack([column.to_numpy(dtype=np.float32) for column in columns], 1)

@@ -14,16 +14,22 @@ from pydantic import Field
 from torch import Tensor
 
 from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.supervised.data.history import rates, sums_before
 from mtrl_conic.supervised.data.rows import Rows
 from mtrl_conic.supervised.data.tables import standardised
 from mtrl_conic.supervised.metrics import AUCs
 from mtrl_conic.supervised.network import Outputs, TaskNetwork
-from mtrl_conic.supervised.networks.mlp import TableInput, mlp
+from mtrl_conic.supervised.networks.mlp import mlp
 from mtrl_conic.supervised.problem import Meter, Metric, Options, Problem, Settings
 from mtrl_conic.supervised.problems.census import binary_losses
 
 TARGETS = {"long_view": "long_view", "profile": "is_profile_enter", "like": "is_like"}
-_IDS = ("user_id", "video_id", "author_id", "tab", "tag")
+_KEPT_BY = ("user_id", "video_id", "author_id")
+"""Whose history counts."""
+_IDS = (*_KEPT_BY, "tab", "tag")
+_STRENGTH = 10.0
+"""Rows that a rate begins with: a user has four clicked ones on average."""
+_BY_ROW = ("date", "hourmin", "is_click", "duration_ms", *_IDS, *TARGETS.values())
 _SHARES = (0.8, 0.9)
 """Of the rows in order of time: up to here training, up to here validation, the rest is the test."""
 
@@ -32,7 +38,7 @@ class RecommendationOptions(Options):
     """Options of `recommendation`."""
 
     embedding: int = Field(8, ge=1, description="length of the vector of a category")
-    hidden: list[int] = Field([1024, 512, 256, 128], description="units of the shared layers")
+    hidden: list[int] = Field([1024, 512, 256, 128], min_length=1, description="units of the shared layers")
     least: int = Field(5, ge=1, description="training rows below which a category counts as unknown")
 
 
@@ -44,34 +50,31 @@ class Recommendation(Problem):
     settings = Settings(epochs=5, batch_size=1024, learning_rate=1e-3, selection="best_validation")
     source = (
         "KuaiRand-Pure, clicked impressions without duplicates, split by time 80:10:10; features known at the time of "
-        "the click: user, video, author, tab, tag, hour, weekday, the user's categories, the video's length. "
+        "the click: user, video, author, tab, tag, hour, weekday, the user's categories, the video's length, and of "
+        "user, video and author how often they were shown and clicked in earlier hours and what came of it. "
         "Categories are indexed on the training rows; a published number is no comparison, it is of another data set."
     )
     tasks = tuple(TARGETS)
     metrics = tuple(Metric(f"{task} auc", task) for task in tasks)
 
-    def __init__(self, splits: Sequence[Rows], sizes: Sequence[int], options: RecommendationOptions) -> None:
+    def __init__(
+        self, splits: Sequence[Rows], numbers: int, sizes: Sequence[int], options: RecommendationOptions
+    ) -> None:
         self.training, self.validation, self.test = splits
-        self._sizes, self._options = sizes, options
+        self._numbers, self._sizes, self._options = numbers, sizes, options
 
     @classmethod
     def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> Recommendation:
         """A NumPy archive of columns, the file `data` or the one `*.npz` in that folder."""
         assert isinstance(options, RecommendationOptions)
-        columns = _read(_file(data))
-        rows = _clicked(columns)
-        time = columns["date"][rows].astype(np.int64) * 10_000 + columns["hourmin"][rows]
-        order = np.argsort(time, kind="stable")
-        rows, time = rows[order], time[order]
-        # Impressions of one moment stay on one side.
-        cuts = np.searchsorted(time, [time[int(share * len(time))] for share in _SHARES])
-        parts = np.split(rows, cuts)
+        columns = _without_duplicates(_read(_file(data)))
+        parts = _parts(columns)
         if min(map(len, parts)) == 0:
             raise UserError(f"{data}: too few moments in time for a split into training, validation and test")
         categories = _categories(columns)
         indexed = [_indexed(column, parts, options.least) for column in categories]
-        length = np.log1p(columns["duration_ms"].astype(np.float64))[:, None]
-        numbers = standardised(*(length[part] for part in parts))
+        features = np.concatenate([np.log1p(columns["duration_ms"])[:, None], _history(columns, parts[0])], 1)
+        numbers = standardised(*(features[part] for part in parts))
         labels = np.stack([columns[name] for name in TARGETS.values()], 1).astype(np.float32)
         splits = [
             Rows(
@@ -80,12 +83,12 @@ class Recommendation(Problem):
             )
             for i, part in enumerate(parts)
         ]
-        return cls(splits, [size for _, size in indexed], options)
+        return cls(splits, features.shape[1], [size for _, size in indexed], options)
 
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
         """Embeddings and a feed-forward trunk, all shared, under linear heads."""
-        inputs = TableInput(1, self._sizes, embedding=self._options.embedding)
-        return mlp(inputs, self._options.hidden, len(tasks))
+        options = self._options
+        return mlp(self._numbers, self._sizes, options.hidden, len(tasks), embedding=options.embedding)
 
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
         """Binary cross-entropy."""
@@ -111,12 +114,11 @@ def _read(file: Path) -> dict[str, NDArray[Any]]:
             columns = {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"cannot read {file}: {first_line(error)}") from None
-    needed = ("date", "hourmin", "is_click", "duration_ms", *_IDS, *TARGETS.values())
-    for name in (*needed, "user_ids", "user_cat"):
+    for name in (*_BY_ROW, "user_ids", "user_cat"):
         if name not in columns:
             raise UserError(f"{file} has no column {name!r}")
     rows = len(columns["user_id"])
-    for name in needed:
+    for name in _BY_ROW:
         if columns[name].shape != (rows,):
             raise UserError(f"{file}: column {name!r} has shape {columns[name].shape}, not ({rows},)")
     for name in ("is_click", *TARGETS.values()):
@@ -130,11 +132,44 @@ def _read(file: Path) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def _clicked(columns: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Rows with a click, the first of each (user, video, moment)."""
+def _without_duplicates(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The columns by row with the first row of each (user, video, moment) alone; those by user as they are."""
     keys = np.stack([columns[name] for name in ("user_id", "video_id", "date", "hourmin")], 1)
     first = np.sort(np.unique(keys, axis=0, return_index=True)[1])
-    return np.asarray(first[columns["is_click"][first] == 1])
+    return {**columns, **{name: columns[name][first] for name in _BY_ROW}}
+
+
+def _times(columns: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Of each row, in an order that is that of time."""
+    return np.asarray(columns["date"].astype(np.int64) * 10_000 + columns["hourmin"])
+
+
+def _parts(columns: dict[str, NDArray[Any]]) -> list[NDArray[np.int64]]:
+    """Clicked rows in order of time, for training, validation and test; those of one moment stay on one side."""
+    time = _times(columns)
+    rows = np.flatnonzero(columns["is_click"])
+    rows = rows[np.argsort(time[rows], kind="stable")]
+    cuts = np.searchsorted(time[rows], [time[rows[int(share * len(rows))]] for share in _SHARES])
+    return np.split(rows, cuts)
+
+
+def _history(columns: dict[str, NDArray[Any]], training: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(rows, 18): of user, video and author, at earlier moments, how often shown and clicked, and rates of what came.
+
+    Rates begin at those of the training rows.
+    """
+    time = _times(columns)
+    outcomes = np.stack([columns[name] for name in ("is_click", *TARGETS.values())], 1)
+    outcomes[:, 1:] *= outcomes[:, :1]  # counted on clicked rows, as the targets are
+    shown = np.ones(len(time))
+    clicks = outcomes[time <= time[training[-1]], 0].mean()
+    prior = np.r_[clicks, outcomes[training, 1:].mean(0)]
+    made = []
+    for key in _KEPT_BY:
+        before = sums_before(columns[key], time, np.column_stack([shown, outcomes]))
+        made += [np.log1p(before[:, :2]), rates(before[:, 1:2], before[:, :1], prior[:1], strength=_STRENGTH)]
+        made.append(rates(before[:, 2:], before[:, 1:2], prior[1:], strength=_STRENGTH))
+    return np.concatenate(made, 1)
 
 
 def _categories(columns: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:

@@ -19,7 +19,7 @@ from mtrl_conic.supervised.data.rows import Rows, split
 from mtrl_conic.supervised.data.tables import codes, read_csv, standardised
 from mtrl_conic.supervised.metrics import Errors
 from mtrl_conic.supervised.network import Outputs, TaskNetwork
-from mtrl_conic.supervised.networks.mlp import TableInput, mlp
+from mtrl_conic.supervised.networks.mlp import mlp
 from mtrl_conic.supervised.problem import Meter, Metric, Options, Problem, Settings, stacked
 
 _LEAST_ROWS = 10
@@ -30,7 +30,7 @@ class RegressionOptions(Options):
 
     targets: list[str] = Field([], description="columns to predict")
     leave_out: list[str] = Field([], description="columns that are neither target nor feature")
-    hidden: list[int] = Field([128, 128], description="units of the shared layers")
+    hidden: list[int] = Field([128, 128], min_length=1, description="units of the shared layers")
     validation: float = Field(0.1, gt=0, lt=0.5, description="share of the rows")
     test: float = Field(0.2, gt=0, lt=0.5, description="share of the rows")
 
@@ -105,7 +105,7 @@ class Regression(Problem):
 
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
         """A feed-forward trunk under linear heads."""
-        return mlp(TableInput(self._numbers, self._sizes), self._hidden, len(tasks))
+        return mlp(self._numbers, self._sizes, self._hidden, len(tasks))
 
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
         """Mean squared error, of targets with variance 1."""

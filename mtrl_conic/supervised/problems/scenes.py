@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.supervised.data.files import Files, Reader
-from mtrl_conic.supervised.data.scenes import stacked_shape
+from mtrl_conic.supervised.data.scenes import Kept, stacked_shape
 from mtrl_conic.supervised.network import Outputs, TaskNetwork
 from mtrl_conic.supervised.networks.segnet import mtan, segnet
 from mtrl_conic.supervised.networks.small import small
@@ -32,6 +32,9 @@ class SceneOptions(Options):
         "mtan", description="SegNet with attention per task, as published; SegNet alone; a small one for processors"
     )
     augment: bool = Field(True, description="random crops and mirror images, as in the published comparisons")
+    shrink: int = Field(
+        1, ge=1, description="above 1 it divides the images' sides, for processors, and they are kept in memory"
+    )
 
 
 class Scenes(Problem):
@@ -50,6 +53,8 @@ class Scenes(Problem):
 
     def __init__(self, training: Reader, test: Reader, options: SceneOptions, *, workers: int) -> None:
         self._make, multiple = NETWORKS[options.network]
+        if options.shrink > 1:
+            training, test = (Kept(reader, options.shrink) for reader in (training, test))
         self.size = stacked_shape([training, test])
         if any(side % multiple for side in self.size):
             raise UserError(
