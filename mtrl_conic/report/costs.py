@@ -33,7 +33,8 @@ def costs(comparison: Comparison) -> Table:
     note = (
         "Means over seeds. Per step: of all tasks, with the updates that belong to it, evaluations left out; stepping "
         "may go on beside an update. Balancing: from the tasks' gradients to the combined one, that is their Gram "
-        "matrix, the balancer and the combination; told on processors only, since a GPU works behind the clock's back. "
+        "matrix, the balancer and the combination (in layers with few rows a product that any backward makes); told on "
+        "processors only, since a GPU works behind the clock's back. "
         "Memory: the largest resident set of a run's process, replay included. Runs that shared a machine slow each "
         "other down: compare the shares rather than the times."
     )
