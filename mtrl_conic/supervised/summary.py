@@ -164,8 +164,11 @@ class Summary:
         return f"{facts}\n\n{markdown(table)}\n\n{table.note}\n"
 
     def write(self, folder: Path) -> list[Path]:
-        """`results.csv`, `curves.csv`, `table.md` and `report.html` in `folder`."""
+        """`results.csv`, `curves.csv`, `table.md`, `report.html` and `trade_off_*.svg` in `folder`."""
+        import vl_convert
+
         from mtrl_conic.supervised.page import html
+        from mtrl_conic.supervised.trade_offs import trade_offs
 
         made = {
             "results.csv": self.results_csv(),
@@ -173,6 +176,7 @@ class Summary:
             "table.md": self.markdown(),
             "report.html": html(self),
         }
+        made |= {f"{figure.name}.svg": vl_convert.vegalite_to_svg(figure.specification) for figure in trade_offs(self)}
         for name, content in made.items():
             write_text(folder / name, content)
         return [folder / name for name in made]

@@ -145,6 +145,9 @@ def test_the_trade_off_of_an_option(census: Path, tmp_path: Path) -> None:
     first = summary.means["conicgrad:c=0.25"]
     middle = np.mean(list(summary.means.values()), 0)
     np.testing.assert_allclose(changes[0], 100 * (first / middle - 1), rtol=1e-6)
+    (picture,) = (file for file in summary.write(tmp_path) if file.suffix == ".svg")
+    assert picture.name == "trade_off_conicgrad_c.svg"
+    assert picture.read_text().startswith("<svg")
 
 
 @pytest.fixture(scope="module")
