@@ -26,6 +26,8 @@ Actions = NDArray[np.float32]
 
 HORIZON = 499
 """Steps of an episode that all items take; the 500th would reset `gym.make_vec`'s environments."""
+SHORT_HORIZON = 200
+"""The same of sets of more than ten tasks, whose scripts have done most of their work by then."""
 BLOCK = 20
 """Steps that an item takes before the next item's turn."""
 
@@ -75,7 +77,7 @@ class EnvBenchmark:
 
 
 def run(
-    task_set: str = "mt10", *, seconds: float = 10.0, threads: int = 1, seed: int = 0, steps: int = HORIZON
+    task_set: str = "mt10", *, seconds: float = 10.0, threads: int = 1, seed: int = 0, steps: int | None = None
 ) -> EnvBenchmark:
     """Step a set of tasks with random and with scripted actions in every way there is.
 
@@ -88,7 +90,7 @@ def run(
         seconds: about how long to measure each item with each kind of actions; there are at least three rounds.
         threads: of the fast stepper.
         seed: of goals and actions.
-        steps: of each episode, at most `HORIZON`.
+        steps: of each episode, at most `HORIZON`; by default that, or `SHORT_HORIZON`.
 
     Returns:
         The measurements: `gym.make_vec` (sync), `metaworld` and `fast` stepping, `physics`, which is `mj_step`
@@ -101,6 +103,7 @@ def run(
         raise unknown("set of tasks", task_set, BENCHMARKS)
     clock = time.process_time if threads == 1 else time.perf_counter
     names = BENCHMARKS[task_set]
+    steps = steps or (HORIZON if len(names) <= 10 else SHORT_HORIZON)
     generator = np.random.default_rng(seed)
     vector = MakeVec(task_set, seed)
     goals = vector.goals()

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, default=1, help="processor threads [1]")
     parser.add_argument("--seconds", type=float, default=10.0, help="env: for each item [10]")
-    parser.add_argument("--task-sets", default="mt10,mt50", help="env: of Meta-World's mt10, mt25, mt50 [mt10,mt50]")
+    parser.add_argument("--task-sets", default="mt10", help="env: of mt10, mt25, mt50, separated by commas [mt10]")
     parser.add_argument("--rounds", type=int, default=15, help="update, train, solvers: measurements of each item [15]")
     parser.add_argument(
         "--balancers", help="names, or all [update, scaling: pcgrad,conicgrad; train: conicgrad; solvers: all]"
