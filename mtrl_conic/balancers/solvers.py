@@ -146,7 +146,7 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
     # Vectors are columns (..., N, 1) here.
     linear, scales, kappa = (part.unsqueeze(-1) for part in (linear, scales, kappa))
     linear, fixed = linear - scales, _with_ridge(scales * scales.mT)
-    lengths = torch.tensor(_LENGTHS, dtype=linear.dtype, device=linear.device)
+    against = -torch.tensor(_LENGTHS, dtype=linear.dtype, device=linear.device)
     x = torch.ones_like(linear)
     product, total = matrix @ x, scales.mT @ x
     slope = linear + total * scales + kappa / positive(x.mT @ product).sqrt() * product
@@ -166,17 +166,18 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
         slope_apart = torch.addcmul(linear, total, scales)  # from the norm's
         slope = torch.addcmul(slope_apart, pull, product)
         hessian = torch.addcmul(ridged, product, (product / (norm * root)).mT, value=-1)
-        factor = _factor(torch.addcmul(fixed, pull, hessian), slack / x)
-        step = torch.cholesky_solve(mu / x - slope, factor)
-        rise = step / x
+        hessian = torch.addcmul(fixed, pull, hessian)
+        hessian.diagonal(dim1=-2, dim2=-1).add_((slack / x).squeeze(-1))
+        step = torch.cholesky_solve(mu / x - slope, torch.linalg.cholesky_ex(hessian)[0])
+        rise, row = step / x, step.mT
         slack_rise = mu / pairs - 1 - rise
 
-        trial = lengths / (-rise).amax(-2, keepdim=True).clamp_min(1)
-        growth = trial * (2 * step.mT @ product + trial * (step.mT @ matrix @ step))
+        trial = against / rise.amin(-2, keepdim=True).clamp_max(-1)
+        growth = trial * torch.addcmul(2 * (row @ product), trial, row @ (matrix @ step))
         growth = growth / ((square + growth).clamp_min(0).sqrt() + root)
         logs = torch.log1p(growth / norm) + torch.log1p(rise * trial).sum(-2, keepdim=True)
         added = scales.mT @ step
-        plain = trial * (slope_apart.mT @ step + 0.5 * trial * added * added)
+        plain = trial * torch.addcmul(row @ slope_apart, trial, added * added, value=0.5)
         best = (plain + kappa * growth - mu * logs).argmin(-1, keepdim=True)
         length, slack_length = trial.gather(-1, best), _furthest(slack_rise)
         x = torch.addcmul(x, length, step)
@@ -292,7 +293,7 @@ def _factor(matrix: Tensor, diagonal: Tensor) -> Tensor:
 
 def _furthest(rise: Tensor, share: float = _LENGTHS[0]) -> Tensor:
     """The length (..., 1, 1), at most one, of steps (..., K, 1) relative to x that go `share` of the way to zero."""
-    return share / (-rise.amin(-2, keepdim=True)).clamp_min(share)
+    return -share / rise.amin(-2, keepdim=True).clamp_max(-share)
 
 
 def _with_ridge(matrix: Tensor) -> Tensor:
