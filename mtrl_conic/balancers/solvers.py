@@ -167,7 +167,7 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
         slope = torch.addcmul(slope_apart, pull, product)
         hessian = torch.addcmul(ridged, product, (product / (norm * root)).mT, value=-1)
         hessian = torch.addcmul(fixed, pull, hessian)
-        hessian.diagonal(dim1=-2, dim2=-1).add_((slack / x).squeeze(-1))
+        hessian.diagonal(dim1=-2, dim2=-1).add_((slack / x).squeeze(-1))  # as `_factor` does, but in place: fewer calls
         step = torch.cholesky_solve(mu / x - slope, torch.linalg.cholesky_ex(hessian)[0])
         rise, row = step / x, step.mT
         slack_rise = mu / pairs - 1 - rise

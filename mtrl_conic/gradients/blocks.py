@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -27,10 +27,12 @@ class Blocks:
         groups = [[name] for name in self._whole if name not in small] + ([small] if small else [])
         self._joined = [(names, _side_by_side([self._whole[name] for name in names])) for names in groups]
 
-    def gramian(self) -> Tensor | float:
-        """(K, K) float64: inner products of the tasks' gradients, 0 without any parameter."""
-        total: Tensor | float = sum(gramian_of(joined) for _, joined in self._joined)
-        return total + sum(factors.gramian() for factors in self._factors.values())
+    def gramians(self) -> Iterator[Tensor]:
+        """(K, K) float64 of each block: inner products of the tasks' gradients."""
+        for _, joined in self._joined:
+            yield gramian_of(joined)
+        for factors in self._factors.values():
+            yield factors.gramian()
 
     def combine(self, weights: Tensor) -> dict[str, Tensor]:
         """Name of a parameter -> the weighted sum of its K gradients; `weights` is (K,)."""

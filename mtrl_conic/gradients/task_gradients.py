@@ -46,7 +46,7 @@ class TaskGradients:
         """(K, K) float64: inner products of the tasks' gradients of the shared parameters."""
         num_tasks = len(self.losses)
         total = torch.zeros(num_tasks, num_tasks, dtype=torch.float64, device=self.losses.device)
-        return total + self._blocks.gramian()
+        return sum(self._blocks.gramians(), total)
 
     @cached_property
     def _blocks(self) -> Blocks:

@@ -42,8 +42,7 @@ def connected(address: str | None) -> Iterator[Any]:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        where = f"at {address}" if address else "here"
-        raise UserError(f"no Ray cluster {where}: {first_line(error)}; start one with `ray start --head`") from None
+        raise _no_cluster(f"at {address}" if address else "here", error) from None
     try:
         yield ray
     finally:
@@ -58,9 +57,11 @@ def _check_reachable(address: str | None) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise UserError(
-            f"no Ray cluster at {address}: {first_line(error)}; start one with `ray start --head`"
-        ) from None
+        raise _no_cluster(f"at {address}", error) from None
+
+
+def _no_cluster(where: str, error: Exception) -> UserError:
+    return UserError(f"no Ray cluster {where}: {first_line(error)}; start one with `ray start --head`")
 
 
 def run_on_cluster(

@@ -6,7 +6,7 @@ functions tell so beside their value.
 
 from __future__ import annotations
 
-from mtrl_conic.envs.fast.arithmetic import Vector, distance, distance_xz, hamacher, long_tail, narrow, plus
+from mtrl_conic.envs.fast.arithmetic import Vector, distance, distance_xz, flag, hamacher, long_tail, narrow, plus
 from mtrl_conic.envs.fast.native import compiled
 from mtrl_conic.envs.fast.rewards.state import State
 
@@ -108,3 +108,9 @@ def pinched(s: State, radius: float, slack: float, xz_threshold: float) -> float
     caging = caged_beside(s, radius, xz_threshold)
     gripping = beside(s, radius, radius + slack) if caging > 0.95 else 0.0
     return (caging + gripping) / 2
+
+
+@compiled
+def lifted(s: State, height: float) -> float:
+    """1 where the fingers are open and the object is more than `height` (m) above where it was, else 0."""
+    return flag(s.opened > 0 and s.obj[2] - height > s.obj_init[2])

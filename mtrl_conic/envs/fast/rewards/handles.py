@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mtrl_conic.envs.fast.arithmetic import distance, flag, hamacher, long_tail, plus, vector
 from mtrl_conic.envs.fast.native import compiled
-from mtrl_conic.envs.fast.rewards.grasping import held
+from mtrl_conic.envs.fast.rewards.grasping import held, lifted
 from mtrl_conic.envs.fast.rewards.state import Outcome, State
 
 
@@ -53,5 +53,5 @@ def _pull(
     if target_to_obj < 0.05:
         reward = 10.0
     success = target_to_obj <= success_radius
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.03 > s.obj_init[2])
-    return Outcome(reward, success, flag(tcp_to_obj <= 0.05), lifted, grasped, in_place, target_to_obj)
+    up = lifted(s, 0.03)
+    return Outcome(reward, success, flag(tcp_to_obj <= 0.05), up, grasped, in_place, target_to_obj)

@@ -18,8 +18,9 @@ from mtrl_conic.envs.fast.arithmetic import (
     subtract,
 )
 from mtrl_conic.envs.fast.native import compiled
-from mtrl_conic.envs.fast.rewards.grasping import caged, caged_beside, grip, gripped, held
+from mtrl_conic.envs.fast.rewards.grasping import caged, caged_beside, grip, gripped, held, lifted
 from mtrl_conic.envs.fast.rewards.state import Outcome, State
+from mtrl_conic.envs.fast.rewards.walls import at_point, carried
 
 
 @compiled
@@ -47,8 +48,9 @@ def pick_place(s: State) -> Outcome:
         reward = plus(reward, 1.0 + 5.0 * in_place, single)
     if target_to_obj < 0.05:
         reward = 10.0
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.02 > s.obj_init[2])
-    return Outcome(reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted, grasped, in_place, target_to_obj)
+    return Outcome(
+        reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted(s, 0.02), grasped, in_place, target_to_obj
+    )
 
 
 @compiled
@@ -57,22 +59,17 @@ def pick_place_wall(s: State) -> Outcome:
     tcp_to_obj = distance(s.obj, s.tcp)
     target_to_obj = distance(s.obj, s.target)
     midpoint = s.target[0], 0.77, 0.25
-    to_midpoint = norm(scaled(subtract(s.obj, midpoint), 1.0, 1.0, 3.0))
-    to_midpoint_init = norm(scaled(subtract(s.obj_init, midpoint), 1.0, 1.0, 3.0))
-    at_midpoint = long_tail(to_midpoint, 0, 0.05, to_midpoint_init)
+    at_midpoint = at_point(s, midpoint, 1.0, 1.0, 3.0)
     in_place = long_tail(target_to_obj, 0, 0.05, distance(s.obj_init, s.target))
     grasped, single = gripped(caged(s, s.obj, s.obj_init, 0.015, 0.05, 0.005), s.effort)
     reward = hamacher(grasped, at_midpoint, single)
     if tcp_to_obj < 0.02 and s.opened > 0 and s.obj[2] - 0.015 > s.obj_init[2]:
-        reward = plus(reward, 1.0, single)
-        if s.obj[1] > 0.75:
-            reward = plus(plus(reward, 4.0, single), 3.0 * in_place, single)
-        else:
-            reward = plus(reward, 4.0 * at_midpoint, single)
+        reward = carried(s, reward, at_midpoint, in_place, single)
     if target_to_obj < 0.05:
         reward = 10.0
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.02 > s.obj_init[2])
-    return Outcome(reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted, grasped, in_place, target_to_obj)
+    return Outcome(
+        reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted(s, 0.02), grasped, in_place, target_to_obj
+    )
 
 
 @compiled
@@ -132,8 +129,9 @@ def basketball(s: State) -> Outcome:
         reward = hamacher(grasped, in_place, single)
     if target_to_obj < 0.08:
         reward = 10.0
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.03 > s.obj_init[2])
-    return Outcome(reward, target_to_obj <= 0.08, flag(tcp_to_obj <= 0.05), lifted, grasped, in_place, target_to_obj)
+    return Outcome(
+        reward, target_to_obj <= 0.08, flag(tcp_to_obj <= 0.05), lifted(s, 0.03), grasped, in_place, target_to_obj
+    )
 
 
 @compiled
@@ -148,8 +146,9 @@ def hand_insert(s: State) -> Outcome:
         reward = plus(reward, 1.0 + 7.0 * in_place, single)
     if target_to_obj < 0.05:
         reward = 10.0
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.02 > s.obj_init[2])
-    return Outcome(reward, target_to_obj <= 0.05, flag(tcp_to_obj <= 0.03), lifted, grasped, in_place, target_to_obj)
+    return Outcome(
+        reward, target_to_obj <= 0.05, flag(tcp_to_obj <= 0.03), lifted(s, 0.02), grasped, in_place, target_to_obj
+    )
 
 
 @compiled
@@ -173,5 +172,6 @@ def shelf_place(s: State) -> Outcome:
         reward = plus(reward, 1.0 + 5.0 * in_place, single)
     if target_to_obj < 0.05:
         reward = 10.0
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.02 > s.obj_init[2])
-    return Outcome(reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted, grasped, in_place, target_to_obj)
+    return Outcome(
+        reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted(s, 0.02), grasped, in_place, target_to_obj
+    )

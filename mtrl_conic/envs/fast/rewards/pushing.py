@@ -15,8 +15,9 @@ from mtrl_conic.envs.fast.arithmetic import (
     times,
 )
 from mtrl_conic.envs.fast.native import compiled
-from mtrl_conic.envs.fast.rewards.grasping import caged, grip_and_reach, held, pinched
+from mtrl_conic.envs.fast.rewards.grasping import caged, grip_and_reach, held, lifted, pinched
 from mtrl_conic.envs.fast.rewards.state import Outcome, State
+from mtrl_conic.envs.fast.rewards.walls import at_point, carried
 
 
 @compiled
@@ -31,8 +32,9 @@ def push(s: State) -> Outcome:
         reward = plus(reward, plus(plus(1.0, reward, single), 5.0 * in_place, single), single)
     if target_to_obj < 0.05:
         reward = 10.0
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.02 > s.obj_init[2])
-    return Outcome(reward, target_to_obj <= 0.05, flag(tcp_to_obj <= 0.03), lifted, grasped, in_place, target_to_obj)
+    return Outcome(
+        reward, target_to_obj <= 0.05, flag(tcp_to_obj <= 0.03), lifted(s, 0.02), grasped, in_place, target_to_obj
+    )
 
 
 @compiled
@@ -41,22 +43,17 @@ def push_wall(s: State) -> Outcome:
     tcp_to_obj = distance(s.obj, s.tcp)
     target_to_obj = distance(s.obj, s.target)
     midpoint = -0.05, 0.77, s.obj[2]
-    to_midpoint = norm(scaled(subtract(s.obj, midpoint), 3.0, 1.0, 1.0))
-    to_midpoint_init = norm(scaled(subtract(s.obj_init, midpoint), 3.0, 1.0, 1.0))
-    at_midpoint = long_tail(to_midpoint, 0, 0.05, to_midpoint_init)
+    at_midpoint = at_point(s, midpoint, 3.0, 1.0, 1.0)
     in_place = long_tail(target_to_obj, 0, 0.05, distance(s.obj_init, s.target))
     grasped, single = held(s, 0.015, 0.05, 0.005)
     reward = times(2.0, grasped, single)
     if tcp_to_obj < 0.02 and s.opened > 0:
-        reward = plus(reward, 1.0, single)
-        if s.obj[1] > 0.75:
-            reward = plus(plus(reward, 4.0, single), 3.0 * in_place, single)
-        else:
-            reward = plus(reward, 4.0 * at_midpoint, single)
+        reward = carried(s, reward, at_midpoint, in_place, single)
     if target_to_obj < 0.05:
         reward = 10.0
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.02 > s.obj_init[2])
-    return Outcome(reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted, grasped, in_place, target_to_obj)
+    return Outcome(
+        reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted(s, 0.02), grasped, in_place, target_to_obj
+    )
 
 
 @compiled
@@ -72,8 +69,9 @@ def push_back(s: State) -> Outcome:
         reward += 1.0 + 5.0 * in_place
     if target_to_obj < 0.05:
         reward = 10.0
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.02 > s.obj_init[2])
-    return Outcome(reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted, grasped, in_place, target_to_obj)
+    return Outcome(
+        reward, target_to_obj <= 0.07, flag(tcp_to_obj <= 0.03), lifted(s, 0.02), grasped, in_place, target_to_obj
+    )
 
 
 @compiled
@@ -114,8 +112,8 @@ def soccer(s: State) -> Outcome:
     grasped = pinched(s, 0.013, 0.01, 0.005)
     reward = 10.0 if target_to_obj < 0.07 else 3 * grasped + 6.5 * in_place
     error = distance(s.obj, s.target)
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.02 > s.obj_init[2])
-    return Outcome(reward, error <= 0.07, flag(tcp_to_obj <= 0.03), lifted, grasped, in_place, error)
+    up = lifted(s, 0.02)
+    return Outcome(reward, error <= 0.07, flag(tcp_to_obj <= 0.03), up, grasped, in_place, error)
 
 
 @compiled

@@ -17,7 +17,7 @@ from mtrl_conic.envs.fast.arithmetic import (
     vector,
 )
 from mtrl_conic.envs.fast.native import compiled
-from mtrl_conic.envs.fast.rewards.grasping import caged, grip, handle_before_hand, held
+from mtrl_conic.envs.fast.rewards.grasping import caged, grip, handle_before_hand, held, lifted
 from mtrl_conic.envs.fast.rewards.state import Outcome, State
 
 
@@ -82,5 +82,5 @@ def stick_pull(s: State) -> Outcome:
     else:
         reward = hamacher(grasped, in_place, single)
     success = target_to_handle <= 0.12 and inserted
-    lifted = flag(s.opened > 0 and s.obj[2] - 0.02 > s.obj_init[2])
-    return Outcome(reward, success, flag(tcp_to_stick <= 0.03), lifted, grasped, in_place, target_to_handle)
+    up = lifted(s, 0.02)
+    return Outcome(reward, success, flag(tcp_to_stick <= 0.03), up, grasped, in_place, target_to_handle)
