@@ -9,10 +9,17 @@ on singular, rank-deficient and zero matrices and for one task.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import wraps
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
+from typing_extensions import ParamSpec
+
+Solved = TypeVar("Solved")
+Given = ParamSpec("Given")
 
 _FLOOR = 1e-100
 """Far below any square of a gradient's norm, and far above what overflows when divided by."""
@@ -23,6 +30,22 @@ _NOISE = 3e-9
 _QUADRATIC_STEPS, _POWER_STEPS, _BARGAIN_STEPS = 18, 15, 15
 _LENGTHS = (0.995, 0.8, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001)
 """Step lengths tried, as shares of the longest that keeps x positive."""
+
+
+def _iterative(solve: Callable[Given, Solved]) -> Callable[Given, Solved]:
+    """A solver of hundreds of small operations, without autograd's part in each: a fifth of its time.
+
+    What it returns is copied, so that it is an ordinary tensor to the caller.
+    """
+
+    @wraps(solve)
+    def run(*args: Given.args, **options: Given.kwargs) -> Solved:
+        with torch.inference_mode():
+            found = solve(*args, **options)
+        copied: Solved = pytree.tree_map(torch.clone, found)
+        return copied
+
+    return run
 
 
 def matvec(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -85,6 +108,7 @@ def shortest(gramian: Tensor) -> Tensor:
     return weights / weights.sum(-1, keepdim=True)
 
 
+@_iterative
 def minimise_quadratic(matrix: Tensor, linear: Tensor) -> Tensor:
     """The x (..., K) that minimises x^T Q x / 2 + b.x over x >= 0.
 
@@ -127,6 +151,7 @@ class NormMinimum(NamedTuple):
     """(..., 1), the value of ||A^T x||, smoothed: x / radius gives a subgradient even where it is zero."""
 
 
+@_iterative
 def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor, *, steps: int = 22) -> NormMinimum:
     """A positive multiple of the x >= 0, a.x = 1 that minimises f(x) = b.x + kappa sqrt(x^T Q x).
 
@@ -203,6 +228,7 @@ class PowerSolution(NamedTuple):
     """(...), the largest |(M w)_i / w_i^-p - 1|."""
 
 
+@_iterative
 def solve_bargain(cosines: Cosines) -> PowerSolution:
     """The positive w (..., K) with M w = 1 / w.
 
@@ -227,6 +253,7 @@ def solve_bargain(cosines: Cosines) -> PowerSolution:
     return PowerSolution(b.squeeze(-1) * cosines.inverse, residual)
 
 
+@_iterative
 def solve_power(cosines: Cosines, power: float) -> PowerSolution:
     """The positive w (..., K) with M w = w^-p.
 
