@@ -49,18 +49,20 @@ class Component:
         self.layout = Layout(network, balanced)
         self.optimizer = torch.optim.AdamW([self.block], lr=learning_rate, weight_decay=weight_decay, fused=True)
 
-    def step(self, losses: Losses, *inputs: Any) -> tuple[Statistics, Any]:
+    def step(self, losses: Losses, *inputs: Any, compare: bool = True) -> tuple[Statistics, Any]:
         """One optimiser step on K losses.
 
         Args:
             losses: a pure function of (network, *inputs), see `task_gradients`.
             inputs: with a leading task axis.
+            compare: whether the tasks' gradients are to be compared, where the balancer itself does not.
 
         Returns:
             Statistics by name, and what the loss function returned besides.
         """
         with self.watch(self.name):
-            gradients = task_gradients(self.layout, losses, *inputs)
+            compare = compare or self.balancer.compares_gradients
+            gradients = task_gradients(self.layout, losses, *inputs, compare=compare)
         with self.watch("balancing"):
             statistics = gradients.write(self.network, self.balancer)
         with self.watch(self.name):
@@ -68,12 +70,10 @@ class Component:
         if self.balancer.observes:
             with self.watch("balancing"), torch.no_grad():
                 self.balancer.observe(losses(self.network, *inputs)[0])
-        return self._statistics(gradients, statistics), gradients.extra
+        named = {"loss": gradients.losses} | (_geometry(gradients) if compare else {})
+        return self._named(named, statistics), gradients.extra
 
-    def _statistics(self, gradients: TaskGradients, balancing: Statistics) -> Statistics:
-        norms = gradients.gramian.diagonal().sqrt()
-        cosines = gradients.gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
-        named = {"loss": gradients.losses, "gradient_norm": norms, "cosine": cosines}
+    def _named(self, named: Statistics, balancing: Statistics) -> Statistics:
         for key, value in balancing.items():
             named[key if key == "weight" else f"{self.balancer.name}_{key}"] = value
         return {f"{self.name}/{key}": value for key, value in named.items()}
@@ -91,3 +91,9 @@ class Component:
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.balancer.load_state_dict(saved["balancer"])
+
+
+def _geometry(gradients: TaskGradients) -> Statistics:
+    norms = gradients.gramian.diagonal().sqrt()
+    cosines = gradients.gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
+    return {"gradient_norm": norms, "cosine": cosines}

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from mtrl_conic.training.trainer import Trainer
 
 
+_COMPARED_EVERY = 10
+"""Updates of which one measures norms and cosines where the balancer has no use for them: they cost a tenth."""
+
+
 class MTSAC:
     """Soft actor-critic (Haarnoja et al., 2018) for K tasks: a loss and a temperature per task.
 
@@ -154,12 +158,16 @@ class MTSAC:
         temperature = self.temperatures.values()
         with self.watch("targets"):
             targets = self._targets(batch, temperature, next_noise)
-        statistics, values = self.critic.step(critic_losses, batch.observations, batch.actions, targets)
+        compare = self.updates % _COMPARED_EVERY == 0
+        statistics, values = self.critic.step(
+            critic_losses, batch.observations, batch.actions, targets, compare=compare
+        )
         statistics |= {"critic/value": values, "temperature": temperature}
         if self.updates % self.config.actor_every == 0:
             losses = partial(actor_losses, critic=self.critic.layout)
             own = self.critic.layout.own_values()
-            of_actor, log_density = self.actor.step(losses, batch.observations, noise, temperature, own, *self._masks)
+            inputs = (batch.observations, noise, temperature, own, *self._masks)
+            of_actor, log_density = self.actor.step(losses, *inputs, compare=compare)
             self.temperatures.step(log_density)
             statistics |= of_actor | {"entropy": -log_density}
         with self.watch("targets"):

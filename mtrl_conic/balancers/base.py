@@ -102,6 +102,11 @@ class Balancer(ABC):
         """The p by which the weights are multiplied by s^p when every gradient is multiplied by s."""
         return 0.0
 
+    @property
+    def compares_gradients(self) -> bool:
+        """Whether the weights depend on the gradients at all."""
+        return self.needs in ("gramian", "jacobian")
+
     # What a user calls.
 
     def __call__(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
@@ -116,6 +121,12 @@ class Balancer(ABC):
         """
         self._check("gramian", gramian, (self.num_tasks, self.num_tasks))
         return self.balance(gramian.detach().to(torch.float64), self._losses(losses, gramian.device))
+
+    def without_gradients(self, losses: Tensor) -> Balance:
+        """`balance` from the losses (..., K) alone, for a method that does not compare gradients."""
+        assert not self.compares_gradients
+        nothing = losses.new_zeros((*losses.shape, self.num_tasks), dtype=torch.float64)
+        return self(nothing, losses)
 
     def weights(self, gramian: Tensor, losses: Tensor | None = None) -> Tensor:
         """The weights (..., K), float64, of the tasks' gradients for this update."""

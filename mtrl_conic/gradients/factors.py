@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from mtrl_conic.balancers.gramian import full_precision
 
-_WORTH = 100
+_WORTH = 60
 """Multiplications on the factors that cost what one entry of a (K, out, in) block costs: writing it, and reading it for
 the Gram matrix and the combination. Measured on processors with AVX2 and AVX-512."""
 
@@ -59,3 +60,16 @@ class Factors(NamedTuple):
         """(K, out, in): the gradients."""
         with torch.autocast(self.left.device.type, enabled=False):
             return full_precision(torch.bmm(self.left.mT, self.right))
+
+
+@dataclass
+class Uses:
+    """Where the backward of a layer leaves factors: of each use of its weight, in the order of the backward."""
+
+    always: bool
+    """Whether factors are wanted in any case: the products are then never compared, only added up."""
+    found: list[Factors] = field(default_factory=list)
+
+    def want(self, rows: torch.Size, outputs: int) -> bool:
+        """Whether the rows (K, B, in) of a weight (outputs, in) are to be left as factors."""
+        return self.always or Factors.pay(rows, outputs)

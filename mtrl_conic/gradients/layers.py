@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtrl_conic.gradients.factors import Factors
+from mtrl_conic.gradients.factors import Factors, Uses
 
 
 class _LinearPerTask(torch.autograd.Function):
@@ -95,8 +95,8 @@ class Linear(SharedLayer):
     ) -> None:
         super().__init__()
         self.products = products
-        self.factors: list[Factors] | None = None
-        """Where a backward leaves the factors of the weight's K gradients, if they are cheaper than the gradients."""
+        self.uses: Uses | None = None
+        """Where a backward leaves the factors of the weight's K gradients, where those are wanted."""
         bound = 1 / math.sqrt(inputs)
         self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
@@ -105,7 +105,8 @@ class Linear(SharedLayer):
         """(..., inputs) -> (..., outputs); rows must be (K, B, inputs) for per-task gradients."""
         products = self.products or x.dtype
         if self.weight.dim() == 3:
-            factors = self.factors if self.factors is not None and Factors.pay(x.shape, len(self.weight[0])) else None
+            uses = self.uses
+            factors = uses.found if uses is not None and uses.want(x.shape, self.weight.shape[1]) else None
             y: Tensor = _LinearPerTask.apply(x, self.weight, self.bias, products, factors)  # type: ignore[no-untyped-call]  # torch has no types for it
             return y
         return functional.linear(x.to(products), self.weight.to(products), self.bias.to(products)).to(x.dtype)

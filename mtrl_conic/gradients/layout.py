@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from mtrl_conic.gradients.factors import Factors
+from mtrl_conic.gradients.factors import Uses
 from mtrl_conic.gradients.layers import Linear, SharedLayer, TaskLayer
 
 Place = tuple[nn.Module, str]
@@ -61,14 +61,14 @@ class Layout:
             _put(all_places, kept)
 
     @contextmanager
-    def factored(self) -> Iterator[dict[str, list[Factors]]]:
+    def factored(self, *, always: bool) -> Iterator[dict[str, Uses]]:
         """Name of a shared weight -> the factors that a backward of what is computed in this block leaves for it."""
-        found: dict[str, list[Factors]] = {name: [] for name in self._linear}
+        uses = {name: Uses(always) for name in self._linear}
         try:
-            _leave_factors(self._linear, found)
-            yield found
+            _leave_factors(self._linear, uses)
+            yield uses
         finally:
-            _leave_factors(self._linear, dict.fromkeys(found))
+            _leave_factors(self._linear, dict.fromkeys(uses))
 
 
 def _places(module: nn.Module) -> dict[str, list[Place]]:
@@ -116,7 +116,7 @@ def _linear_layers(places: list[Place]) -> list[Linear]:
     return [layer for layer, attribute in places if isinstance(layer, Linear) and attribute == "weight"]
 
 
-def _leave_factors(layers: dict[str, list[Linear]], lists: Mapping[str, list[Factors] | None]) -> None:
+def _leave_factors(layers: dict[str, list[Linear]], uses: Mapping[str, Uses | None]) -> None:
     for name, of_name in layers.items():
         for layer in of_name:
-            layer.factors = lists[name]
+            layer.uses = uses[name]

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.gradients.blocks import Blocks, split
-from mtrl_conic.gradients.factors import Factors
+from mtrl_conic.gradients.factors import Factors, Uses
 from mtrl_conic.gradients.layout import Layout
 
 Losses = Callable[..., tuple[Tensor, Any]]
@@ -90,11 +90,14 @@ class TaskGradients:
         if balancer.needs == "jacobian":
             direction, statistics = balancer.direct(self.jacobian(), self.losses)
             return split(direction, self.shared), statistics
-        weights, statistics = balancer(self.gramian, self.losses)
+        if balancer.compares_gradients:
+            weights, statistics = balancer(self.gramian, self.losses)
+        else:
+            weights, statistics = balancer.without_gradients(self.losses)
         return self.combine(weights), {"weight": weights, **statistics}
 
 
-def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any) -> TaskGradients:
+def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any, compare: bool = True) -> TaskGradients:
     """Gradients of K per-task losses with respect to the parameters of a module.
 
     Args:
@@ -102,13 +105,17 @@ def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any) -> 
             `mtrl_conic.gradients` takes one ordinary backward; any other takes `torch.func`.
         losses: a pure function of (module, *inputs); loss k depends on row k of the inputs alone.
         inputs: tensors, or tuples or dicts of them, each with a leading task axis K.
+        compare: whether gradients will be compared. Where only their weighted sum is wanted, they are cheaper kept as
+            factors throughout.
 
     Returns:
         The gradients; the `.grad` of the parameters is left alone.
     """
     layout = module if isinstance(module, Layout) else Layout(module)
-    compute = _one_backward if layout.native else _mapped_backward
-    values, extra, shared, own = compute(layout, losses, inputs)
+    if layout.native:
+        values, extra, shared, own = _one_backward(layout, losses, inputs, compare)
+    else:
+        values, extra, shared, own = _mapped_backward(layout, losses, inputs)
     return TaskGradients(
         losses=values.detach(),
         extra=pytree.tree_map(torch.detach, extra),
@@ -122,22 +129,23 @@ _Computed = tuple[Tensor, Any, Mapping[str, Tensor | Factors], dict[str, Tensor]
 """Losses, what was returned besides, gradients of shared parameters, of the tasks' own."""
 
 
-def _one_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...]) -> _Computed:
+def _one_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...], compare: bool) -> _Computed:
     num_tasks = len(pytree.tree_leaves(inputs)[0])
     shared = {name: p.expand(num_tasks, *p.shape).requires_grad_() for name, p in layout.shared_values().items()}
     own = {name: p.requires_grad_() for name, p in layout.own_values().items()}
     leaves = shared | own
     with torch.enable_grad():
-        with layout.swapped(leaves), layout.factored() as factors:
+        with layout.swapped(leaves), layout.factored(always=not compare) as uses:
             values, extra = losses(layout.module, *inputs)
         found = torch.autograd.grad(values.sum(), list(leaves.values()), allow_unused=True)
     gradients = dict(zip(leaves, found, strict=True))
-    parts = {name: _sum_of_uses(leaf, gradients[name], factors.get(name, [])) for name, leaf in shared.items()}
+    parts = {name: _sum_of_uses(leaf, gradients[name], uses.get(name)) for name, leaf in shared.items()}
     return values, extra, parts, {name: _or_zero(leaf, gradients[name]) for name, leaf in own.items()}
 
 
-def _sum_of_uses(leaf: Tensor, gradient: Tensor | None, factors: list[Factors]) -> Tensor | Factors:
+def _sum_of_uses(leaf: Tensor, gradient: Tensor | None, uses: Uses | None) -> Tensor | Factors:
     """The gradient of a parameter (K, *S) that was used any number of times, as products, as factors, or not at all."""
+    factors = uses.found if uses is not None else []
     if gradient is None and factors:
         return factors[0] if len(factors) == 1 else _one_after_another(factors)
     total = _or_zero(leaf, gradient)

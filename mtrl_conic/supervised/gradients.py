@@ -69,9 +69,8 @@ def write_gradients(
     values = losses_by_task.detach()
     at_copies, branches = _through_heads(network, losses_by_task, copies)
     gradients = _Gradients(network, representation, network.heads.by_task(at_copies), branches)
-    if balancer.needs in ("losses", "nothing"):
-        nothing = torch.zeros(len(values), len(values), dtype=torch.float64, device=values.device)
-        weights, statistics = balancer(nothing, values)
+    if not balancer.compares_gradients:
+        weights, statistics = balancer.without_gradients(values)
         gradients.write_weighted(weights.to(at_copies[0]))
         return values, {"weight": weights, **statistics}
     seen = TaskGradients(values, None, gradients.of_parameters() if mode == "parameters" else gradients.of_copies(), {})

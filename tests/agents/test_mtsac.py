@@ -122,8 +122,17 @@ def test_every_balancer_updates(name: str) -> None:
     assert torch.isfinite(parameters(agent)).all()
     assert (parameters(agent) != start).any()
     assert all(torch.isfinite(value).all() for value in statistics.values())
-    assert statistics["critic/cosine"].shape == (K, K)
+    assert ("critic/cosine" in statistics) == agent.critic.balancer.compares_gradients
     assert statistics["critic/loss"].shape == statistics["actor/loss"].shape == (K,)
+
+
+@pytest.mark.parametrize(("balancer", "measured"), [("ls", [0, 10]), ("uw", [0, 10]), ("conicgrad", list(range(12)))])
+def test_norms_and_cosines_are_measured_now_and_then_where_the_balancer_needs_none(
+    balancer: str, measured: list[int]
+) -> None:
+    agent = MTSAC(SPEC, balancer=balancer, **SMALL)
+    found = [update for update in range(12) if "critic/cosine" in agent.update(make_batch(update))]
+    assert found == measured
 
 
 @pytest.mark.parametrize("name", balancers.available())

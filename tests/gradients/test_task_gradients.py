@@ -174,7 +174,7 @@ def test_factors_where_rows_are_few(data: tuple[Tensor, Tensor]) -> None:
     assert isinstance(gradients.parts["again.weight"], Factors)
     assert gradients.parts["again.weight"].left.shape == (K, 2 * B, WIDTH)
     assert isinstance(gradients.parts["output.weight"], Factors) == Factors.pay(torch.Size((K, B, WIDTH)), OUTPUTS)
-    assert net.again.factors is None
+    assert net.again.uses is None
     values, _ = losses(net, *data)
     names = [name for name in dict(net.named_parameters()) if "unused" not in name]
     wanted = [[dict(net.named_parameters())[name] for name in names]]
@@ -188,6 +188,16 @@ def test_factors_where_rows_are_few(data: tuple[Tensor, Tensor]) -> None:
     combined = gradients.combine(weights)
     direction = torch.cat([combined[name].flatten() for name in names])
     assert relative(direction.double(), weights.double() @ flat) < 1e-5
+
+
+def test_factors_throughout_where_nothing_is_compared(data: tuple[Tensor, Tensor]) -> None:
+    net = Wide()
+    compared, added = (task_gradients(net, losses, *data, compare=compare) for compare in (True, False))
+    kept = {name for name, part in added.parts.items() if isinstance(part, Factors)}
+    assert kept == {"first.weight", "again.weight", "output.weight"}
+    weights = torch.tensor([0.5, -1.0, 2.0, 0.1])
+    for name, wanted in compared.combine(weights).items():
+        assert relative(added.combine(weights)[name], wanted) < 1e-5 or not wanted.any(), name
 
 
 def test_factors_rounded_to_bfloat16_are_those_that_are_combined(data: tuple[Tensor, Tensor]) -> None:
