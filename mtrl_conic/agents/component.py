@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mtrl_conic.agents.flat import flatten
+from mtrl_conic.agents.work import Gradients, Steps, work_alone
 from mtrl_conic.balancers import Balancer
-from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
+from mtrl_conic.gradients import Layout, TaskGradients
 from mtrl_conic.gradients.task_gradients import Losses
 from mtrl_conic.training.metrics import Stopwatch
 
@@ -50,19 +51,25 @@ class Component:
         self.optimizer = torch.optim.AdamW([self.block], lr=learning_rate, weight_decay=weight_decay, fused=True)
 
     def step(self, losses: Losses, *inputs: Any, compare: bool = True) -> tuple[Statistics, Any]:
+        """`steps`, all done."""
+        return work_alone(self.steps(losses, *inputs, compare=compare), self.watch)
+
+    def steps(
+        self, losses: Losses, *inputs: Any, compare: bool = True, others: tuple[Layout, ...] = ()
+    ) -> Steps[tuple[Statistics, Any]]:
         """One optimiser step on K losses.
 
         Args:
             losses: a pure function of (network, *inputs), see `task_gradients`.
             inputs: with a leading task axis.
             compare: whether the tasks' gradients are to be compared, where the balancer itself does not.
+            others: networks that `losses` uses besides.
 
         Returns:
             Statistics by name, and what the loss function returned besides.
         """
-        with self.watch(self.name):
-            compare = compare or self.balancer.compares_gradients
-            gradients = task_gradients(self.layout, losses, *inputs, compare=compare)
+        compare = compare or self.balancer.compares_gradients
+        gradients: TaskGradients = yield Gradients(self.name, self.layout, losses, inputs, compare, others)
         with self.watch("balancing"):
             statistics = gradients.write(self.network, self.balancer)
         with self.watch(self.name):

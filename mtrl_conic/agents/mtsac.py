@@ -24,6 +24,7 @@ from mtrl_conic.agents.policy import Gaussian, squashed_sample
 from mtrl_conic.agents.return_scale import ReturnScale
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.agents.temperatures import Temperatures
+from mtrl_conic.agents.work import Steps, Values, work_alone
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import Layout
 from mtrl_conic.training.metrics import Stopwatch
@@ -114,6 +115,7 @@ class MTSAC:
         actor = Actor(self.spec, config, generator=init).to(self.device)
         self.target = copy.deepcopy(critic).requires_grad_(False)
         self._target_block = flatten(self.target)
+        self._target_layout = Layout(self.target)
         common: dict[str, Any] = {"learning_rate": config.learning_rate, "watch": self.watch}
         if config.shared_parameters == "trunk":
             common["balanced"] = in_trunk
@@ -151,23 +153,30 @@ class MTSAC:
 
     def update(self, batch: Batch) -> Statistics:
         """One step of critic, actor, temperatures and target on a balanced batch (K, B, .)."""
+        return work_alone(self.steps(batch), self.watch)
+
+    def steps(self, batch: Batch) -> Steps[Statistics]:
+        """The parts of an update, see `update`: for several agents at once there is `work_together`."""
         if self.config.reset_every and self.updates and self.updates % self.config.reset_every == 0:
             self._make_networks(self.seed + self.updates)
         shape = (2, *batch.actions.shape)
         next_noise, noise = torch.randn(shape, generator=self._generator, device=self.device)
         temperature = self.temperatures.values()
-        with self.watch("targets"):
-            targets = self._targets(batch, temperature, next_noise)
+        inputs = (batch, temperature, next_noise, self.return_scale.factors)
+        targets = yield Values("targets", (self.actor.layout, self._target_layout), self._targets, inputs)
         compare = self.updates % _COMPARED_EVERY == 0
-        statistics, values = self.critic.step(
+        statistics, values = yield from self.critic.steps(
             critic_losses, batch.observations, batch.actions, targets, compare=compare
         )
         statistics |= {"critic/value": values, "temperature": temperature}
         if self.updates % self.config.actor_every == 0:
-            losses = partial(actor_losses, critic=self.critic.layout)
-            own = self.critic.layout.own_values()
-            inputs = (batch.observations, noise, temperature, own, *self._masks)
-            of_actor, log_density = self.actor.step(losses, *inputs, compare=compare)
+            critic = self.critic.layout
+            of_actor, log_density = yield from self.actor.steps(
+                partial(actor_losses, critic=critic),
+                *(batch.observations, noise, temperature, critic.own_values(), *self._masks),
+                compare=compare,
+                others=(critic,),
+            )
             self.temperatures.step(log_density)
             statistics |= of_actor | {"entropy": -log_density}
         with self.watch("targets"):
@@ -175,13 +184,11 @@ class MTSAC:
         self.updates += 1
         return statistics
 
-    @torch.no_grad()
-    def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor) -> Tensor:
-        """Soft n-step targets (K, B), in the form that the critic's loss takes."""
+    def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor, factors: Tensor) -> Tensor:
+        """Soft n-step targets (K, B), in the form that the critic's loss takes; `factors` (K, 1) scale the rewards."""
         actions, log_density = squashed_sample(self.actor.network(batch.next_observations), noise, *self._masks)
         values = self.target.values(batch.next_observations, actions) - temperature.unsqueeze(1) * log_density
-        rewards = batch.rewards * self.return_scale.factors
-        targets: Tensor = self.target.value.target(rewards + batch.discounts * values)
+        targets: Tensor = self.target.value.target(batch.rewards * factors + batch.discounts * values)
         return targets
 
     # Acting.

@@ -30,7 +30,7 @@ class Temperatures:
     ) -> None:
         self.log = nn.Parameter(torch.full((num_tasks,), initial, device=device).log())
         self._target_entropy = target_entropy
-        self._optimizer = torch.optim.Adam([self.log], lr=learning_rate)
+        self._optimizer = torch.optim.Adam([self.log], lr=learning_rate, fused=True)
 
     def values(self) -> Tensor:
         """alpha, (K,), detached."""

@@ -30,10 +30,12 @@ class Progress(Callback):
 
     Args:
         config: of the run; its budget is steps or minutes, whichever ends first.
+        label: of several runs, this one's: it begins every line, and there is no bar.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, *, label: str = "") -> None:
         self._config = config
+        self._label = label
         self._bar: Bar | None = None
         self._task = TaskID(0)
         self._latest = ""
@@ -43,11 +45,11 @@ class Progress(Callback):
         tasks, config = len(trainer.envs.task_names), self._config
         where = f"{config.agent.base} base, {config.balancer}, seed {config.seed}, {trainer.agent.device}"
         if trainer.step:
-            say(f"Going on with {tasks} tasks at step {trainer.step} of {config.steps}: {where}")
+            self._say(f"Going on with {tasks} tasks at step {trainer.step} of {config.steps}: {where}")
         else:
             budget = f"{config.minutes:g} minutes" if config.minutes else f"{config.steps} steps per task"
-            say(f"Training {tasks} tasks for {budget}: {where}")
-        if _CONSOLE.is_terminal:
+            self._say(f"Training {tasks} tasks for {budget}: {where}")
+        if _CONSOLE.is_terminal and not self._label:
             columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             self._bar = Bar(*columns, console=_CONSOLE)
             self._task = self._bar.add_task("", total=1.0)
@@ -65,7 +67,7 @@ class Progress(Callback):
         if seen:
             self._latest += f", training success {sum(seen.values()) / len(seen):.2f}"
         if self._bar is None:
-            say(self._status(trainer))
+            self._say(self._status(trainer))
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """One line with every task's rate."""
@@ -73,13 +75,16 @@ class Progress(Callback):
         success = f"success {record['mean_success']:.3f} = {rates}" if rates else ""
         others = [f"{task} {value:.1f}" for task, value in record["returns"].items() if task not in record["success"]]
         returns = f"return {'  '.join(others)}" if others else ""
-        say(f"step {trainer.step}: {'; '.join(part for part in (success, returns) if part)}")
+        self._say(f"step {trainer.step}: {'; '.join(part for part in (success, returns) if part)}")
 
     def on_stop(self, trainer: Trainer) -> None:
         """Leave the terminal as it was."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def _say(self, text: str) -> None:
+        say(f"{self._label}: {text}" if self._label else text)
 
     def _share(self, trainer: Trainer) -> float:
         share = trainer.step / self._config.steps

@@ -12,6 +12,7 @@ from mtrl_conic.gradients.layers import (
 )
 from mtrl_conic.gradients.layout import Layout
 from mtrl_conic.gradients.task_gradients import TaskGradients, task_gradients
+from mtrl_conic.gradients.together import gradients_together, stack, take
 
 __all__ = [
     "Factors",
@@ -24,5 +25,8 @@ __all__ = [
     "TaskLayer",
     "TaskLayerNorm",
     "TaskLinear",
+    "gradients_together",
+    "stack",
+    "take",
     "task_gradients",
 ]

@@ -59,7 +59,7 @@ class Factors(NamedTuple):
     def product(self) -> Tensor:
         """(K, out, in): the gradients."""
         with torch.autocast(self.left.device.type, enabled=False):
-            return full_precision(torch.bmm(self.left.mT, self.right))
+            return full_precision(self.left.mT @ self.right)
 
 
 @dataclass

@@ -21,49 +21,88 @@ from mtrl_conic.gradients.factors import Factors, Uses
 class _LinearPerTask(torch.autograd.Function):
     """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W: one product forward, K for dW.
 
-    The factors of the products are rounded to `products`; x, y and all gradients keep the type of x. Where a list
-    `factors` is given, the backward adds the factors of dW to it and gives no dW.
+    The factors of the products are rounded to `products`; x, y and all gradients keep the type of x. Where `uses` is
+    given, the backward leaves the factors of dW there and gives no dW. Under `torch.vmap` everything has
+    one more axis in front, and there are as many W.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype, factors: list[Factors] | None
-    ) -> Tensor:
-        rows, matrix = x.to(products), weight[0].to(products)
-        ctx.save_for_backward(rows, matrix)
-        ctx.factors = factors
-        return functional.linear(rows, matrix, bias[0].to(products)).to(x.dtype)
+    def forward(x: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype, uses: Uses | None) -> Tensor:
+        rows, matrix, offset = (t.to(products) for t in (x, weight.select(-3, 0), bias.select(-2, 0)))
+        if x.dim() == 3:
+            y: Tensor = functional.linear(rows, matrix, offset)
+        else:
+            y = torch.baddbmm(offset.unsqueeze(-2), rows.flatten(-3, -2), matrix.mT).unflatten(-2, x.shape[-3:-1])
+        return y.to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, _, ctx.products, ctx.uses = inputs
+        ctx.save_for_backward(x, weight)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor, None, None]:
         (dy,) = grad_outputs
-        rows, matrix = ctx.saved_tensors
-        rounded = dy.to(rows.dtype)
-        dx = (rounded @ matrix).to(dy.dtype) if ctx.needs_input_grad[0] else None
-        if ctx.factors is None:
-            return dx, torch.bmm(rounded.mT, rows).to(dy.dtype), dy.sum(-2), None, None
-        ctx.factors.append(Factors(rounded, rows.detach()))
+        x, weight = ctx.saved_tensors
+        rounded, rows, dx = dy.to(ctx.products), x.detach().to(ctx.products), None
+        if ctx.needs_input_grad[0]:
+            matrix = weight.select(-3, 0).to(ctx.products)
+            dx = torch.matmul(rounded.flatten(-3, -2), matrix).unflatten(-2, x.shape[-3:-1]).to(dy.dtype)
+        if ctx.uses is None:
+            return dx, (rounded.mT @ rows).to(dy.dtype), dy.sum(-2), None, None
+        ctx.uses.found.append(Factors(rounded, rows))
         return dx, None, dy.sum(-2), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, int]:
+        return _LinearPerTask.apply(*_in_front(info, in_dims, inputs)), 0  # type: ignore[no-untyped-call]  # torch has no types for it
 
 
 class _LayerNormPerTask(torch.autograd.Function):
-    """Layer normalisation of rows (K, B, F) with (K, F) views of one gain and one offset."""
+    """Layer normalisation of rows (K, B, F) with (K, F) views of one gain and one offset; with mean and 1/deviation.
+
+    Under `torch.vmap` everything has one more axis in front, and there are as many gains and offsets.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gain: Tensor, offset: Tensor, eps: float) -> Tensor:
-        y, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], gain[0], offset[0], eps)
-        ctx.save_for_backward(x, mean, rstd, gain, offset)
-        return y
+    def forward(x: Tensor, gain: Tensor, offset: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        if x.dim() == 3:
+            return torch.native_layer_norm(x, x.shape[-1:], gain[0], offset[0], eps)
+        normal, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], None, None, eps)
+        return torch.addcmul(offset[..., :1, None, :], normal, gain[..., :1, None, :]), mean, rstd
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        x, gain, _, _ = inputs
+        _, mean, rstd = output
+        ctx.mark_non_differentiable(mean, rstd)
+        ctx.save_for_backward(x, mean, rstd, gain)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        (dy,) = grad_outputs
-        x, mean, rstd, gain, offset = ctx.saved_tensors
+        dy = grad_outputs[0]
+        x, mean, rstd, gain = ctx.saved_tensors
+        weighted, factor = (dy, gain[0]) if x.dim() == 3 else (dy * gain[..., :1, None, :], None)
         dx, _, _ = torch.ops.aten.native_layer_norm_backward(
-            dy, x, x.shape[-1:], mean, rstd, gain[0], offset[0], [True, False, False]
+            weighted, x, x.shape[-1:], mean, rstd, factor, factor, [True, False, False]
         )
         normal = (x - mean).mul_(rstd)
         return dx, normal.mul_(dy).sum(-2), dy.sum(-2), None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, tuple[int, int, int]]:
+        return _LayerNormPerTask.apply(*_in_front(info, in_dims, inputs)), (0, 0, 0)  # type: ignore[no-untyped-call]  # torch has no types for it
+
+
+def _in_front(info: Any, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What `torch.vmap` maps over, with the mapped axis first; a tensor without one is repeated."""
+
+    def front(value: Any, dim: int | None) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return value.expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
+
+    return tuple(front(value, dim) for value, dim in zip(inputs, in_dims, strict=True))
 
 
 class SharedLayer(nn.Module):
@@ -106,8 +145,9 @@ class Linear(SharedLayer):
         products = self.products or x.dtype
         if self.weight.dim() == 3:
             uses = self.uses
-            factors = uses.found if uses is not None and uses.want(x.shape, self.weight.shape[1]) else None
-            y: Tensor = _LinearPerTask.apply(x, self.weight, self.bias, products, factors)  # type: ignore[no-untyped-call]  # torch has no types for it
+            if uses is not None and not uses.want(x.shape, self.weight.shape[1]):
+                uses = None
+            y: Tensor = _LinearPerTask.apply(x, self.weight, self.bias, products, uses)  # type: ignore[no-untyped-call]  # torch has no types for it
             return y
         return functional.linear(x.to(products), self.weight.to(products), self.bias.to(products)).to(x.dtype)
 
@@ -129,7 +169,7 @@ class LayerNorm(SharedLayer):
     def forward(self, x: Tensor) -> Tensor:
         """(..., features) -> (..., features); rows must be (K, B, features) for per-task gradients."""
         if self.weight.dim() == 2:
-            y: Tensor = _LayerNormPerTask.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]  # torch has no types for it
+            y: Tensor = _LayerNormPerTask.apply(x, self.weight, self.bias, self.eps)[0]  # type: ignore[no-untyped-call]  # torch has no types for it
             return y
         return functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
 

@@ -46,6 +46,10 @@ class Layout:
         """Name -> parameter of a task layer, (K, *S), detached."""
         return {name: _value(places).detach() for name, places in self.own.items()}
 
+    def all_values(self) -> dict[str, Tensor]:
+        """Name -> parameter, detached."""
+        return self.shared_values() | self.own_values()
+
     @contextmanager
     def swapped(self, values: dict[str, Tensor]) -> Iterator[None]:
         """The module with these tensors in the place of its parameters, until the block ends.

@@ -36,6 +36,24 @@ class TaskGradients:
     averaged: Mapping[str, Tensor | Factors] = field(default_factory=dict)
     """Like `parts`, for shared parameters that are left out of the balancing: they get the mean."""
 
+    @classmethod
+    def of(
+        cls,
+        layout: Layout,
+        losses: Tensor,
+        extra: Any,
+        shared: Mapping[str, Tensor | Factors],
+        own: dict[str, Tensor],
+    ) -> TaskGradients:
+        """The gradients of a layout's shared parameters, all together, and of the tasks' own."""
+        return cls(
+            losses=losses.detach(),
+            extra=pytree.tree_map(torch.detach, extra),
+            parts={name: part for name, part in shared.items() if name in layout.balanced},
+            averaged={name: part for name, part in shared.items() if name not in layout.balanced},
+            own=own,
+        )
+
     @cached_property
     def shared(self) -> dict[str, Tensor]:
         """Name of a shared parameter of shape S -> (K, *S), the gradient of each task's loss, multiplied out."""
@@ -116,13 +134,7 @@ def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any, com
         values, extra, shared, own = _one_backward(layout, losses, inputs, compare)
     else:
         values, extra, shared, own = _mapped_backward(layout, losses, inputs)
-    return TaskGradients(
-        losses=values.detach(),
-        extra=pytree.tree_map(torch.detach, extra),
-        parts={name: part for name, part in shared.items() if name in layout.balanced},
-        averaged={name: part for name, part in shared.items() if name not in layout.balanced},
-        own=own,
-    )
+    return TaskGradients.of(layout, values, extra, shared, own)
 
 
 _Computed = tuple[Tensor, Any, Mapping[str, Tensor | Factors], dict[str, Tensor]]
@@ -139,11 +151,11 @@ def _one_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...], compa
             values, extra = losses(layout.module, *inputs)
         found = torch.autograd.grad(values.sum(), list(leaves.values()), allow_unused=True)
     gradients = dict(zip(leaves, found, strict=True))
-    parts = {name: _sum_of_uses(leaf, gradients[name], uses.get(name)) for name, leaf in shared.items()}
+    parts = {name: sum_of_uses(leaf, gradients[name], uses.get(name)) for name, leaf in shared.items()}
     return values, extra, parts, {name: _or_zero(leaf, gradients[name]) for name, leaf in own.items()}
 
 
-def _sum_of_uses(leaf: Tensor, gradient: Tensor | None, uses: Uses | None) -> Tensor | Factors:
+def sum_of_uses(leaf: Tensor, gradient: Tensor | None, uses: Uses | None) -> Tensor | Factors:
     """The gradient of a parameter (K, *S) that was used any number of times, as products, as factors, or not at all."""
     factors = uses.found if uses is not None else []
     if gradient is None and factors:
@@ -155,7 +167,7 @@ def _sum_of_uses(leaf: Tensor, gradient: Tensor | None, uses: Uses | None) -> Te
 
 
 def _one_after_another(factors: list[Factors]) -> Factors:
-    return Factors(torch.cat([f.left for f in factors], dim=1), torch.cat([f.right for f in factors], dim=1))
+    return Factors(torch.cat([f.left for f in factors], dim=-2), torch.cat([f.right for f in factors], dim=-2))
 
 
 def _or_zero(leaf: Tensor, gradient: Tensor | None) -> Tensor:

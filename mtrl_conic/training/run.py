@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from mtrl_conic import balancers
+from mtrl_conic.agents.component import Statistics
 from mtrl_conic.agents.device import choose_device
 from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.envs import TaskSet, make_task_set, task_names
@@ -25,6 +26,7 @@ from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.config import SITTING, RunConfig
 from mtrl_conic.training.cores import available_cores
 from mtrl_conic.training.memory import PeakMemory, keep_freed_memory
+from mtrl_conic.training.replay import Batch
 from mtrl_conic.training.run_directory import RunDirectory, read_checkpoint, read_config
 from mtrl_conic.training.trainer import Trainer
 from mtrl_conic.validation import parse
@@ -36,6 +38,7 @@ def train(
     *,
     callbacks: Sequence[Callback] = (),
     interrupted: Callable[[], bool] = lambda: False,
+    update: Callable[[MTSAC, Batch], Statistics] = MTSAC.update,
 ) -> dict[str, Any]:
     """Run, or go on with, the training that `config` describes, and evaluate it at the end.
 
@@ -44,6 +47,7 @@ def train(
         directory: of the run, made where it is missing.
         callbacks: besides TensorBoard.
         interrupted: see `Trainer`.
+        update: see `Trainer`.
 
     Returns:
         The content of `result.json`. A run that is finished already is not touched.
@@ -55,7 +59,7 @@ def train(
     check(config)
     run = RunDirectory(directory, config.model_dump(mode="json"), ignore=SITTING)
     try:
-        return run.result or _train(config, run, callbacks, interrupted)
+        return run.result or _train(config, run, callbacks, interrupted=interrupted, update=update)
     except UserError:
         run.withdraw()  # what only the environments or the networks could tell
         raise
@@ -127,7 +131,12 @@ def make_evaluation_envs(config: RunConfig) -> TaskSet:
 
 
 def _train(
-    config: RunConfig, run: RunDirectory, callbacks: Sequence[Callback], interrupted: Callable[[], bool]
+    config: RunConfig,
+    run: RunDirectory,
+    callbacks: Sequence[Callback],
+    *,
+    interrupted: Callable[[], bool],
+    update: Callable[[MTSAC, Batch], Statistics],
 ) -> dict[str, Any]:
     keep_freed_memory()
     memory = PeakMemory(choose_device(config.device))
@@ -143,6 +152,7 @@ def _train(
         run=run,
         callbacks=[TensorBoard(run.path), *callbacks],
         overlap=_overlap(config),
+        update=update,
         interrupted=interrupted,
     )
     try:

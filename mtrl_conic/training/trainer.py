@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mtrl_conic.agents.component import Statistics
 from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.evaluation.success import Evaluation, Evaluator
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import TrainingConfig
 from mtrl_conic.training.metrics import Means, plain
-from mtrl_conic.training.replay import Replay
+from mtrl_conic.training.replay import Batch, Replay
 from mtrl_conic.training.run_directory import RunDirectory
 
 
@@ -39,6 +40,7 @@ class Trainer:
         callbacks: called in this order.
         overlap: step the environments on a thread of their own while the agent updates. The numbers are the same:
             the updates of a step never see its transition.
+        update: makes the agent's updates.
         interrupted: asked between steps, also within an evaluation; once it says yes, a checkpoint is
             written and `Interrupted` raised.
     """
@@ -53,6 +55,7 @@ class Trainer:
         run: RunDirectory | None = None,
         callbacks: Sequence[Callback] = (),
         overlap: bool = False,
+        update: Callable[[MTSAC, Batch], Statistics] = MTSAC.update,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.envs, self.agent, self.evaluator, self.run = envs, agent, evaluator, run
@@ -76,6 +79,7 @@ class Trainer:
             memory_map=self.config.replay == "disk",
         )
         self._overlap = overlap
+        self._update_agent = update
         self._stepping: ThreadPoolExecutor | None = None
         self._interrupted = interrupted
         self._observations: NDArray[np.float32] | None = None
@@ -184,7 +188,7 @@ class Trainer:
         for _ in range(self.agent.config.updates_per_step * self.envs.copies):
             with self.watch("sampling"):
                 batch = self.replay.sample(self.agent.config.batch_size)
-            statistics = self.agent.update(batch)  # which tells its own parts of the time
+            statistics = self._update_agent(self.agent, batch)  # which tells its own parts of the time
             with self.watch("storing"):
                 self._means.add(statistics)
             for callback in self.callbacks:

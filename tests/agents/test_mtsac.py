@@ -81,7 +81,7 @@ def test_only_termination_ends_the_value() -> None:
     """Rows of discount 0 have the reward as target; all others bootstrap."""
     agent = MTSAC(SPEC, balancer="ls", **SMALL)
     batch = make_batch()
-    targets = agent._targets(batch, torch.ones(K), torch.zeros(K, B, A))
+    targets = agent._targets(batch, torch.ones(K), torch.zeros(K, B, A), agent.return_scale.factors)
     assert targets[0, 0] == batch.rewards[0, 0]
     assert (targets[0, 1:] != batch.rewards[0, 1:]).all()
 

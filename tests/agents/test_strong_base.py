@@ -79,7 +79,7 @@ def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target() -> No
     noise = torch.randn(K, B, A)
     alpha = torch.tensor([0.1, 0.2, 0.3])
     agent.observe(np.array([10.0, 2.0, 0.0]), np.zeros(K, np.bool_))
-    target = agent._targets(batch, alpha, noise)
+    target = agent._targets(batch, alpha, noise, agent.return_scale.factors)
 
     gaussian = agent.actor.network(batch.next_observations)
     action = torch.distributions.Normal(gaussian.mean, gaussian.log_std.exp())
@@ -200,7 +200,7 @@ def test_bfloat16_points_where_float32_does(base: str) -> None:
     rounded.load_state_dict(agent.state_dict())
     noise = torch.randn(K, 64, A, generator=generator)
     batch = fresh()
-    target = agent._targets(batch, agent.temperatures.values(), noise)
+    target = agent._targets(batch, agent.temperatures.values(), noise, agent.return_scale.factors)
     directions = []
     for each in (agent, rounded):
         gradients = task_gradients(each.critic.layout, critic_losses, batch.observations, batch.actions, target)

@@ -1,0 +1,122 @@
+"""The heavy parts of an update, asked for by an agent and done for it alone or for several seeds together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, vmap
+
+from mtrl_conic.gradients import Layout, TaskGradients, gradients_together, stack, take, task_gradients
+from mtrl_conic.gradients.task_gradients import Losses
+from mtrl_conic.training.metrics import Stopwatch
+
+
+@dataclass(frozen=True)
+class Values:
+    """A function of networks and inputs, without gradients."""
+
+    part: str
+    """What its time is told as."""
+    networks: tuple[Layout, ...]
+    """All that `function` uses."""
+    function: Callable[..., Any]
+    inputs: tuple[Any, ...]
+
+    def alone(self) -> Any:
+        """The function's value."""
+        with torch.no_grad():
+            return self.function(*self.inputs)
+
+    @classmethod
+    def together(cls, asked: Sequence[Values]) -> list[Any]:
+        """The value of each."""
+        first = asked[0]
+
+        def of_one(values: tuple[dict[str, Tensor], ...], inputs: tuple[Any, ...]) -> Any:
+            with ExitStack() as swapped:
+                for network, its_values in zip(first.networks, values, strict=True):
+                    swapped.enter_context(network.swapped(its_values))
+                return first.function(*inputs)
+
+        with torch.no_grad():
+            networks = [tuple(network.all_values() for network in each.networks) for each in asked]
+            found = vmap(of_one)(stack(networks), stack([each.inputs for each in asked]))
+        return [take(found, place) for place in range(len(asked))]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The gradients of K losses of a network."""
+
+    part: str
+    """What their time is told as."""
+    network: Layout
+    losses: Losses
+    """See `task_gradients`."""
+    inputs: tuple[Any, ...]
+    compare: bool
+    others: tuple[Layout, ...] = ()
+    """Networks that `losses` uses besides, one at most."""
+
+    def alone(self) -> TaskGradients:
+        """The gradients."""
+        return task_gradients(self.network, self.losses, *self.inputs, compare=self.compare)
+
+    @classmethod
+    def together(cls, asked: Sequence[Gradients]) -> list[TaskGradients]:
+        """The gradients of each."""
+        first = asked[0]
+        if not first.network.native:
+            return [each.alone() for each in asked]
+        return gradients_together(
+            [each.network for each in asked],
+            first.losses,
+            [each.inputs for each in asked],
+            compare=first.compare,
+            others=[other for each in asked for other in each.others],
+        )
+
+
+Work = Values | Gradients
+Made = TypeVar("Made")
+Steps = Generator[Work, Any, Made]
+"""What an update does: it yields the work it wants done, is sent what came of it, and returns what it made."""
+
+
+def work_alone(steps: Steps[Made], watch: Stopwatch) -> Made:
+    """One agent's update, or a part of it."""
+    try:
+        work = next(steps)
+        while True:
+            with watch(work.part):
+                result = work.alone()
+            work = steps.send(result)
+    except StopIteration as end:
+        made: Made = end.value
+        return made
+
+
+def work_together(all_steps: Sequence[Steps[Made]], watches: Sequence[Stopwatch]) -> list[Made]:
+    """The updates of agents that differ in their seed alone: all of them ask for the same work at the same time.
+
+    Each agent's watch is told the whole time of what was done together.
+    """
+    results: list[Any] = [None] * len(all_steps)
+    while True:
+        asked, ended = [], []
+        for steps, result in zip(all_steps, results, strict=True):
+            try:
+                asked.append(steps.send(result))
+            except StopIteration as end:
+                ended.append(end.value)
+        if ended:
+            return ended
+        start = time.perf_counter()
+        results = type(asked[0]).together(asked)  # type: ignore[arg-type]  # all are of one kind
+        for watch in watches:
+            watch.seconds[asked[0].part] += time.perf_counter() - start
