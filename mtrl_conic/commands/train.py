@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = make_config(arguments.preset, given)
     if arguments.seeds is not None and "seed" in given:
         raise UserError("give --seed or --seeds, not both")
+    if arguments.record and len(arguments.seeds or []) > 1:
+        raise UserError("--record follows one run of a process: train its seeds one by one")
     seeds = [config.seed] if arguments.seeds is None else arguments.seeds
     name = f"{Path(arguments.preset).stem}_{config.balancer}"
     directory = arguments.run_dir or Path("runs") / (name if arguments.seeds else f"{name}_{config.seed}")

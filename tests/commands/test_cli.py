@@ -74,6 +74,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["train", "mt10", "--seeds", "0,0"], "0,0: different numbers separated by commas"),
         (["train", "mt10", "--seeds", "0,one"], "0,one: different numbers"),
         (["train", "mt10", "--seeds", "0,1", "--seed", "0"], "give --seed or --seeds, not both"),
+        (["train", "mt10", "--seeds", "0,1", "--record", "wandb"], "--record follows one run of a process"),
         (["train"], "preset"),
         (["train", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (["bench", "envs"], "unknown benchmark 'envs'; did you mean 'env'?"),
