@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tasks", help="scaling: numbers of tasks [2,5,10,20,40]")
     parser.add_argument("--ways", help="scaling: representation,parameters,torchjd [all]")
-    parser.add_argument("--network", default="mlp", help="scaling: mlp or celeba [mlp]")
+    parser.add_argument("--network", help="update, train: of ours [shared]; scaling: mlp or celeba [mlp]")
     parser.add_argument("--width", type=int, help="update, train: units of a hidden layer [the base's]")
 
 
@@ -63,7 +63,7 @@ def _train(arguments: argparse.Namespace) -> str:
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = {key: getattr(arguments, key) for key in ("base", "batch_size", "width", "precision")}
+    given = {key: getattr(arguments, key) for key in ("base", "batch_size", "width", "precision", "network")}
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -77,7 +77,9 @@ def _solvers(arguments: argparse.Namespace) -> str:
 def _scaling(arguments: argparse.Namespace) -> str:
     from mtrl_conic.bench import scaling
 
-    options: dict[str, Any] = {"network": arguments.network, "rounds": arguments.rounds, "threads": arguments.threads}
+    options: dict[str, Any] = {"rounds": arguments.rounds, "threads": arguments.threads}
+    if arguments.network:
+        options["network"] = arguments.network
     if arguments.ways:
         options["ways"] = arguments.ways.split(",")
     if arguments.tasks:

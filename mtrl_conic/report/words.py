@@ -41,7 +41,7 @@ def protocol(comparison: Comparison) -> list[str]:
         f"Learner: soft actor-critic, {config['agent.base']} base, {config['agent.network']} network of "
         f"{config['agent.depth']} layers of {config['agent.width']}, {config['agent.batch_size']} transitions per task "
         f"and update, {_updates(config)} per step after {config['agent.random_steps']} random "
-        f"steps; the balancer combines the gradients of {_balanced(config)}.",
+        f"steps; the balancer combines the gradients of {_balanced(config)}.{_other_learners(comparison)}",
     ]
 
 
@@ -122,6 +122,11 @@ def _goals(config: dict[str, Any]) -> str:
     if config["environment.goal_stream"] == "independent":
         return f"goals drawn among {count} for each task by itself at every reset"
     return f"the same goal number among {count} for all tasks at every reset"
+
+
+def _other_learners(comparison: Comparison) -> str:
+    keys = [key.removeprefix("agent.") for key in comparison.differing if key.startswith("agent.")]
+    return f" That is {comparison.methods[0].label}; the methods differ in {', '.join(keys)}." if keys else ""
 
 
 def _updates(config: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ def test_update() -> None:
     assert list(bench.rounds) == ["ls", "pcgrad", update.PLAIN]
     assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in bench.rounds.values())
     assert bench.ratio("ls", "ls") == 1
-    assert "strong base, 2 rows per task, critics 2x8" in bench.table()
+    assert "strong base, shared network, 2 rows per task, critics 2x8" in bench.table()
 
 
 def test_train(capsys: pytest.CaptureFixture[str]) -> None:

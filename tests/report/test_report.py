@@ -238,6 +238,14 @@ def test_runs_that_the_clock_ended(tmp_path: Path) -> None:
     assert "The clock ended runs at different steps, 100 to 150" in " ".join(warnings(load([tmp_path])))
 
 
+def test_words_for_learners_that_differ(tmp_path: Path) -> None:
+    for network in ("shared", "multihead"):
+        write_run(tmp_path / network / "seed_0", "ls", 0, agent={"network": network})
+    text = " ".join(protocol(load([tmp_path])))
+    assert "multihead network of 2 layers" in text
+    assert "That is ls, network=multihead; the methods differ in network." in text
+
+
 def test_words_for_tasks_of_gymnasium(tmp_path: Path) -> None:
     names = ["InvertedPendulum-v5", "Reacher-v5"]
     write_run(tmp_path / "ls", "ls", 0, task_set=[f"gymnasium:{name}" for name in names])
