@@ -53,8 +53,8 @@ class UpdateBenchmark:
 def setting(config: AgentConfig, threads: int) -> str:
     """What was measured, in words."""
     return (
-        f"{config.base} base, {config.network} network, {config.batch_size} rows per task, critics {config.depth}x{config.width}, "
-        f"{config.precision}, {threads} threads"
+        f"{config.base} base, {config.network} network, {config.batch_size} rows per task, "
+        f"critics {config.depth}x{config.width}, {config.precision}, {threads} threads"
     )
 
 
