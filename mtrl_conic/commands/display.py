@@ -121,9 +121,11 @@ def _rate(mean: float | None) -> str:
     return "" if mean is None else f"{mean:.3f}"
 
 
-def show_result(result: dict[str, Any], directory: Path) -> None:
-    """The end of a run."""
-    show_evaluation(result, f"Final success after {result['step']} steps per task, {duration(result['seconds'])}")
+def show_result(result: dict[str, Any], directory: Path, *, label: str = "") -> None:
+    """The end of a run; `label` tells it from others."""
+    whose = f" of {label}" if label else ""
+    steps, spent = result["step"], duration(result["seconds"])
+    show_evaluation(result, f"Final success{whose} after {steps} steps per task, {spent}")
     if result.get("best_over_training"):
         _show_best(result["best_over_training"])
     seconds = result["seconds_by_part"]

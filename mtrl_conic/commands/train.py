@@ -47,10 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.training.together import train_together
     from mtrl_conic.training.trainer import Interrupted
 
+    def label(seed: int) -> str:
+        return f"seed {seed}" if len(seeds) > 1 else ""
+
     def callbacks(seed: int) -> list[Callback]:
         of_seed = config.model_copy(update={"seed": seed})
-        label = f"seed {seed}" if len(seeds) > 1 else ""
-        return [display.Progress(of_seed, label=label), *make_recorders(arguments.record, places[seed])]
+        return [display.Progress(of_seed, label=label(seed)), *make_recorders(arguments.record, places[seed])]
 
     with asked_to_stop() as interrupted:
         try:
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             display.say(f"Stopped. A checkpoint is in {directory}; the same command goes on from there.")
             return 1
     for seed, result in results.items():
-        display.show_result(result, places[seed])
+        display.show_result(result, places[seed], label=label(seed))
     return 0
 
 
