@@ -89,7 +89,7 @@ class TaskGradients:
         Returns:
             The balancer's statistics, and its weights (K,) as `weight` where it has any.
         """
-        combined, statistics = self._balance(balancer)
+        combined, statistics = self.balance(balancer)
         gradients = combined | self.own
         if self.averaged:
             mean = torch.full_like(self.losses, 1 / len(self.losses))
@@ -102,7 +102,8 @@ class TaskGradients:
                 parameter.grad.copy_(gradient)
         return statistics
 
-    def _balance(self, balancer: Balancer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def balance(self, balancer: Balancer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Name of a shared parameter -> its combined gradient, and statistics as `write` returns them."""
         if not self.parts:
             return {}, {}
         if balancer.needs == "jacobian":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -43,10 +43,8 @@ def gradients_together(
     own = {name: value.requires_grad_() for name, value in stack([layout.own_values() for layout in layouts]).items()}
     leaves = shared | own
 
-    def of_one(leaves: dict[str, Tensor], values: dict[str, Tensor], given: tuple[Any, ...]) -> tuple[Tensor, Any]:
-        with first.swapped(leaves), ExitStack() as swapped:
-            for other in others[:1]:
-                swapped.enter_context(other.swapped(values))
+    def of_one(mine: dict[str, Tensor], values: dict[str, Tensor], given: tuple[Any, ...]) -> tuple[Tensor, Any]:
+        with first.swapped(mine), others[0].swapped(values) if others else nullcontext():
             return losses(first.module, *given)
 
     with torch.enable_grad(), first.factored(always=not compare) as uses:

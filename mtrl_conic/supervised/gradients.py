@@ -74,7 +74,7 @@ def write_gradients(
         gradients.write_weighted(weights.to(at_copies[0]))
         return values, {"weight": weights, **statistics}
     seen = TaskGradients(values, None, gradients.of_parameters() if mode == "parameters" else gradients.of_copies(), {})
-    combined, statistics = _combine(seen, balancer)
+    combined, statistics = seen.balance(balancer)
     if mode == "parameters":
         _write(network.trunk_parameters() | network.branch_parameters(), combined)
     else:
@@ -166,16 +166,6 @@ class _Gradients:
 def _write(parameters: dict[str, nn.Parameter], gradients: dict[str, Tensor]) -> None:
     for name, parameter in parameters.items():
         parameter.grad = gradients[name]
-
-
-def _combine(seen: TaskGradients, balancer: Balancer) -> tuple[dict[str, Tensor], Statistics]:
-    if balancer.needs == "jacobian":
-        direction, statistics = balancer.direct(seen.jacobian(), seen.losses)
-        parts = direction.split([block[0].numel() for block in seen.shared.values()])
-        blocks = zip(seen.shared.items(), parts, strict=True)
-        return {name: part.view_as(block[0]) for (name, block), part in blocks}, statistics
-    weights, statistics = balancer(seen.gramian, seen.losses)
-    return seen.combine(weights), {"weight": weights, **statistics}
 
 
 def _geometry(gramian: Tensor) -> Statistics:

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from mtrl_conic.agents.component import Statistics
 from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.work import work_alone, work_together
+from mtrl_conic.agents.work import work_together
 from mtrl_conic.errors import UserError
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import RunConfig
 from mtrl_conic.training.replay import Batch
-from mtrl_conic.training.run import check, train
+from mtrl_conic.training.run import train
 from mtrl_conic.training.trainer import Interrupted
 
 Result = TypeVar("Result")
@@ -69,9 +69,9 @@ class Meeting:
 
 
 def _update(agents: Sequence[MTSAC], batches: Sequence[Batch]) -> list[Statistics]:
-    steps = [agent.steps(batch) for agent, batch in zip(agents, batches, strict=True)]
     if len(agents) == 1:
-        return [work_alone(steps[0], agents[0].watch)]
+        return [agents[0].update(batches[0])]
+    steps = [agent.steps(batch) for agent, batch in zip(agents, batches, strict=True)]
     return work_together(steps, [agent.watch for agent in agents])
 
 
@@ -102,7 +102,6 @@ def train_together(
         Interrupted: stopped; the same call goes on.
         Exception: a seed failed; the others were trained to their end.
     """
-    check(config)
     if len(directories) == 1:
         (seed,) = directories
         only = config.model_copy(update={"seed": seed})
