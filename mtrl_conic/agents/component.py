@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtrl_conic.agents.flat import flatten
+from mtrl_conic.agents.recorded import step
 from mtrl_conic.agents.work import Gradients, Steps, work_alone
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.gradients import Layout, TaskGradients
@@ -73,7 +74,7 @@ class Component:
         with self.watch("balancing"):
             statistics = gradients.write(self.network, self.balancer)
         with self.watch(self.name):
-            self.optimizer.step()
+            step(self.optimizer)
         if self.balancer.observes:
             with self.watch("balancing"), torch.no_grad():
                 self.balancer.observe(losses(self.network, *inputs)[0])

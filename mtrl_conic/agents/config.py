@@ -94,6 +94,11 @@ class AgentConfig(BaseModel):
         "all", description="which shared parameters the balancer combines; trunk leaves the last layer to the mean"
     )
     batch_size: Count = Field(128, description="transitions per task and update")
+    record_updates: bool = Field(
+        False,
+        description="on a GPU: record an update once as a CUDA graph and replay it, for an update of this size is "
+        "bound by the launching of its operations. Nothing changes elsewhere",
+    )
     updates_per_step: Count = Field(1, description="updates for each step of all tasks")
     actor_every: Count = Field(1, description="updates of the critic for one of actor and temperatures")
     reset_every: Count | None = Field(

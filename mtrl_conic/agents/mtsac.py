@@ -24,7 +24,8 @@ from mtrl_conic.agents.policy import Gaussian, squashed_sample
 from mtrl_conic.agents.return_scale import ReturnScale
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.agents.temperatures import Temperatures
-from mtrl_conic.agents.work import Steps, Values, work_alone
+from mtrl_conic.agents.updates import Updates
+from mtrl_conic.agents.work import Steps, Values
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import Layout
 from mtrl_conic.training.metrics import Stopwatch
@@ -100,6 +101,7 @@ class MTSAC:
         self.return_scale = ReturnScale(self.num_tasks, config.discount, config.return_limit, self.device)
         self.updates = 0
         """Made so far."""
+        self._own_updates = Updates([self])
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
 
     def _target_entropy(self) -> float | Tensor:
@@ -122,6 +124,8 @@ class MTSAC:
         decay, actor_decay = config.weight_decay, config.actor_weight_decay
         self.critic = Component("critic", critic, self._balancer("critic"), weight_decay=decay, **common)
         self.actor = Component("actor", actor, self._balancer("actor"), weight_decay=actor_decay, **common)
+        self.tensors = object()
+        """Another one whenever the agent's state has moved to other tensors."""
 
     def _balancer(self, component: str) -> balancers.Balancer:
         # Components draw different numbers: a shared seed would give both the same task order.
@@ -153,23 +157,52 @@ class MTSAC:
 
     def update(self, batch: Batch) -> Statistics:
         """One step of critic, actor, temperatures and target on a balanced batch (K, B, .)."""
-        return work_alone(self.steps(batch), self.watch)
+        (statistics,) = self._own_updates([batch])
+        return statistics
 
-    def steps(self, batch: Batch) -> Steps[Statistics]:
-        """The parts of an update, see `update`: for several agents at once there is `work_together`."""
+    @property
+    def records(self) -> bool:
+        """Whether updates are recorded as CUDA graphs and replayed."""
+        waits = self.critic.balancer.waits or self.actor.balancer.waits
+        return self.config.record_updates and self.device.type == "cuda" and not waits
+
+    @property
+    def compares(self) -> bool:
+        """Whether the next update compares the tasks' gradients even where the balancer does not."""
+        return self.updates % _COMPARED_EVERY == 0
+
+    @property
+    def acts(self) -> bool:
+        """Whether the next update is one of actor and temperatures too."""
+        return self.updates % self.config.actor_every == 0
+
+    def draw(self, batch: Batch) -> tuple[Batch, Tensor]:
+        """What the next update is made from: the batch, and the noise (2, K, B, A) of the two policies in it.
+
+        Where networks are to be reset, they are.
+        """
         if self.config.reset_every and self.updates and self.updates % self.config.reset_every == 0:
             self._make_networks(self.seed + self.updates)
-        shape = (2, *batch.actions.shape)
-        next_noise, noise = torch.randn(shape, generator=self._generator, device=self.device)
+        return batch, torch.randn((2, *batch.actions.shape), generator=self._generator, device=self.device)
+
+    def steps(self, batch: Batch, noises: Tensor, *, compare: bool, act: bool) -> Steps[Statistics]:
+        """The parts of an update, see `draw`: a pure function of its inputs and of tensors that are written in place.
+
+        Args:
+            batch: (K, B, .)
+            noises: (2, K, B, A)
+            compare: see `compares`.
+            act: see `acts`.
+        """
+        next_noise, noise = noises
         temperature = self.temperatures.values()
         inputs = (batch, temperature, next_noise, self.return_scale.factors)
         targets = yield Values("targets", (self.actor.layout, self._target_layout), self._targets, inputs)
-        compare = self.updates % _COMPARED_EVERY == 0
         statistics, values = yield from self.critic.steps(
             critic_losses, batch.observations, batch.actions, targets, compare=compare
         )
         statistics |= {"critic/value": values, "temperature": temperature}
-        if self.updates % self.config.actor_every == 0:
+        if act:
             critic = self.critic.layout
             of_actor, log_density = yield from self.actor.steps(
                 partial(actor_losses, critic=critic),
@@ -181,7 +214,6 @@ class MTSAC:
             statistics |= of_actor | {"entropy": -log_density}
         with self.watch("targets"):
             track(self._target_block, self.critic.block, self.config.target_rate)
-        self.updates += 1
         return statistics
 
     def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor, factors: Tensor) -> Tensor:
@@ -256,6 +288,7 @@ class MTSAC:
         self.return_scale.load_state_dict(saved["return_scale"])
         self.updates = saved["updates"]
         self._generator.set_state(saved["generator"].cpu())
+        self.tensors = object()  # optimisers take over those that they are given
 
     def save(self, path: str | Path) -> None:
         """Write the agent to one file: configuration, networks, optimisers, generators; not the replay."""

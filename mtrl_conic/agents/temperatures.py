@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtrl_conic.agents.recorded import step
+
 
 class Temperatures:
     """alpha_k, learned so that task k's policy keeps its entropy (Haarnoja et al., 2018, section 5).
@@ -40,7 +42,7 @@ class Temperatures:
         """One step on log alpha, given the mean log-density of each task's actions, (K,)."""
         # The gradient of -log_alpha (log_density + target), each task's own.
         self.log.grad = -(log_density + self._target_entropy)
-        self._optimizer.step()
+        step(self._optimizer)
 
     def state_dict(self) -> dict[str, Any]:
         """Temperatures and optimiser."""

@@ -35,6 +35,7 @@ class AlignedMTL(Balancer):
     """
 
     paper = "Senushkin et al., Independent component alignment for multi-task learning, CVPR 2023"
+    waits = True  # torch's eigenvalues are checked on the host
 
     def __init__(
         self,

@@ -38,8 +38,9 @@ class Balancer(ABC):
     A balancer sees the Gram matrix M = J J^T of the tasks' gradients with respect to the shared
     parameters (J is K x P) or the tasks' losses, and returns weights w; the direction is J^T w.
     It works in float64 on the device of its input, never branches on the data and never waits for
-    the device, so that an update that holds it can be compiled or captured; its state,
-    the count of its random draws included, consists of tensors written in place for the same reason.
+    the device (one does, and says so, see `waits`), so that an update that holds it can be compiled or
+    recorded; its state, the count of its random draws included, consists of tensors written in place for the
+    same reason.
 
     One object serves one component (the critic, say): its state and generator are its own.
 
@@ -65,6 +66,8 @@ class Balancer(ABC):
     """Whether `observe` wants the losses of the same batch after the optimiser's step."""
     draws: ClassVar[bool] = False
     """Whether the method draws random numbers."""
+    waits: ClassVar[bool] = False
+    """Whether the method waits for the device after all, so that its updates cannot be recorded."""
 
     def __init__(self, num_tasks: int, *, seed: int = 0) -> None:
         if num_tasks < 1:

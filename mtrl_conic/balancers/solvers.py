@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -171,7 +171,7 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
     # Vectors are columns (..., N, 1) here.
     linear, scales, kappa = (part.unsqueeze(-1) for part in (linear, scales, kappa))
     linear, fixed = linear - scales, _with_ridge(scales * scales.mT)
-    against = -torch.tensor(_LENGTHS, dtype=linear.dtype, device=linear.device)
+    against = -_lengths(linear.dtype, linear.device)
     x = torch.ones_like(linear)
     product, total = matrix @ x, scales.mT @ x
     slope = linear + total * scales + kappa / positive(x.mT @ product).sqrt() * product
@@ -268,7 +268,7 @@ def solve_power(cosines: Cosines, power: float) -> PowerSolution:
     matrix = cosines.matrix
     # Vectors are columns (..., K, 1) here.
     logs = torch.where(cosines.inverse > 0, cosines.norms, 1.0).log().unsqueeze(-1)
-    lengths = torch.tensor(_LENGTHS, dtype=logs.dtype, device=logs.device)
+    lengths = _lengths(logs.dtype, logs.device)
     steps = _POWER_STEPS + math.ceil(8 * abs(math.log2(power)))
     b, ridged = torch.ones_like(matrix[..., :1]), _with_ridge(matrix)
     for count in range(steps):
@@ -316,6 +316,12 @@ def _factor(matrix: Tensor, diagonal: Tensor) -> Tensor:
     """The Cholesky factor of Q + diag(d) for a column d (..., K, 1); how far its entries lie apart does not matter."""
     factor: Tensor = torch.linalg.cholesky_ex(matrix + torch.diag_embed(diagonal.squeeze(-1)))[0]
     return factor
+
+
+@cache
+def _lengths(dtype: torch.dtype, device: torch.device) -> Tensor:
+    # Kept, for a list reaches a GPU only by waiting for it.
+    return torch.tensor(_LENGTHS, dtype=dtype, device=device)
 
 
 def _furthest(rise: Tensor, share: float = _LENGTHS[0]) -> Tensor:

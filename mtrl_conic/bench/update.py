@@ -81,7 +81,7 @@ def run(
     clock = time.process_time if threads == 1 else time.perf_counter
     config = parse(AgentConfig, fields)
     items = _items(["ls", *(name for name in names if name != "ls")], config)
-    batch = _batch(config.batch_size)
+    batch = mt10_batch(config.batch_size)
     measured: dict[str, list[float]] = {item: [] for item in items}
     for turn in range(rounds + 2):
         for item, update in items.items():
@@ -93,7 +93,7 @@ def run(
 
 
 def _items(names: Sequence[str], config: AgentConfig) -> dict[str, Callable[[Batch], object]]:
-    spec = TaskSpec(tuple(f"task {k}" for k in range(_TASKS)), _OBSERVATION, _ACTION, True)
+    spec = mt10_spec()
     items: dict[str, Callable[[Batch], object]] = {
         name: MTSAC(spec, balancer=name, device="cpu", config=config).update for name in names
     }
@@ -101,8 +101,14 @@ def _items(names: Sequence[str], config: AgentConfig) -> dict[str, Callable[[Bat
     return items
 
 
-def _batch(rows: int) -> Batch:
-    generator = torch.Generator().manual_seed(0)
+def mt10_spec() -> TaskSpec:
+    """MT10's sizes."""
+    return TaskSpec(tuple(f"task {k}" for k in range(_TASKS)), _OBSERVATION, _ACTION, True)
+
+
+def mt10_batch(rows: int, seed: int = 0) -> Batch:
+    """Random numbers in MT10's sizes."""
+    generator = torch.Generator().manual_seed(seed)
 
     def normal(*size: int) -> torch.Tensor:
         return torch.randn(_TASKS, rows, *size, generator=generator)

@@ -50,7 +50,8 @@ def given_fields(
             for part in path[:-1]:
                 inner = inner.setdefault(part, {})
             read = _read_many if many and is_scalar(field) else _read
-            inner[path[-1]] = _pairs(value) if field.annotation == dict[str, Any] else read(value, path[-1])
+            words = _words(field)
+            inner[path[-1]] = _pairs(value) if field.annotation == dict[str, Any] else read(value, path[-1], words)
     return nested
 
 
@@ -64,7 +65,14 @@ def _pairs(items: Sequence[str]) -> dict[str, Any]:
     return pairs
 
 
-def _read(text: str, name: str) -> Any:
+def _words(field: FieldInfo) -> tuple[Any, ...]:
+    """The words that a field takes, if it takes no other values."""
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+
+
+def _read(text: str, name: str, words: tuple[Any, ...] = ()) -> Any:
+    if text in words:
+        return text
     if text == "none":  # as the help shows it
         return None
     try:
@@ -73,17 +81,17 @@ def _read(text: str, name: str) -> Any:
         raise UserError(f"{name}: cannot read {text!r}") from None
 
 
-def _read_many(text: str, name: str) -> Any:
-    value = _read(text, name)
+def _read_many(text: str, name: str, words: tuple[Any, ...] = ()) -> Any:
+    value = _read(text, name, words)
     if isinstance(value, str) and "," in value:
-        return [_read(part.strip(), name) for part in value.split(",")]
+        return [_read(part.strip(), name, words) for part in value.split(",")]
     return value
 
 
 def _metavar(field: FieldInfo) -> str:
-    kind = field.annotation
-    if get_origin(kind) is Literal:
-        return "|".join(map(str, get_args(kind)))
+    kind, words = field.annotation, _words(field)
+    if words:
+        return "|".join(map(str, words))
     return kind.__name__.upper() if isinstance(kind, type) else "VALUE"
 
 

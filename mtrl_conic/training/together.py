@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from mtrl_conic.agents.component import Statistics
 from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.work import work_together
+from mtrl_conic.agents.updates import Updates
 from mtrl_conic.errors import UserError
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import RunConfig
@@ -37,6 +37,7 @@ class Meeting:
         self._changed = threading.Condition()
         self._waiting: dict[MTSAC, Batch] = {}
         self._done: dict[MTSAC, Statistics | Exception] = {}
+        self._of_group: dict[tuple[MTSAC, ...], Updates] = {}
 
     def update(self, agent: MTSAC, batch: Batch) -> Statistics:
         """`agent.update(batch)`, made when everybody is here."""
@@ -62,17 +63,16 @@ class Meeting:
         agents = sorted((agent for agent in self._waiting if agent.updates == fewest), key=lambda agent: agent.seed)
         batches = [self._waiting.pop(agent) for agent in agents]
         try:
-            self._done |= dict(zip(agents, _update(agents, batches), strict=True))
+            self._done |= dict(zip(agents, self._updates(agents)(batches), strict=True))
         except Exception as error:  # it is raised in the threads that wait for the update
             self._done |= dict.fromkeys(agents, error)
         self._changed.notify_all()
 
-
-def _update(agents: Sequence[MTSAC], batches: Sequence[Batch]) -> list[Statistics]:
-    if len(agents) == 1:
-        return [agents[0].update(batches[0])]
-    steps = [agent.steps(batch) for agent, batch in zip(agents, batches, strict=True)]
-    return work_together(steps, [agent.watch for agent in agents])
+    def _updates(self, agents: Sequence[MTSAC]) -> Updates:
+        group = tuple(agents)
+        if group not in self._of_group:
+            self._of_group[group] = Updates(group)
+        return self._of_group[group]
 
 
 def train_together(

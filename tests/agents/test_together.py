@@ -9,7 +9,7 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.work import work_together
+from mtrl_conic.agents.updates import Updates
 
 from .test_mtsac import SMALL, SPEC, make_batch, parameters
 
@@ -20,11 +20,11 @@ STRONG = {"base": "strong", "width": 24, "actor_width": 16, "batch_size": 6, "de
 def distance(options: dict[str, Any]) -> float:
     """The largest difference of any number of any seed, between the updates alone and those together."""
     alone, together = ([MTSAC(SPEC, seed=seed, **options) for seed in SEEDS] for _ in range(2))
+    updates = Updates(together)
     for update in range(4):
         batches = [make_batch(10 * update + seed) for seed in SEEDS]
         told = [agent.update(batch) for agent, batch in zip(alone, batches, strict=True)]
-        steps = [agent.steps(batch) for agent, batch in zip(together, batches, strict=True)]
-        found = work_together(steps, [agent.watch for agent in together])
+        found = updates(batches)
         assert [statistics.keys() for statistics in told] == [statistics.keys() for statistics in found]
         for mine, theirs in zip(told, found, strict=True):
             torch.testing.assert_close(mine["critic/loss"], theirs["critic/loss"], rtol=1e-4, atol=1e-5)
@@ -56,5 +56,5 @@ def test_options(option: dict[str, Any]) -> None:
 
 def test_time_is_told_to_every_agent() -> None:
     agents = [MTSAC(SPEC, balancer="ls", seed=seed, **SMALL) for seed in SEEDS]
-    work_together([agent.steps(make_batch()) for agent in agents], [agent.watch for agent in agents])
+    Updates(agents)([make_batch()] * len(agents))
     assert all({"targets", "critic", "actor", "balancing"} <= set(agent.watch.seconds) for agent in agents)

@@ -124,7 +124,7 @@ def test_an_update_that_fails_is_told_to_all_who_wait(monkeypatch: pytest.Monkey
         except RuntimeError as error:
             told.append(str(error))
 
-    monkeypatch.setattr("mtrl_conic.training.together.work_together", broken)
+    monkeypatch.setattr("mtrl_conic.agents.updates.work_together", broken)
     threads = [threading.Thread(target=ask, args=(agent,)) for agent in agents]
     for thread in threads:
         thread.start()

@@ -1,0 +1,72 @@
+"""Work on a GPU that is recorded once and replayed: a small update is bound by the launching of its operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+_ORDINARY_CALLS = 3
+"""Before a recording, so that libraries, optimisers and balancers have made what they make at first use."""
+
+
+class Recorded:
+    """A function of tensors that is recorded as a CUDA graph at its fourth call and replayed from then on.
+
+    Args:
+        function: of tensors, or tuples of them, whose shapes never change; it returns the same. It waits for no
+            result, and whatever state it reads or writes stays in the same tensors.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._calls = 0
+        self._replay: Callable[[], None] | None = None
+        self._inputs: Any = None
+        self._outputs: Any = None
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The function's value."""
+        self._calls += 1
+        if self._calls <= _ORDINARY_CALLS:
+            return warm_up(self._function, inputs)
+        if self._replay is None:
+            self._inputs = pytree.tree_map(torch.clone, inputs)
+            self._replay, self._outputs = record(self._function, self._inputs)
+        for kept, given in zip(pytree.tree_leaves(self._inputs), pytree.tree_leaves(inputs), strict=True):
+            kept.copy_(given)
+        self._replay()
+        # The next replay writes into the same outputs.
+        return pytree.tree_map(torch.clone, self._outputs)
+
+
+def warm_up(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+    """The function's value, computed on a stream of its own, as a recording will be."""
+    beside, here = torch.cuda.Stream(), torch.cuda.current_stream()
+    beside.wait_stream(here)
+    with torch.cuda.stream(beside):
+        value = function(*inputs)
+    here.wait_stream(beside)
+    return value
+
+
+def record(function: Callable[..., Any], inputs: tuple[Any, ...]) -> tuple[Callable[[], None], Any]:
+    """What replays the function on the present content of `inputs`, and the outputs it writes; nothing is done yet."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = function(*inputs)
+    return graph.replay, outputs
+
+
+def step(optimizer: torch.optim.Optimizer) -> None:
+    """A fused optimiser's step, which may be part of a recording.
+
+    The state of a fused optimiser is on the device anyway; `capturable` decides only which of its two complaints torch
+    raises: that of a recording without the flag, or that of a step with the flag and without a recording.
+    """
+    for group in optimizer.param_groups:
+        on_gpu = group["params"][0].is_cuda
+        group["capturable"] = on_gpu and torch.cuda.is_current_stream_capturing()
+    optimizer.step()
