@@ -43,8 +43,7 @@ class TaskSetConfig(BaseModel):
     copies: int = Field(
         default=1,
         ge=1,
-        description="Gymnasium tasks: training environments of each task; a step of all of them counts as so many "
-        "steps of their task",
+        description="training environments of each task; a step of all of them counts as so many steps of their task",
     )
     vector: Literal["sync", "async"] | None = Field(
         default=None,

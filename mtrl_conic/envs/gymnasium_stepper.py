@@ -11,7 +11,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from mtrl_conic.envs.gymnasium_task import Task, TaskEnvironment
-from mtrl_conic.envs.stepper import Step, Stepper
+from mtrl_conic.envs.stepper import Step, Stepper, check_copies
 from mtrl_conic.errors import UserError, first_line, unknown
 
 VECTOR = ("sync", "async")
@@ -40,8 +40,7 @@ class GymnasiumStepper(Stepper):
         if vector not in VECTOR:
             raise unknown("vector", vector, VECTOR)
         check_names([task.name for task in tasks])
-        if not isinstance(copies, int) or copies < 1:
-            raise UserError(f"copies must be a whole number of at least 1, not {copies!r}")
+        check_copies(copies)
         probes: list[TaskEnvironment] = []
         try:
             for task in tasks:

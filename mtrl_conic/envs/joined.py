@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ class JoinedStepper(Stepper):
     """Steps each task in the stepper that holds it.
 
     Args:
-        parts: of tasks that all have the same sizes, numbers of episodes and a success; no task in two of them.
+        parts: of tasks that all have the same sizes, numbers of copies and episodes, and a success; no task in two.
             Closed with this one.
         task_names: every task of the parts, in the order of the set.
 
@@ -25,27 +25,31 @@ class JoinedStepper(Stepper):
     def __init__(self, parts: Sequence[Stepper], task_names: Sequence[str]) -> None:
         if sorted(task_names) != sorted(name for part in parts for name in part.task_names):
             raise ValueError("the parts must hold every task once and no other")
-        if any(part.copies > 1 for part in parts):
-            raise ValueError("the parts must have one environment per task")
-        if len({(part.observation_dim, part.action_dim, part.num_episodes) for part in parts}) > 1:
-            raise ValueError("the parts must have sizes and numbers of episodes in common")
+        if len({(part.observation_dim, part.action_dim, part.copies, part.num_episodes) for part in parts}) > 1:
+            raise ValueError("the parts must have sizes and numbers of copies and episodes in common")
         self.task_names = tuple(task_names)
         self.observation_dim, self.action_dim = parts[0].observation_dim, parts[0].action_dim
-        self.num_episodes = parts[0].num_episodes
+        self.copies, self.num_episodes = parts[0].copies, parts[0].num_episodes
         self.parts = tuple(parts)
-        self._places = [np.array([self.task_names.index(name) for name in part.task_names]) for part in parts]
+        self._places = [np.array(list(self._rows_of(part))) for part in parts]
         self._holders = {
-            int(place): (part, task)
+            int(place): (part, row)
             for part, places in zip(self.parts, self._places, strict=True)
-            for task, place in enumerate(places)
+            for row, place in enumerate(places)
         }
-        count = len(self.task_names)
+        count = len(self.task_names) * self.copies
         flags = (np.zeros(count, np.bool_) for _ in range(3))
         self._step = Step(np.zeros((count, self.observation_dim)), np.zeros(count), *flags)
 
-    def reset(self, task: int, episode: int) -> NDArray[np.float64]:
+    def _rows_of(self, part: Stepper) -> Iterator[int]:
+        """The rows, among all, of a part's environments."""
+        for name in part.task_names:
+            first = self.task_names.index(name) * self.copies
+            yield from range(first, first + self.copies)
+
+    def reset(self, row: int, episode: int) -> NDArray[np.float64]:
         """See `Stepper.reset`."""
-        part, own = self._holders[task]
+        part, own = self._holders[row]
         return part.reset(own, episode)
 
     def step(self, actions: NDArray[np.float32]) -> Step:

@@ -52,7 +52,8 @@ def make_task_set(
             first task, they are not the first ones of 50.
         goal_stream: `independent` chooses the goals of every task for itself; `metaworld` makes the
             choices of `gym.make_vec("Meta-World/...", seed=seed)`, the same for all tasks.
-        copies: environments of each Gymnasium task, see `TaskSet.from_gymnasium`.
+        copies: environments of each task, which step together: rows are then (N, .), the copies of a task side by
+            side, and a step of all of them counts as so many steps of each task.
         vector: `sync` or `async`, see `TaskSet.from_gymnasium`.
         time_limit: steps after which an episode of a Gymnasium environment is truncated; by default its own limit.
         one_hot: whether observations end with the code of the task.
@@ -100,7 +101,7 @@ def make_task_set(
 
 
 _OF_METAWORLD = ("stepping", "stepping_threads", "horizon", "reward_version", "num_goals", "goal_stream")
-_OF_GYMNASIUM = ("copies", "vector", "time_limit")
+_OF_GYMNASIUM = ("vector", "time_limit")
 
 
 def _check_kind(config: TaskSetConfig, fields: Sequence[str], kind: str) -> None:
@@ -124,13 +125,13 @@ def _make_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> 
             return _join(config, served, names, goals)
     from mtrl_conic.envs.metaworld import MetaWorldStepper
 
-    return MetaWorldStepper(names, goals, reward_version=version)
+    return MetaWorldStepper(names, goals, reward_version=version, copies=config.copies)
 
 
 def _fast_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> Stepper:
     fast = importlib.import_module("mtrl_conic.envs.fast")
     stepper: Stepper = fast.FastStepper(
-        names, goals, reward_version=config.reward_version, threads=config.stepping_threads
+        names, goals, reward_version=config.reward_version, threads=config.stepping_threads, copies=config.copies
     )
     return stepper
 
@@ -143,7 +144,7 @@ def _join(config: TaskSetConfig, served: Sequence[str], names: Sequence[str], go
     others = [name for name in names if name not in served]
     parts = (
         _fast_stepper(config, served, goals),
-        MetaWorldStepper(others, goals, reward_version=config.reward_version),
+        MetaWorldStepper(others, goals, reward_version=config.reward_version, copies=config.copies),
     )
     return JoinedStepper(parts, names)
 

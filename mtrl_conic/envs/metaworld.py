@@ -13,7 +13,7 @@ from metaworld.types import Task
 from numpy.typing import NDArray
 
 from mtrl_conic.envs.goals import Goals, check_goals
-from mtrl_conic.envs.stepper import Step, Stepper
+from mtrl_conic.envs.stepper import Step, Stepper, check_copies
 from mtrl_conic.errors import unknown
 
 REWARD_VERSIONS = ("v1", "v2")
@@ -30,15 +30,17 @@ class MetaWorldStepper(Stepper):
         task_names: Meta-World's names, such as `reach-v3`.
         goals: of each task its goals (N, d), the same number for all; see `mtrl_conic.envs.goals`.
         reward_version: `v2`, or `v1` for the older rewards.
+        copies: environments of each task.
 
     Raises:
-        UserError: an unknown task or reward version (Meta-World takes any unknown version for v1), or
-            goals that are missing, unequal in number, or not playable.
+        UserError: an unknown task or reward version (Meta-World takes any unknown version for v1),
+            goals that are missing, unequal in number, or not playable, or `copies` below 1.
     """
 
-    def __init__(self, task_names: Sequence[str], goals: Goals, *, reward_version: str = "v2") -> None:
+    def __init__(self, task_names: Sequence[str], goals: Goals, *, reward_version: str = "v2", copies: int = 1) -> None:
         if reward_version not in REWARD_VERSIONS:
             raise unknown("reward version", reward_version, REWARD_VERSIONS)
+        self.copies = check_copies(copies)
         self.num_episodes = check_goals(task_names, goals)
         self.task_names = tuple(task_names)
         self.observation_dim = 39
@@ -46,6 +48,7 @@ class MetaWorldStepper(Stepper):
         self.envs: list[SawyerXYZEnv] = [
             ALL_V3_ENVIRONMENTS[name](reward_function_version=reward_version, render_mode="rgb_array")
             for name in task_names
+            for _ in range(copies)
         ]
         """The raw environments, for scripted policies and `render`."""
         self._goals = [[_task(name, goal) for goal in goals[name]] for name in task_names]
@@ -56,23 +59,23 @@ class MetaWorldStepper(Stepper):
             terminated=np.zeros(len(self.envs), np.bool_),
         )
 
-    def reset(self, task: int, episode: int) -> NDArray[np.float64]:
-        """Start the episode with goal number `episode` of one task; its first observation (39,)."""
-        self.envs[task].set_task(self._goals[task][episode])
-        observation, _ = self.envs[task].reset()
+    def reset(self, row: int, episode: int) -> NDArray[np.float64]:
+        """Start the episode with goal number `episode` of one environment; its first observation (39,)."""
+        self.envs[row].set_task(self._goals[row // self.copies][episode])
+        observation, _ = self.envs[row].reset()
         return observation
 
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """Take one (K, 4) float32 action of every task; the arrays are reused by the next step.
+        """Take one (N, 4) float32 action of every environment; the arrays are reused by the next step.
 
         The actions must be float32: some reward terms are computed in their type.
         """
         actions = actions.astype(np.float32, copy=False)
         step = self._step
-        for task, env in enumerate(self.envs):
-            step.observations[task], reward, step.terminated[task], _, info = env.step(actions[task])
-            step.rewards[task] = float(reward)
-            step.success[task] = bool(info["success"])
+        for row, env in enumerate(self.envs):
+            step.observations[row], reward, step.terminated[row], _, info = env.step(actions[row])
+            step.rewards[row] = float(reward)
+            step.success[row] = bool(info["success"])
         return step
 
     def close(self) -> None:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mtrl_conic.errors import UserError
+
 
 class Step(NamedTuple):
     """What one step of N environments led to. The arrays may be reused by the next step."""
@@ -22,6 +24,17 @@ class Step(NamedTuple):
     """(N,), whether each episode ended by the task's own rule (never by the clock)."""
     truncated: NDArray[np.bool_] | None = None
     """(N,), whether the environment itself cut the episode; None where only the task set's horizon does."""
+
+
+def check_copies(copies: int) -> int:
+    """A number of environments of each task, as it is.
+
+    Raises:
+        UserError: not a whole number of at least 1.
+    """
+    if not isinstance(copies, int) or copies < 1:
+        raise UserError(f"copies must be a whole number of at least 1, not {copies!r}")
+    return copies
 
 
 class Stepper(ABC):

@@ -40,7 +40,7 @@ def actions_of(seed: int, steps: int, tasks: int) -> NDArray[np.float32]:
 
 def play(stepper: FastStepper, episode: int, actions: NDArray[np.float32]) -> list[NDArray[np.float64]]:
     """All that an episode shows, copied."""
-    history = [stepper.reset(task, episode) for task in range(len(stepper.task_names))]
+    history = [stepper.reset(task, episode) for task in range(len(stepper.task_names) * stepper.copies)]
     for action in actions:
         history += [array.copy() for array in stepper.step(action) if array is not None]
     return history
@@ -92,7 +92,7 @@ def test_a_kernel_serves_what_it_has_to() -> None:
 
 
 def test_copies_of_a_task_are_environments_of_their_own() -> None:
-    stepper = FastStepper(["push-v3"] * 3, GOALS)
+    stepper = FastStepper(["push-v3"], GOALS, copies=3)
     alone = FastStepper(["push-v3"], GOALS)
     actions = actions_of(0, 30, 3)
     together = play(stepper, 1, actions)

@@ -62,7 +62,8 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         JoinedStepper([Walk(("near",)), fewer], ("near", "far"))
 
 
-def test_compiled_and_plain_tasks_of_one_set_are_metaworlds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("copies", [1, 2])
+def test_compiled_and_plain_tasks_of_one_set_are_metaworlds(copies: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One task with a kernel, one that is made to have none, against Meta-World's own code for both."""
     from mtrl_conic.envs import fast, make
 
@@ -75,12 +76,12 @@ def test_compiled_and_plain_tasks_of_one_set_are_metaworlds(monkeypatch: pytest.
 
     monkeypatch.setattr(fast, "supports", but_not_push)
     make._warn_of_slow_stepping.cache_clear()
-    mixed = make_task_set(["push", "reach"], seed=5, horizon=8)
-    plain = make_task_set(["push", "reach"], seed=5, horizon=8, stepping="metaworld")
+    mixed = make_task_set(["push", "reach"], seed=5, horizon=8, copies=copies)
+    plain = make_task_set(["push", "reach"], seed=5, horizon=8, copies=copies, stepping="metaworld")
     assert isinstance(mixed.stepper, JoinedStepper)
     assert [type(part) for part in mixed.stepper.parts] == [fast.FastStepper, MetaWorldStepper]
     assert np.array_equal(mixed.reset()[0], plain.reset()[0])
-    for actions in np.random.default_rng(0).uniform(-1, 1, (20, 2, 4)).astype(np.float32):
+    for actions in np.random.default_rng(0).uniform(-1, 1, (20, 2 * copies, 4)).astype(np.float32):
         one, two = mixed.step(actions), plain.step(actions)
         assert np.array_equal(one[0], two[0])
         assert np.allclose(one[1], two[1], rtol=1e-12, atol=0)

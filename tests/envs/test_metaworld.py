@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import metaworld
@@ -366,3 +366,24 @@ def test_a_loaded_state_goes_on_bit_for_bit_in_mid_episode() -> None:
         other.load_state_dict(first.state_dict())
     for envs in (first, second, other):
         envs.close()
+
+
+@pytest.mark.parametrize("stepping", ["auto", "metaworld"])
+def test_copies_of_a_task_play_what_one_environment_plays(stepping: Literal["auto", "metaworld"]) -> None:
+    """Side by side, each with an episode of its own."""
+    options: dict[str, Any] = {"seed": 3, "horizon": 9, "stepping": stepping}
+    envs, alone = make_task_set(["reach", "push"], copies=2, **options), make_task_set(["reach", "push"], **options)
+    assert (envs.num_envs, envs.num_tasks) == (4, 2)
+    episodes, actions = np.array([4, 7, 1, 0]), np.random.default_rng(0).uniform(-1, 1, (8, 4, 4))
+    first, _ = envs.reset(options={"episodes": episodes})
+    steps = [envs.step(each) for each in actions]
+    for copy in range(2):
+        rows = [copy, 2 + copy]
+        assert np.array_equal(alone.reset(options={"episodes": episodes[rows]})[0], first[rows])
+        for together, each in zip(steps, actions, strict=True):
+            single = alone.step(each[rows])
+            for ours, theirs in zip(single[:4], together[:4], strict=True):
+                assert np.array_equal(ours, theirs[rows])
+            assert np.array_equal(single[4]["success"], together[4]["success"][rows])
+    for made in (envs, alone):
+        made.close()

@@ -16,7 +16,7 @@ from mtrl_conic.envs.fast.layout import INFO, MAX_POINTS, OBSERVATION
 from mtrl_conic.envs.fast.simulation import Simulation
 from mtrl_conic.envs.fast.support import supports
 from mtrl_conic.envs.goals import Goals, check_goals
-from mtrl_conic.envs.stepper import Step, Stepper
+from mtrl_conic.envs.stepper import Step, Stepper, check_copies
 from mtrl_conic.errors import UserError
 
 
@@ -31,9 +31,10 @@ class FastStepper(Stepper):
         goals: for each name (N, D), the random vectors of its resets; the same N for all.
         reward_version: "v2", or "v1" for the ten MT10 tasks.
         threads: how many threads share the environments; the results do not depend on it.
+        copies: environments of each task.
 
     Raises:
-        UserError: something asked for has no kernel, goals are not playable, or `threads` is not positive.
+        UserError: something asked for has no kernel, goals are not playable, `threads` or `copies` is not positive.
     """
 
     def __init__(
@@ -43,24 +44,27 @@ class FastStepper(Stepper):
         *,
         reward_version: str = "v2",
         threads: int = 1,
+        copies: int = 1,
     ) -> None:
         reason = supports(task_names, reward_version)
         if reason is not None:
             raise UserError(f"fast stepping is not possible: {reason}")
         if threads < 1:
             raise UserError(f"threads must be 1 or more, not {threads}")
+        self.copies = check_copies(copies)
         self.num_episodes = check_goals(task_names, goals)
         episodes = {name: Episodes(name, goals[name], reward_version) for name in dict.fromkeys(task_names)}
         self.task_names = tuple(task_names)
         self.observation_dim = OBSERVATION
         self.action_dim = 4
-        self._simulations: tuple[Simulation, ...] | None = tuple(Simulation(episodes[name]) for name in task_names)
+        names = [name for name in task_names for _ in range(copies)]
+        self._simulations: tuple[Simulation, ...] | None = tuple(Simulation(episodes[name]) for name in names)
         self._environments = np.stack([simulation.row for simulation in self._simulations])
         self.threads = min(threads, len(self._simulations), cast(Any, numba.config).NUMBA_NUM_THREADS)
         """How many are used: no more than there are environments or numba has threads."""
         costs = [simulation.model.nv**2 for simulation in self._simulations]
         self._order, self._bounds = _share(costs, self.threads)
-        specs = [episodes[name].spec for name in task_names]
+        specs = [episodes[name].spec for name in names]
         self._kernel = kernel(self.threads > 1, group_of(specs))
         self._held_for_success = [k for k, spec in enumerate(specs) if spec.held_for_success]
         self._allocate(len(self._simulations))
@@ -73,9 +77,9 @@ class FastStepper(Stepper):
         self._info = np.zeros((count, len(INFO)))
         self._points = np.zeros((count, MAX_POINTS, 3))
 
-    def reset(self, task: int, episode: int) -> NDArray[np.float64]:
+    def reset(self, row: int, episode: int) -> NDArray[np.float64]:
         """See `Stepper.reset`. The first visit of an episode simulates Meta-World's own reset."""
-        return self.simulations[task].reset(episode, self._environments[task])
+        return self.simulations[row].reset(episode, self._environments[row])
 
     def step(self, actions: NDArray[np.float32]) -> Step:
         """See `Stepper.step`. Every environment must have been reset once."""
