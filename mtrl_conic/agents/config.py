@@ -94,6 +94,11 @@ class AgentConfig(BaseModel):
         "all", description="which shared parameters the balancer combines; trunk leaves the last layer to the mean"
     )
     batch_size: Count = Field(128, description="transitions per task and update")
+    compile: bool = Field(
+        False,
+        description="compile the networks' part of an update (torch.compile; needs a C++ compiler): the first updates "
+        "take a minute, the others on a processor about three quarters of the time. Of one seed per process",
+    )
     record_updates: bool = Field(
         False,
         description="on a GPU: record an update once as a CUDA graph and replay it, for an update of this size is "

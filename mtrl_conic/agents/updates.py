@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtrl_conic.agents.component import Statistics
 from mtrl_conic.agents.recorded import Recorded
-from mtrl_conic.agents.work import work_alone, work_together
+from mtrl_conic.agents.work import Cache, work_alone, work_together
 from mtrl_conic.training.replay import Batch
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Updates:
     def __init__(self, agents: Sequence[MTSAC]) -> None:
         self._agents = agents
         self._tensors: list[object] = []
+        self._compiled: Cache = {}
         self._recordings: dict[tuple[bool, bool], Recorded] = {}
 
     def __call__(self, batches: Sequence[Batch]) -> list[Statistics]:
@@ -55,5 +56,6 @@ class Updates:
             agent.steps(*given, compare=compare, act=act) for agent, given in zip(self._agents, inputs, strict=True)
         ]
         if len(works) == 1:
-            return [work_alone(works[0], self._agents[0].watch)]
+            first = self._agents[0]
+            return [work_alone(works[0], first.watch, self._compiled if first.config.compile else None)]
         return work_together(works, [agent.watch for agent in self._agents])

@@ -11,9 +11,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, vmap
 
+from mtrl_conic.agents.compiled import Compiled
 from mtrl_conic.gradients import Layout, TaskGradients, gradients_together, stack, take, task_gradients
 from mtrl_conic.gradients.task_gradients import Losses
 from mtrl_conic.training.metrics import Stopwatch
+
+Cache = dict[Any, Compiled]
+"""Compiled works by part and kind."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +36,24 @@ class Values:
         with torch.no_grad():
             return self.function(*self.inputs)
 
+    def compiled(self, cache: Cache) -> Any:
+        """The same, compiled at the first of these works of a part."""
+        if self.part not in cache:
+            cache[self.part] = Compiled(self._pure)
+        return cache[self.part](tuple(network.all_values() for network in self.networks), self.inputs)
+
+    def _pure(self, values: tuple[dict[str, Tensor], ...], inputs: tuple[Any, ...]) -> Any:
+        with ExitStack() as swapped:
+            for network, its_values in zip(self.networks, values, strict=True):
+                swapped.enter_context(network.swapped(its_values))
+            return self.function(*inputs)
+
     @classmethod
     def together(cls, asked: Sequence[Values]) -> list[Any]:
         """The value of each."""
-        first = asked[0]
-
-        def of_one(values: tuple[dict[str, Tensor], ...], inputs: tuple[Any, ...]) -> Any:
-            with ExitStack() as swapped:
-                for network, its_values in zip(first.networks, values, strict=True):
-                    swapped.enter_context(network.swapped(its_values))
-                return first.function(*inputs)
-
         with torch.no_grad():
             networks = [tuple(network.all_values() for network in each.networks) for each in asked]
-            found = vmap(of_one)(stack(networks), stack([each.inputs for each in asked]))
+            found = vmap(asked[0]._pure)(stack(networks), stack([each.inputs for each in asked]))
         return [take(found, place) for place in range(len(asked))]
 
 
@@ -66,6 +74,21 @@ class Gradients:
     def alone(self) -> TaskGradients:
         """The gradients."""
         return task_gradients(self.network, self.losses, *self.inputs, compare=self.compare)
+
+    def compiled(self, cache: Cache) -> TaskGradients:
+        """The same, compiled at the first of these works of a part."""
+        key = self.part, self.compare
+        if key not in cache:
+            cache[key] = Compiled(self._pure)
+        values = tuple(network.all_values() for network in (self.network, *self.others))
+        return TaskGradients(*cache[key](values, self.inputs))
+
+    def _pure(self, values: tuple[dict[str, Tensor], ...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        with ExitStack() as swapped:
+            for network, its_values in zip((self.network, *self.others), values, strict=True):
+                swapped.enter_context(network.swapped(its_values))
+            gradients = task_gradients(self.network, self.losses, *inputs, compare=self.compare)
+        return gradients.losses, gradients.extra, gradients.parts, gradients.own, gradients.averaged
 
     @classmethod
     def together(cls, asked: Sequence[Gradients]) -> list[TaskGradients]:
@@ -88,13 +111,13 @@ Steps = Generator[Work, Any, Made]
 """What an update does: it yields the work it wants done, is sent what came of it, and returns what it made."""
 
 
-def work_alone(steps: Steps[Made], watch: Stopwatch) -> Made:
-    """One agent's update, or a part of it."""
+def work_alone(steps: Steps[Made], watch: Stopwatch, cache: Cache | None = None) -> Made:
+    """One agent's update, or a part of it; with a `cache` each work is compiled when it comes first."""
     try:
         work = next(steps)
         while True:
             with watch(work.part):
-                result = work.alone()
+                result = work.alone() if cache is None else work.compiled(cache)
             work = steps.send(result)
     except StopIteration as end:
         made: Made = end.value

@@ -55,13 +55,14 @@ def setting(config: AgentConfig, threads: int) -> str:
     return (
         f"{config.base} base, {config.network} network, {config.batch_size} rows per task, "
         f"critics {config.depth}x{config.width}, {config.precision}, {threads} threads"
+        + (", compiled" if config.compile else "")
     )
 
 
 def run(
     names: Sequence[str] = ("pcgrad", "conicgrad"), *, rounds: int = 15, threads: int = 1, **fields: Any
 ) -> UpdateBenchmark:
-    """Measure the update with `ls`, the balancers `names`, and the plain way.
+    """Measure the update with `ls`, the balancers `names`, and the plain way; where it is compiled, as it is too.
 
     With one thread time is that of the process's processor, which other processes disturb less; with more
     it is the wall's.
@@ -97,6 +98,11 @@ def _items(names: Sequence[str], config: AgentConfig) -> dict[str, Callable[[Bat
     items: dict[str, Callable[[Batch], object]] = {
         name: MTSAC(spec, balancer=name, device="cpu", config=config).update for name in names
     }
+    if config.compile:
+        as_it_is = config.model_copy(update={"compile": False})
+        items |= {
+            f"{name}, not compiled": MTSAC(spec, balancer=name, device="cpu", config=as_it_is).update for name in names
+        }
     items[PLAIN] = PlainMTSAC(spec, config).update
     return items
 

@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=int, help="update, train, seeds: transitions per task [the base's]; scaling: rows [256]"
     )
+    parser.add_argument(
+        "--compile", action="store_true", default=None, help="update, train: ours with its networks compiled"
+    )
     parser.add_argument("--device", default="auto", help="seeds: auto, cpu, cuda, cuda:N [auto]")
     parser.add_argument("--seeds", default="1,4,10", help="seeds: how many, separated by commas [1,4,10]")
     parser.add_argument("--tasks", help="scaling: numbers of tasks [2,5,10,20,40]")
@@ -79,7 +82,7 @@ def _seeds(arguments: argparse.Namespace) -> str:
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = {key: getattr(arguments, key) for key in ("base", "batch_size", "width", "precision", "network")}
+    given = {key: getattr(arguments, key) for key in ("base", "batch_size", "width", "precision", "network", "compile")}
     return {key: value for key, value in given.items() if value is not None}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from mtrl_conic import balancers
+from mtrl_conic.agents.compiled import check_compiler
 from mtrl_conic.agents.component import Statistics
 from mtrl_conic.agents.device import choose_device
 from mtrl_conic.agents.mtsac import MTSAC
@@ -77,6 +78,8 @@ def check(config: RunConfig) -> None:
     for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
         check_goals(config, episodes)
     device = choose_device(config.device)
+    if config.agent.compile:
+        check_compiler()
     if config.training.replay == "disk" and device.type != "cpu":
         raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")
 

@@ -83,7 +83,13 @@ def distance(replays: list[int], *, seeds: int = 1, updates: int = 7, **options:
     )
 
 
-@pytest.mark.parametrize("balancer", RECORDED)
+OF_EACH_KIND = ("conicgrad", "famo", "gradnorm", "moco", "pcgrad")
+"""From Gram matrix, losses or gradients; with and without random numbers, a state and a look at the batch after it."""
+
+
+@pytest.mark.parametrize(
+    "balancer", [pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.slow) for name in RECORDED]
+)
 def test_every_balancer(balancer: str, on_cpu: list[int]) -> None:
     assert distance(on_cpu, balancer=balancer, **SMALL) == 0
 

@@ -1,0 +1,79 @@
+"""Compiled updates equal ordinary ones up to rounding."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mtrl_conic.agents.compiled import Compiled
+from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.errors import UserError
+from mtrl_conic.training.config import make_config
+from mtrl_conic.training.run import check
+from mtrl_conic.training.together import train_together
+
+from .test_mtsac import SMALL, SPEC, make_batch, parameters
+
+needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler")
+STRONG = {"base": "strong", "width": 24, "actor_width": 16, "batch_size": 6}
+
+
+def distance(**options: Any) -> float:
+    """The largest difference of any number after updates of both kinds, with and without comparison."""
+    plain, compiled = (MTSAC(SPEC, device="cpu", compile=on, **options) for on in (False, True))
+    for update in range(4):
+        told, found = (agent.update(make_batch(update)) for agent in (plain, compiled))
+        assert told.keys() == found.keys()
+        torch.testing.assert_close(told["critic/loss"], found["critic/loss"], rtol=1e-4, atol=1e-5)
+    return float((parameters(plain) - parameters(compiled)).abs().max())
+
+
+@needs_compiler
+def test_a_backward_inside_is_compiled_too() -> None:
+    def slope(x: Tensor, scale: dict[str, Tensor]) -> dict[str, Tensor]:
+        with torch.enable_grad():
+            y = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad((y.exp() * scale["by"]).sum(), y)
+        return {"gradient": gradient}
+
+    compiled = Compiled(slope)
+    for seed in range(2):
+        x, by = torch.randn(2, 5, generator=torch.Generator().manual_seed(seed))
+        gradient = compiled(x, {"by": by})["gradient"]
+        torch.testing.assert_close(gradient, x.exp() * by)
+        assert not gradient.requires_grad
+
+
+@needs_compiler
+def test_updates() -> None:
+    assert distance(balancer="ls", network="multihead", **STRONG) < 1e-4
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["shared", "soft_modularization", "single_task"])
+@pytest.mark.parametrize("base", ["classic", "strong"])
+def test_every_network(network: str, base: str) -> None:
+    assert distance(balancer="conicgrad", network=network, **(SMALL if base == "classic" else STRONG)) < 1e-4
+
+
+def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.delenv("CXX", raising=False)
+    agent = MTSAC(SPEC, balancer="ls", device="cpu", compile=True, **SMALL)
+    with pytest.raises(UserError, match=r"compile=true needs a C\+\+ compiler"):
+        agent.update(make_batch())
+    with pytest.raises(UserError, match=r"compile=true needs a C\+\+ compiler"):
+        check(make_config("mt10_small", {"agent": {"compile": True}}))
+
+
+def test_several_seeds_are_not_compiled(tmp_path: Path) -> None:
+    config = make_config("mt10_small", {"agent": {"compile": True}})
+    with pytest.raises(UserError, match="one seed per process"):
+        train_together(config, {seed: tmp_path / str(seed) for seed in (0, 1)})
+    assert list(tmp_path.iterdir()) == []
