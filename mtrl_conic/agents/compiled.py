@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -35,13 +37,31 @@ class Compiled:
     def __call__(self, *inputs: Any) -> Any:
         """The function's value, without a graph of its own."""
         if self._compiled is None:
-            check_compiler()
-            operations = make_fx(lambda *given: self._function(*given))(*inputs)  # of a method it would count `self`
-            operations.graph.eliminate_dead_code()
-            operations.recompile()
-            self._compiled = torch.compile(operations, fullgraph=True)
+            with _undisturbed():
+                return self._compile(inputs)
         with torch.no_grad():
             return self._compiled(*inputs)
+
+    def _compile(self, inputs: tuple[Any, ...]) -> Any:
+        check_compiler()
+        operations = make_fx(lambda *given: self._function(*given))(*inputs)  # of a method it would count `self`
+        operations.graph.eliminate_dead_code()
+        operations.recompile()
+        compiled = torch.compile(operations, fullgraph=True)
+        with torch.no_grad():
+            value = compiled(*inputs)
+        self._compiled = compiled
+        return value
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the block ends: it would stop the C++ compiler, a process of ours, in the middle."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check_compiler() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,10 @@ def distance(**options: Any) -> float:
 
 @needs_compiler
 def test_a_backward_inside_is_compiled_too() -> None:
+    blocked = []
+
     def slope(x: Tensor, scale: dict[str, Tensor]) -> dict[str, Tensor]:
+        blocked.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
         with torch.enable_grad():
             y = x.detach().requires_grad_()
             (gradient,) = torch.autograd.grad((y.exp() * scale["by"]).sum(), y)
@@ -47,6 +51,8 @@ def test_a_backward_inside_is_compiled_too() -> None:
         gradient = compiled(x, {"by": by})["gradient"]
         torch.testing.assert_close(gradient, x.exp() * by)
         assert not gradient.requires_grad
+    assert blocked == [True], "Ctrl-C must not reach the C++ compiler"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @needs_compiler
