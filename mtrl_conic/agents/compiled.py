@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,8 @@ class Compiled:
 
     Args:
         function: pure, of nested tuples and dicts of tensors whose shapes never change; it returns the same.
+
+    Where the compiler fails, a warning says so, and the operations run one by one.
 
     Raises:
         UserError: at the first call, if this machine has no C++ compiler.
@@ -47,11 +50,19 @@ class Compiled:
         operations = make_fx(lambda *given: self._function(*given))(*inputs)  # of a method it would count `self`
         operations.graph.eliminate_dead_code()
         operations.recompile()
-        compiled = torch.compile(operations, fullgraph=True)
+        self._compiled = torch.compile(operations, fullgraph=True)
         with torch.no_grad():
-            value = compiled(*inputs)
-        self._compiled = compiled
-        return value
+            try:
+                return self._compiled(*inputs)
+            except RuntimeError as error:
+                warnings.warn(f"updates are not compiled: {_reason(error)}", stacklevel=2)
+                self._compiled = operations
+                return operations(*inputs)
+
+
+def _reason(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager
@@ -64,13 +75,18 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def has_compiler() -> bool:
+    """Whether this machine has a C++ compiler."""
+    return "CXX" in os.environ or any(map(shutil.which, _COMPILERS))
+
+
 def check_compiler() -> None:
     """That this machine has a C++ compiler.
 
     Raises:
         UserError: it has none.
     """
-    if "CXX" not in os.environ and not any(map(shutil.which, _COMPILERS)):
+    if not has_compiler():
         raise UserError(
             f"compile=true needs a C++ compiler ({', '.join(_COMPILERS)}): install one or use compile=false"
         )

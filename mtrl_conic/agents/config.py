@@ -32,6 +32,9 @@ error on raw rewards, Adam. The defaults below are its own. `strong` is the one 
 trials of it, stand in docs/learning.md.
 """
 
+COMPILED_AFTER = 20_000
+"""Updates after which `compile: auto` compiles: about as many as must still follow until it has paid."""
+
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -94,10 +97,11 @@ class AgentConfig(BaseModel):
         "all", description="which shared parameters the balancer combines; trunk leaves the last layer to the mean"
     )
     batch_size: Count = Field(128, description="transitions per task and update")
-    compile: bool = Field(
-        False,
-        description="compile the networks' part of an update (torch.compile; needs a C++ compiler): the first updates "
-        "take a minute, the others on a processor about three quarters of the time. Of one seed per process",
+    compile: bool | Literal["auto"] = Field(
+        "auto",
+        description="compile the networks' part of an update (torch.compile; needs a C++ compiler), of one seed per "
+        "process: it takes about a minute, an update on a processor then about three quarters of its time. auto: on a "
+        f"processor, after {COMPILED_AFTER:,} updates",
     )
     record_updates: bool = Field(
         False,

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtrl_conic import balancers
+from mtrl_conic.agents.compiled import has_compiler
 from mtrl_conic.agents.component import Component, Statistics
-from mtrl_conic.agents.config import AgentConfig
+from mtrl_conic.agents.config import COMPILED_AFTER, AgentConfig
 from mtrl_conic.agents.device import choose_device, fast_precision
 from mtrl_conic.agents.flat import flatten, track
 from mtrl_conic.agents.networks import Actor, Critic, in_trunk
@@ -102,6 +103,7 @@ class MTSAC:
         self.updates = 0
         """Made so far."""
         self._own_updates = Updates([self])
+        self._can_compile = self.device.type == "cpu" and has_compiler()
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
 
     def _target_entropy(self) -> float | Tensor:
@@ -165,6 +167,14 @@ class MTSAC:
         """Whether updates are recorded as CUDA graphs and replayed."""
         waits = self.critic.balancer.waits or self.actor.balancer.waits
         return self.config.record_updates and self.device.type == "cuda" and not waits
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the networks' part of the next update is compiled."""
+        if self.config.compile != "auto":
+            return self.config.compile
+        # By the count alone, so that a run that was stopped goes on with the numbers it would have had.
+        return self.updates >= COMPILED_AFTER and self._can_compile
 
     @property
     def compares(self) -> bool:

@@ -57,5 +57,5 @@ class Updates:
         ]
         if len(works) == 1:
             first = self._agents[0]
-            return [work_alone(works[0], first.watch, self._compiled if first.config.compile else None)]
+            return [work_alone(works[0], first.watch, self._compiled if first.compiles else None)]
         return work_together(works, [agent.watch for agent in self._agents])

@@ -55,7 +55,7 @@ def setting(config: AgentConfig, threads: int) -> str:
     return (
         f"{config.base} base, {config.network} network, {config.batch_size} rows per task, "
         f"critics {config.depth}x{config.width}, {config.precision}, {threads} threads"
-        + (", compiled" if config.compile else "")
+        + (", compiled" if config.compile is True else "")
     )
 
 
@@ -98,7 +98,7 @@ def _items(names: Sequence[str], config: AgentConfig) -> dict[str, Callable[[Bat
     items: dict[str, Callable[[Batch], object]] = {
         name: MTSAC(spec, balancer=name, device="cpu", config=config).update for name in names
     }
-    if config.compile:
+    if config.compile is True:
         as_it_is = config.model_copy(update={"compile": False})
         items |= {
             f"{name}, not compiled": MTSAC(spec, balancer=name, device="cpu", config=as_it_is).update for name in names

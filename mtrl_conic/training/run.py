@@ -78,7 +78,7 @@ def check(config: RunConfig) -> None:
     for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
         check_goals(config, episodes)
     device = choose_device(config.device)
-    if config.agent.compile:
+    if config.agent.compile is True:
         check_compiler()
     if config.training.replay == "disk" and device.type != "cpu":
         raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")

@@ -106,7 +106,7 @@ def train_together(
         (seed,) = directories
         only = config.model_copy(update={"seed": seed})
         return {seed: train(only, directories[seed], callbacks=callbacks(seed), interrupted=interrupted)}
-    if config.agent.compile:
+    if config.agent.compile is True:
         raise UserError("compile=true is for one seed per process: leave it out, or train the seeds one by one")
     meeting = Meeting(len(directories))
     refused = threading.Event()

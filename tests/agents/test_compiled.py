@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtrl_conic.agents.compiled import Compiled
+from mtrl_conic.agents.compiled import Compiled, has_compiler
+from mtrl_conic.agents.config import COMPILED_AFTER
 from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.errors import UserError
 from mtrl_conic.training.config import make_config
@@ -20,7 +22,7 @@ from mtrl_conic.training.together import train_together
 
 from .test_mtsac import SMALL, SPEC, make_batch, parameters
 
-needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler")
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C++ compiler")
 STRONG = {"base": "strong", "width": 24, "actor_width": 16, "batch_size": 6}
 
 
@@ -58,6 +60,34 @@ def test_a_backward_inside_is_compiled_too() -> None:
 @needs_compiler
 def test_updates() -> None:
     assert distance(balancer="ls", network="multihead", **STRONG) < 1e-4
+
+
+def test_auto_goes_by_the_updates_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "c++")
+    agent = MTSAC(SPEC, balancer="ls", device="cpu", **SMALL)
+    assert agent.config.compile == "auto"
+    agent.updates = COMPILED_AFTER - 1
+    assert not agent.compiles
+    agent.updates += 1
+    assert agent.compiles
+    monkeypatch.delenv("CXX")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    without = MTSAC(SPEC, balancer="ls", device="cpu", **SMALL)
+    without.updates = COMPILED_AFTER
+    assert not without.compiles
+
+
+def test_where_the_compiler_fails_updates_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(operations: object, **options: object) -> Callable[..., Tensor]:
+        def fail(*inputs: object) -> Tensor:
+            raise RuntimeError("\n  error: no such header\nand a page more")
+
+        return fail
+
+    monkeypatch.setenv("CXX", "c++")
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.warns(UserWarning, match="^updates are not compiled: error: no such header$"):
+        assert distance(balancer="pcgrad", **SMALL) < 1e-6
 
 
 @needs_compiler
