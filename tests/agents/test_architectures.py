@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from mtrl_conic import balancers
-from mtrl_conic.agents.mtsac import MTSAC, critic_losses
+from mtrl_conic.agents.losses import critic_losses
+from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.agents.network_registry import available_networks, register_network
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.errors import UserError

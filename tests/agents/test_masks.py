@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.mtsac import MTSAC, actor_losses
+from mtrl_conic.agents.losses import actor_losses
+from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.agents.networks import Critic
 from mtrl_conic.agents.policy import Gaussian, squashed_sample
 from mtrl_conic.agents.spec import TaskSpec

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
+from mtrl_conic.agents.losses import critic_losses
 from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.agents.policy import squashed_sample
 from mtrl_conic.agents.spec import TaskSpec
@@ -92,8 +93,6 @@ def test_balancers_of_components_are_separate() -> None:
     assert agent.critic.balancer is not agent.actor.balancer
     before = agent.actor.balancer.state_dict()
     batch = make_batch()
-    from mtrl_conic.agents.mtsac import critic_losses
-
     agent.critic.step(critic_losses, batch.observations, batch.actions, batch.rewards)
     after = agent.actor.balancer.state_dict()
     assert before.keys() == after.keys()

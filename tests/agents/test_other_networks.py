@@ -10,7 +10,7 @@ from torch import nn
 
 from mtrl_conic.agents.component import Component
 from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.mtsac import actor_losses, critic_losses
+from mtrl_conic.agents.losses import actor_losses, critic_losses
 from mtrl_conic.agents.networks import Actor, Critic
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.balancers import make

@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional
 
 from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.mtsac import MTSAC, critic_losses
+from mtrl_conic.agents.losses import critic_losses
+from mtrl_conic.agents.mtsac import MTSAC
 from mtrl_conic.agents.return_scale import ReturnScale
 from mtrl_conic.agents.values import CategoricalValue, ScalarValue
 from mtrl_conic.gradients import task_gradients
