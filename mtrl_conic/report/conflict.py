@@ -1,4 +1,4 @@
-"""The figures of how far the tasks' gradients conflict, and of what the balancers make of it."""
+"""How far the tasks' gradients conflict, and what the balancers make of it: a table and figures over training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from mtrl_conic.report.charts import SHOWN, Figure, Record, colour, finished, tooltips, wide
-from mtrl_conic.report.data import Comparison, Method
+from mtrl_conic.report.data import Comparison, Method, Run
 from mtrl_conic.report.tables import Cell, Table
 
 _POINTS = 200
@@ -16,6 +16,37 @@ _POINTS = 200
 _COLUMNS = 50
 """Of a map over training, at most."""
 _STEPS = "environment steps per task"
+
+_MEASURES = {
+    "negative": "pairs in conflict",
+    "cosine": "mean cosine",
+    "norms": "largest norm / smallest",
+    "largest_weight": "largest weight",
+}
+"""See `read_conflicts`."""
+
+
+def conflict(comparison: Comparison) -> Table:
+    """A row per method, the measures of critic and actor over all of training."""
+    keys = [f"{component}/{measure}" for component in ("critic", "actor") for measure in _MEASURES]
+    rows: list[list[Cell]] = []
+    for method in comparison.compared:
+        seen = [
+            [_median(run, key) for run in method.finished if any(key in line for line in run.conflicts)] for key in keys
+        ]
+        if any(seen):
+            rows.append([method.label, *(float(np.mean(values)) if values else None for values in seen)])
+    columns = [f"{component}: {words}" for component in ("critic", "actor") for words in _MEASURES.values()]
+    note = (
+        "Of the gradients with respect to the shared parameters: a run's median over training, mean over seeds. In "
+        "conflict: the cosine of two tasks' gradients is negative. Largest weight: of the balancer's weights on the "
+        f"tasks, by size, over their sum; {1 / len(comparison.tasks):.2f} is an equal share."
+    )
+    return Table("conflict", "Conflict between tasks", note, ["method", *columns], rows)
+
+
+def _median(run: Run, key: str) -> float:
+    return float(np.median([line[key] for line in run.conflicts if key in line]))
 
 
 def conflict_figures(comparison: Comparison) -> list[Figure]:

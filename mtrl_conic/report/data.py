@@ -124,6 +124,7 @@ def read_conflicts(directory: Path) -> list[dict[str, float]]:
 
     - `<component>/cosine`: mean cosine of the task pairs' gradients,
     - `<component>/negative`: share of the task pairs whose gradients have a negative cosine,
+    - `<component>/norms`: the largest of the tasks' gradient norms over the smallest,
     - `<component>/largest_weight`: the largest of the balancer's |weights| over their sum; 1/K when all are equal,
     - `<component>/weight/<task>`: K times the task's weight over the sum of all |weights|; 1 when all are equal.
     """
@@ -138,6 +139,9 @@ def _conflict(record: dict[str, Any]) -> dict[str, float]:
             pairs = np.array(cosines)[np.tril_indices(len(cosines), -1)]
             found[f"{component}/cosine"] = float(pairs.mean())
             found[f"{component}/negative"] = float((pairs < 0).mean())
+        norms = record.get(f"{component}/gradient_norm", {}).values()
+        if norms and min(norms) > 0:
+            found[f"{component}/norms"] = max(norms) / min(norms)
         total = sum(map(abs, weights.values()))
         if total > 0:
             found[f"{component}/largest_weight"] = max(map(abs, weights.values())) / total

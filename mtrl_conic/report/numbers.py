@@ -10,6 +10,7 @@ import numpy as np
 from mtrl_conic.errors import unknown
 from mtrl_conic.evaluation import curves, statistics
 from mtrl_conic.evaluation.statistics import Estimate, bootstrap
+from mtrl_conic.report.conflict import conflict
 from mtrl_conic.report.costs import costs
 from mtrl_conic.report.data import Comparison, Method, Run
 from mtrl_conic.report.tables import Cell, Table, joined
@@ -182,6 +183,7 @@ def tables(comparison: Comparison, *, baseline: str | None, seed: int) -> Sequen
         per_task(comparison),
         checkpoints(comparison, seed),
         speed(comparison),
+        conflict(comparison),
         costs(comparison),
         settings(comparison),
         missing(comparison),

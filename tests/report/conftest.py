@@ -36,11 +36,13 @@ def evaluation(step: int, rates: np.ndarray, episodes: int) -> dict[str, Any]:
 def metrics(step: int, generator: np.random.Generator) -> dict[str, Any]:
     weights = dict(zip(TASKS, map(float, generator.uniform(0.1, 1, len(TASKS))), strict=True))
     vectors = generator.normal(size=(len(TASKS), 4))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = np.linalg.norm(vectors, axis=1)
+    vectors /= norms[:, None]
     record: dict[str, Any] = {"step": step, "time": step / 10, "steps_per_second": 10.0}
     for component in ("critic", "actor"):
         record |= {
             f"{component}/loss": dict.fromkeys(TASKS, 1.0),
+            f"{component}/gradient_norm": dict(zip(TASKS, map(float, norms), strict=True)),
             f"{component}/cosine": (vectors @ vectors.T).tolist(),
             f"{component}/weight": weights,
         }

@@ -328,19 +328,37 @@ def test_conflict_is_counted_over_pairs(tiny: Any, tmp_path: Path) -> None:
     cosines = [[1, -0.5, 0.2], [-0.5, 1, -0.1], [0.2, -0.1, 1]]
     weights = dict(zip(TASKS, (0.5, -0.25, 0.25), strict=True))
     run.append("metrics", {"step": 20, "steps_per_second": 9.0})
-    run.append("metrics", {"step": 40, "critic/loss": {}, "critic/cosine": cosines, "critic/weight": weights})
+    norms = dict(zip(TASKS, (2.0, 0.5, 3.0), strict=True))
+    gradients = {"critic/cosine": cosines, "critic/gradient_norm": norms, "critic/weight": weights}
+    run.append("metrics", {"step": 40, "critic/loss": {}, **gradients})
     run.close()
     assert read_conflicts(tmp_path) == [
         {
             "step": 40,
             "critic/cosine": pytest.approx(-0.4 / 3),
             "critic/negative": pytest.approx(2 / 3),
+            "critic/norms": 6.0,
             "critic/largest_weight": 0.5,
             "critic/weight/reach-v3": 1.5,
             "critic/weight/drawer-close-v3": -0.75,
             "critic/weight/window-open-v3": 0.75,
         }
     ]
+
+
+def test_conflict_over_all_of_training(folder: Path, page: Page) -> None:
+    def of_run(file: Path) -> tuple[float, float]:
+        records = [json.loads(line) for line in file.read_text().splitlines()]
+        pairs = [np.array(record["critic/cosine"])[np.tril_indices(len(TASKS), -1)] for record in records]
+        norms = [list(record["critic/gradient_norm"].values()) for record in records]
+        return float(np.median([(of < 0).mean() for of in pairs])), float(np.median([max(n) / min(n) for n in norms]))
+
+    for method in ("ls", "conicgrad"):  # of the finished runs
+        files = [folder / method / f"seed_{seed}" / "metrics.jsonl" for seed in range(3)]
+        negative, norms = np.mean([of_run(file) for file in files], axis=0)
+        row = page.tables["table-conflict"]
+        assert row[method, "critic: pairs in conflict"][1] == pytest.approx(negative)
+        assert row[method, "critic: largest norm / smallest"][1] == pytest.approx(norms)
 
 
 def test_weights_over_training(folder: Path, page: Page) -> None:
