@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import altair as alt
 import numpy as np
 
 from mtrl_conic.report.charts import SHOWN, Figure, Record, colour, finished, tooltips, wide
-from mtrl_conic.report.data import Comparison, Method, Run
+from mtrl_conic.report.data import Comparison, Method
 from mtrl_conic.report.tables import Cell, Table
 
 _POINTS = 200
@@ -17,36 +18,39 @@ _COLUMNS = 50
 """Of a map over training, at most."""
 _STEPS = "environment steps per task"
 
-_MEASURES = {
-    "negative": "pairs in conflict",
-    "cosine": "mean cosine",
-    "norms": "largest norm / smallest",
-    "largest_weight": "largest weight",
+_MEASURES: dict[str, tuple[str, Callable[..., Any]]] = {
+    "negative": ("pairs in conflict", np.mean),
+    "cosine": ("mean cosine", np.mean),
+    "norms": ("largest norm / smallest", np.median),  # it has no bound: a single update would decide a mean
+    "largest_weight": ("largest weight", np.mean),
 }
-"""See `read_conflicts`."""
+"""What `read_conflicts` tells, in words, and how a run's values over training become one."""
 
 
 def conflict(comparison: Comparison) -> Table:
     """A row per method, the measures of critic and actor over all of training."""
-    keys = [f"{component}/{measure}" for component in ("critic", "actor") for measure in _MEASURES]
     rows: list[list[Cell]] = []
     for method in comparison.compared:
-        seen = [
-            [_median(run, key) for run in method.finished if any(key in line for line in run.conflicts)] for key in keys
+        cells = [
+            _over_runs(method, f"{component}/{measure}", average)
+            for component in ("critic", "actor")
+            for measure, (_, average) in _MEASURES.items()
         ]
-        if any(seen):
-            rows.append([method.label, *(float(np.mean(values)) if values else None for values in seen)])
-    columns = [f"{component}: {words}" for component in ("critic", "actor") for words in _MEASURES.values()]
+        if any(cell is not None for cell in cells):
+            rows.append([method.label, *cells])
+    columns = [f"{component}: {words}" for component in ("critic", "actor") for words, _ in _MEASURES.values()]
     note = (
-        "Of the gradients with respect to the shared parameters: a run's median over training, mean over seeds. In "
-        "conflict: the cosine of two tasks' gradients is negative. Largest weight: of the balancer's weights on the "
-        f"tasks, by size, over their sum; {1 / len(comparison.tasks):.2f} is an equal share."
+        "Of the gradients with respect to the shared parameters, over training: a run's mean, of the norms the median; "
+        "mean over seeds. In conflict: the cosine of two tasks' gradients is negative. Largest weight: of the "
+        f"balancer's weights on the tasks, by size, over their sum; {1 / len(comparison.tasks):.2f} is an equal share."
     )
     return Table("conflict", "Conflict between tasks", note, ["method", *columns], rows)
 
 
-def _median(run: Run, key: str) -> float:
-    return float(np.median([line[key] for line in run.conflicts if key in line]))
+def _over_runs(method: Method, key: str, average: Callable[..., Any]) -> float | None:
+    seen = [[record[key] for record in run.conflicts if key in record] for run in method.finished]
+    averages = [average(values) for values in seen if values]
+    return float(np.mean(averages)) if averages else None
 
 
 def conflict_figures(comparison: Comparison) -> list[Figure]:

@@ -351,7 +351,7 @@ def test_conflict_over_all_of_training(folder: Path, page: Page) -> None:
         records = [json.loads(line) for line in file.read_text().splitlines()]
         pairs = [np.array(record["critic/cosine"])[np.tril_indices(len(TASKS), -1)] for record in records]
         norms = [list(record["critic/gradient_norm"].values()) for record in records]
-        return float(np.median([(of < 0).mean() for of in pairs])), float(np.median([max(n) / min(n) for n in norms]))
+        return float(np.mean([(of < 0).mean() for of in pairs])), float(np.median([max(n) / min(n) for n in norms]))
 
     for method in ("ls", "conicgrad"):  # of the finished runs
         files = [folder / method / f"seed_{seed}" / "metrics.jsonl" for seed in range(3)]
