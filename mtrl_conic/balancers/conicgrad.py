@@ -100,7 +100,12 @@ class ConicGrad(Balancer):
         gains = products * length
         if self.solver == "online":
             # d is as long as g0: over ||g0|| and the gradients' own length, gains are cosines, at any scale.
-            slope = gains / positive(mean_square * gramian.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)).sqrt()
+            squares = gramian.diagonal(dim1=-2, dim2=-1)
+            mean_of_squares = positive(squares.mean(-1, keepdim=True))
+            slope = gains / positive(mean_square * mean_of_squares).sqrt()
+            # By Cauchy and Schwarz; what lies beyond is rounding, where g0 all but vanishes, and would stay in xi.
+            bound = (squares / mean_of_squares).sqrt()
+            slope = slope.clamp(-bound, bound)
             adam_step(self.state, "xi", tasks * (slope - dot(tasks, slope)), self.lr, self.gamma)
         statistics = {
             "cosine": gains.mean(-1) / mean_square.squeeze(-1),
