@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from mtrl_conic.errors import UserError
 from mtrl_conic.supervised.config import complete
 from mtrl_conic.supervised.data.scenes import augmented, normals_from_depth
 from mtrl_conic.supervised.networks.celeba import nine_layers
@@ -19,6 +20,7 @@ from mtrl_conic.supervised.networks.segnet import segnet
 from mtrl_conic.supervised.problem import Problem
 from mtrl_conic.supervised.problems import available, get
 from mtrl_conic.supervised.training import train
+from mtrl_conic.validation import parse
 from tests.supervised.conftest import (
     write_archive,
     write_celeba,
@@ -156,6 +158,19 @@ def test_census_features_hold_no_label(tmp_path: Path) -> None:
     for part, same in zip(one.training.inputs, two.training.inputs, strict=True):  # type: ignore[attr-defined]
         assert torch.equal(part, same)
     assert not torch.equal(one.training.targets[0], two.training.targets[0])  # type: ignore[attr-defined]
+
+
+def test_census_leaves_out_the_columns_that_are_named(tmp_path: Path) -> None:
+    """The two columns are no features; the others are as they were."""
+    folder, kind = write_census(tmp_path), get("census")
+    options = parse(kind.options_model, {"leave_out": [22, 19]})
+    whole, part = (kind.load(folder, o, seed=0, workers=0) for o in (kind.options_model(), options))
+    codes, fewer = (problem.training.inputs[1] for problem in (whole, part))  # type: ignore[attr-defined]
+    columns = [column for column in range(42) if column not in (0, 5, 16, 17, 18, 30, 39, 4, 7, 24, 41)]
+    assert torch.equal(codes[:, [columns.index(c) for c in columns if c not in (19, 22)]], fewer)
+    for wrong in (7, 0, 42):
+        with pytest.raises(UserError, match=f"column {wrong} is no categorical feature"):
+            parse(kind.options_model, {"leave_out": [wrong]})
 
 
 def test_census_reads_compressed_files_and_standardises_on_train(tmp_path: Path) -> None:

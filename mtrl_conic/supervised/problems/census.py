@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,9 +27,6 @@ _NUMERIC = (0, 5, 16, 17, 18, 30, 39)
 """Age, wage per hour, capital gains, capital losses, dividends, persons worked for employer, weeks worked."""
 _CATEGORICAL = tuple(c for c in range(_COLUMNS) if c not in (*_NUMERIC, _EDUCATION, _MARITAL, _WEIGHT, _INCOME))
 """Industry, occupation, year and other codes that are numbers in the file have no order and belong here."""
-_RESTATED = (19, 22, 23)
-"""Tax filer, detailed household, its summary: columns whose values say whether somebody is or was married, such as
-`Joint both under 65`, `Child 18+ never marr Not in a subfamily`, `Child under 18 never married`."""
 _INCOMES = ("- 50000.", "50000+.")
 _DEGREES = (
     "Bachelors degree(BA AB BS)",
@@ -55,14 +52,24 @@ class CensusOptions(Options):
     college: Literal["attended", "degree"] = Field(
         "attended", description="education at least college: any college or more, or a bachelor's degree or more"
     )
-    restated: Literal["dropped", "kept"] = Field(
-        "kept", description="the three columns on tax filer and household, whose values name the marital status"
+    leave_out: list[int] = Field(
+        [],
+        description="categorical columns that are no features, counted from 0; 19, 22 and 23, tax filer, household and "
+        "its summary, hold values that name the marital status",
     )
+
+    @field_validator("leave_out")
+    @classmethod
+    def _check_columns(cls, value: list[int]) -> list[int]:
+        for column in value:
+            if column not in _CATEGORICAL:
+                raise ValueError(f"column {column} is no categorical feature")
+        return sorted(set(value))
 
     @property
     def categorical(self) -> tuple[int, ...]:
         """The categorical columns that are features."""
-        return tuple(c for c in _CATEGORICAL if self.restated == "kept" or c not in _RESTATED)
+        return tuple(c for c in _CATEGORICAL if c not in self.leave_out)
 
 
 class Census(Problem):
@@ -73,9 +80,9 @@ class Census(Problem):
     settings = Settings(epochs=200, batch_size=1024, learning_rate=1e-4, selection="best_validation")
     source = (
         "UCI Census-Income (KDD), original files; features are all columns but the instance weight and the three "
-        "label columns (income, marital status, education), and with restated=dropped but the three columns whose "
-        "values name the marital status (tax filer, household and its summary); numeric columns standardised on the "
-        "training rows, categories one-hot; the test file is halved at random into validation and test."
+        "label columns (income, marital status, education), and but those that leave_out names; numeric columns "
+        "standardised on the training rows, categories one-hot; the test file is halved at random into validation and "
+        "test."
     )
     tasks = ("income", "marital", "education")
     metrics = tuple(Metric(f"{task} auc", task) for task in tasks)
