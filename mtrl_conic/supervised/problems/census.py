@@ -79,10 +79,9 @@ class Census(Problem):
     options_model = CensusOptions
     settings = Settings(epochs=200, batch_size=1024, learning_rate=1e-4, selection="best_validation")
     source = (
-        "UCI Census-Income (KDD), original files; features are all columns but the instance weight and the three "
-        "label columns (income, marital status, education), and but those that leave_out names; numeric columns "
-        "standardised on the training rows, categories one-hot; the test file is halved at random into validation and "
-        "test."
+        "UCI Census-Income (KDD), original files; features are all columns but the instance weight, the three label "
+        "columns (income, marital status, education) and those that leave_out names; numeric columns standardised on "
+        "the training rows, categories one-hot; the test file is halved at random into validation and test."
     )
     tasks = ("income", "marital", "education")
     metrics = tuple(Metric(f"{task} auc", task) for task in tasks)
