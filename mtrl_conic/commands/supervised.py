@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.supervised.config import SITTING
     from mtrl_conic.supervised.summary import summarise
     from mtrl_conic.supervised.training import Interrupted
-    from mtrl_conic.sweeps.claim import claim
+    from mtrl_conic.sweeps.claim import claim, release
 
     folder = arguments.out or Path("runs") / arguments.problem
     runs = _planned(arguments, folder)
@@ -57,6 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
         except Interrupted:
             _say("Stopped. Every run goes on from its last finished epoch with the same command.")
             return 1
+        except UserError:
+            release(unfinished, ignore=SITTING)  # what only the data could tell
+            raise
     summary = summarise([planned.directory for planned in runs])
     written = summary.write(folder)
     print(summary.text())

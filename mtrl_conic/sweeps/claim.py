@@ -44,6 +44,19 @@ def claim(runs: Sequence[R], *, ignore: tuple[str, ...] = SITTING) -> list[R]:
     return [run for run in runs if run.directory in unfinished]
 
 
+def release(runs: Sequence[Planned], *, ignore: tuple[str, ...] = SITTING) -> None:
+    """Remove the directories of claimed runs that have not begun, so that a corrected command finds no other there."""
+    for run in runs:
+        directory = RunDirectory(run.directory, run.config.model_dump(mode="json"), ignore=ignore)
+        try:
+            directory.withdraw(claimed=True)
+        finally:
+            directory.close()
+        for folder in list(run.directory.parents)[:2]:  # of its method, of the comparison
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
 def _claim(run: Planned, ignore: tuple[str, ...]) -> bool:
     directory = RunDirectory(run.directory, run.config.model_dump(mode="json"), ignore=ignore)
     try:

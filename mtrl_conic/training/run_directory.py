@@ -124,10 +124,15 @@ class RunDirectory:
         """Write `result.json`: from now on the run is done."""
         write_text(self.path / "result.json", json.dumps(result, indent=2) + "\n")
 
-    def withdraw(self) -> None:
-        """Leave nothing of a run that was refused: remove what was made here, unless it is more than a beginning."""
+    def withdraw(self, *, claimed: bool = False) -> None:
+        """Leave nothing of a run that was refused: remove what was made here, unless it is more than a beginning.
+
+        Args:
+            claimed: the directory was made before this object, for the same sitting.
+        """
         names = {file.name for file in self.path.iterdir()}
-        if not self._made or names != {".lock", "checkpoints", "config.yaml"} or any(self.checkpoints.iterdir()):
+        begun = names != {".lock", "checkpoints", "config.yaml"} or any(self.checkpoints.iterdir())
+        if begun or not (self._made or claimed):
             return
         self.checkpoints.rmdir()
         (self.path / "config.yaml").unlink()

@@ -228,9 +228,25 @@ def test_wrong_arguments(census: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["census", *data, "--jobs", "0"], "at least 1"),
         (["census", *data, "--device", "cuda:9"], "cuda:9"),
         (["census", "--data", str(tmp_path / "none")], "there is no file or folder"),
-        (["regression", "--data", str(census / "census-income.data")], "regression needs --targets"),
+        (["regression", "--data", str(census / "census-income.data"), *data[2:]], "regression needs --targets"),
     ):
         assert words in refused(capsys, *arguments), arguments
+        assert not (tmp_path / "out").exists(), arguments  # a corrected command finds no other run there
+
+
+def test_what_was_trained_stays_where_a_later_run_is_refused(
+    census: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The finished run is kept, those that the data refuse leave no directory."""
+    data = ["census", "--data", str(census), "--out", str(tmp_path), "--epochs", "1"]
+    assert main(["supervised", *data, "--balancers", "ls"]) == 0
+    shutil.copytree(census, tmp_path / "data")
+    (tmp_path / "data" / "census-income.test").unlink()
+    data[2] = str(tmp_path / "data")
+    assert "census-income.test" in refused(capsys, *data, "--balancers", "mgda,ls", "--seeds", "1,2", "--jobs", "2")
+    assert (tmp_path / "ls" / "seed_0" / "result.json").is_file()
+    assert not list(tmp_path.glob("*/seed_[12]"))
+    assert not (tmp_path / "mgda").exists()
 
 
 def broken(folder: Path, name: str, change: Any) -> Path:
