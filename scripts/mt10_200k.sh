@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The small preset with the plain mean to 200,000 steps, three seeds, two at a time: results/mt10/strong_200k. The same
-# command again resumes; two seeds take an hour and a half of two cores, and 3 GB of memory each.
+# command again resumes; two seeds take an hour and a half of two cores, and 2.5 GB of memory each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python}" out="${OUT:-runs/mt10_200k}"
