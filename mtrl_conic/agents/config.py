@@ -91,6 +91,11 @@ class AgentConfig(BaseModel):
         "none",
         description="return: a task's rewards are divided, when drawn, by its largest discounted return so far",
     )
+    observation_scale: Literal["none", "shared", "task"] = Field(
+        "none",
+        description="shared: every feature is brought to mean 0 and deviation 1 by the observations of all tasks so "
+        "far, where it means the same in all of them; task: by each task's own",
+    )
     return_limit: Positive = Field(5.0, description="what the largest return so far is scaled to")
     n_step: Count = Field(1, description="rewards in a target before it bootstraps")
     shared_parameters: Literal["all", "trunk"] = Field(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mtrl_conic.agents.config import AgentConfig
 from mtrl_conic.agents.model_card import model_card
 from mtrl_conic.agents.networks import Actor
+from mtrl_conic.agents.observation_scale import Standardize
 from mtrl_conic.agents.policy import Gaussian
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.errors import UserError, first_line
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD, ONNX = "actor.safetensors", "config.json", "README.md", "actor.onnx"
+_SCALE = "observations."
 
 
 class Policy(nn.Module):
@@ -42,14 +44,27 @@ class Policy(nn.Module):
         super().__init__()
         self.spec = spec
         self.actor = Actor(spec, config, generator=torch.Generator())
+        over = config.observation_scale
+        self.observations = nn.Identity() if over == "none" else Standardize(spec, over)
         self._mask = spec.action_mask()
+
+    def weights(self) -> dict[str, Tensor]:
+        """What the file holds: the actor's under their own names, before them those of the observations' scale."""
+        scale = {_SCALE + name: value for name, value in self.observations.state_dict().items()}
+        return scale | self.actor.state_dict()
+
+    def load_weights(self, saved: dict[str, Tensor]) -> None:
+        """Take over what `weights` gave."""
+        scale = {name.removeprefix(_SCALE): value for name, value in saved.items() if name.startswith(_SCALE)}
+        self.observations.load_state_dict(scale)
+        self.actor.load_state_dict({name: value for name, value in saved.items() if not name.startswith(_SCALE)})
 
     def forward(self, observations: Tensor) -> Tensor:
         """(K, D), a row per task -> actions (K, A) in [-1, 1]."""
         return self._actions(observations.unsqueeze(1)).squeeze(1)
 
     def _actions(self, rows: Tensor) -> Tensor:
-        gaussian: Gaussian = self.actor(rows)
+        gaussian: Gaussian = self.actor(self.observations(rows))
         actions = gaussian.mean.tanh()
         if self._mask is not None:
             actions = actions * self._mask
@@ -92,6 +107,8 @@ def export_agent(
     folder, spec = Path(directory), agent.spec
     policy = Policy(spec, agent.config)
     policy.actor.load_state_dict({name: value.cpu() for name, value in agent.actor.network.state_dict().items()})
+    if agent.observation_scale is not None:
+        policy.observations.load_state_dict(agent.observation_scale.standardize.state_dict())
     described = {
         "format": FORMAT,
         "mtrl_conic": version("mtrl-conic"),
@@ -105,7 +122,7 @@ def export_agent(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Views into the optimiser's block cannot be saved as they are.
-        save_file({name: value.contiguous().clone() for name, value in policy.actor.state_dict().items()}, files[0])
+        save_file({name: value.contiguous().clone() for name, value in policy.weights().items()}, files[0])
         files[1].write_text(json.dumps(described, indent=2) + "\n")
         files[2].write_text(model_card(agent, run=run, result=result, onnx=onnx))
     except OSError as error:
@@ -134,7 +151,7 @@ def load_policy(directory: str | Path) -> Policy:
     policy = Policy(
         TaskSpec.read(described["spec"]), parse(AgentConfig, described["agent"], where=str(folder / CONFIG))
     )
-    policy.actor.load_state_dict(weights)
+    policy.load_weights(weights)
     return policy.eval()
 
 

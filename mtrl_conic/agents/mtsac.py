@@ -22,6 +22,7 @@ from mtrl_conic.agents.device import choose_device, fast_precision
 from mtrl_conic.agents.flat import flatten, track
 from mtrl_conic.agents.losses import actor_losses, critic_losses
 from mtrl_conic.agents.networks import Actor, Critic, in_trunk
+from mtrl_conic.agents.observation_scale import ObservationScale
 from mtrl_conic.agents.policy import Gaussian, squashed_sample
 from mtrl_conic.agents.return_scale import ReturnScale
 from mtrl_conic.agents.spec import TaskSpec
@@ -101,6 +102,8 @@ class MTSAC:
             device=self.device,
         )
         self.return_scale = ReturnScale(self.num_tasks, config.discount, config.return_limit, self.device)
+        over = config.observation_scale
+        self.observation_scale = None if over == "none" else ObservationScale(self.spec, over, self.device)
         self.updates = 0
         """Made so far."""
         self._own_updates = Updates([self])
@@ -153,8 +156,18 @@ class MTSAC:
         self._trainer.train(self._trainer.step + steps)
         return self
 
-    def observe(self, rewards: NDArray[np.float64], ended: NDArray[np.bool_]) -> None:
-        """Take note of a training step: its rewards (N,) of the task set's environments, and which ended, (N,)."""
+    def observe(
+        self, observations: NDArray[np.float32], rewards: NDArray[np.float64], ended: NDArray[np.bool_]
+    ) -> None:
+        """Take note of a training step of the task set's N environments.
+
+        Args:
+            observations: (N, D), those that the step began with.
+            rewards: (N,)
+            ended: (N,), whether an episode ended with the step.
+        """
+        if self.observation_scale is not None:
+            self.observation_scale.observe(observations)
         if self.config.reward_scale == "return":
             self.return_scale.observe(rewards, ended)
 
@@ -190,10 +203,12 @@ class MTSAC:
     def draw(self, batch: Batch) -> tuple[Batch, Tensor]:
         """What the next update is made from: the batch, and the noise (2, K, B, A) of the two policies in it.
 
-        Where networks are to be reset, they are.
+        Observations are scaled where the configuration asks for it; where networks are to be reset, they are.
         """
         if self.config.reset_every and self.updates and self.updates % self.config.reset_every == 0:
             self._make_networks(self.seed + self.updates)
+        following = self._standardized(batch.next_observations)
+        batch = batch._replace(observations=self._standardized(batch.observations), next_observations=following)
         return batch, torch.randn((2, *batch.actions.shape), generator=self._generator, device=self.device)
 
     def steps(self, batch: Batch, noises: Tensor, *, compare: bool, act: bool) -> Steps[Statistics]:
@@ -252,7 +267,7 @@ class MTSAC:
             (K B, A), 0 where an action pads, or, with `task`, (A,) of the task's own size; float32 in [-1, 1].
         """
         rows = torch.as_tensor(self.spec.rows(observations, task), dtype=torch.float32, device=self.device)
-        gaussian: Gaussian = self.actor.network(rows)
+        gaussian: Gaussian = self.actor.network(self._standardized(rows))
         if deterministic:
             actions = gaussian.mean.tanh()
             for mask in self._masks:
@@ -276,6 +291,9 @@ class MTSAC:
         actions: NDArray[np.float32] = uniform.flatten(0, 1).cpu().numpy()
         return actions
 
+    def _standardized(self, rows: Tensor) -> Tensor:
+        return rows if self.observation_scale is None else self.observation_scale.standardize(rows)
+
     # State.
 
     def state_dict(self) -> dict[str, Any]:
@@ -286,6 +304,7 @@ class MTSAC:
             "target": self.target.state_dict(),
             "temperatures": self.temperatures.state_dict(),
             "return_scale": self.return_scale.state_dict(),
+            "observation_scale": self.observation_scale and self.observation_scale.state_dict(),
             "updates": self.updates,
             "generator": self._generator.get_state(),
         }
@@ -297,6 +316,8 @@ class MTSAC:
         self.target.load_state_dict(saved["target"])
         self.temperatures.load_state_dict(saved["temperatures"])
         self.return_scale.load_state_dict(saved["return_scale"])
+        if self.observation_scale is not None:
+            self.observation_scale.load_state_dict(saved["observation_scale"])
         self.updates = saved["updates"]
         self._generator.set_state(saved["generator"].cpu())
         self.tensors = object()  # optimisers take over those that they are given

@@ -168,7 +168,7 @@ class Trainer:
             following, rewards, terminated, truncated, infos = finish()
         with watch("storing"):
             self.replay.add(observations, actions, rewards, terminated, truncated, infos["final_obs"])
-            agent.observe(rewards, terminated | truncated)
+            agent.observe(observations, rewards, terminated | truncated)
         self._observations = following
         self.step += self.envs.copies
         self._note_ended(terminated | truncated, infos)

@@ -19,13 +19,18 @@ from mtrl_conic.errors import UserError
 SPEC = TaskSpec(("one", "three"), 4 + 2, 3, True, (2, 4), (1, 3))
 
 
-def make_agent(network: str = "shared", spec: TaskSpec = SPEC) -> MTSAC:
-    return MTSAC(spec, balancer="ls", device="cpu", seed=4, network=network, width=8, depth=2, layer_norm="both")
+def make_agent(network: str = "shared", scale: str = "none") -> MTSAC:
+    sizes: dict[str, Any] = {"width": 8, "depth": 2, "layer_norm": "both", "observation_scale": scale}
+    agent = MTSAC(SPEC, balancer="ls", device="cpu", seed=4, network=network, **sizes)
+    for rows in np.random.default_rng(1).normal(2, 3, size=(20, 2, 6)).astype(np.float32):
+        agent.observe(rows, np.zeros(2), np.zeros(2, np.bool_))
+    return agent
 
 
+@pytest.mark.parametrize("scale", ["none", "shared", "task"])
 @pytest.mark.parametrize("network", ["shared", "multihead", "soft_modularization", "single_task"])
-def test_a_loaded_policy_acts_as_the_agent_does(network: str, tmp_path: Path) -> None:
-    agent = make_agent(network)
+def test_a_loaded_policy_acts_as_the_agent_does(network: str, scale: str, tmp_path: Path) -> None:
+    agent = make_agent(network, scale)
     files = agent.export(tmp_path / "out")
     assert sorted(file.name for file in files) == ["README.md", "actor.safetensors", "config.json"]
     policy = load_policy(tmp_path / "out")
@@ -88,12 +93,13 @@ def test_the_card_says_what_was_trained_and_what_it_reached(tmp_path: Path) -> N
     assert namespace["action"].shape == (1,)
 
 
-def test_onnx_computes_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scale", ["none", "task"])
+def test_onnx_computes_the_same(scale: str, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     from onnx.reference import ReferenceEvaluator
 
-    agent = make_agent("multihead")
+    agent = make_agent("multihead", scale)
     files = agent.export(tmp_path, onnx=True)
     assert files[-1].name == "actor.onnx"
     observations = np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32)

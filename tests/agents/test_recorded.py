@@ -72,7 +72,8 @@ def distance(replays: list[int], *, seeds: int = 1, updates: int = 7, **options:
     for update in range(updates):
         batches = [make_batch(10 * update + seed) for seed in range(seeds)]
         for agent in (*ordinary, *replayed):
-            agent.observe(torch.full((3,), 1.0 + update).numpy(), torch.zeros(3, dtype=torch.bool).numpy())
+            rewards, ended = torch.full((3,), 1.0 + update), torch.zeros(3, dtype=torch.bool)
+            agent.observe(batches[0].observations[:, 0].numpy(), rewards.numpy(), ended.numpy())
         told, found = (each(batches) for each in make)
         for mine, theirs in zip(told, found, strict=True):
             assert mine.keys() == theirs.keys()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from mtrl_conic.agents.config import AgentConfig
 from mtrl_conic.agents.losses import critic_losses
 from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.observation_scale import ObservationScale
 from mtrl_conic.agents.return_scale import ReturnScale
 from mtrl_conic.agents.values import CategoricalValue, ScalarValue
 from mtrl_conic.gradients import task_gradients
@@ -31,12 +33,19 @@ PARTS: dict[str, dict[str, Any]] = {
     "two-hot": {"critic_loss": "categorical", "bins": 21, "bin_spread": 0},
     "mean of the twins": {"twins": "mean"},
     "reward scale": {"reward_scale": "return"},
+    "observation scale": {"observation_scale": "shared"},
+    "observation scale of each task": {"observation_scale": "task"},
     "weight decay": {"weight_decay": 0.1, "actor_weight_decay": 0.1},
     "rare actor": {"actor_every": 2},
     "resets": {"reset_every": 3},
     "bfloat16": {"precision": "bfloat16"},
     "strong": {"base": "strong", "actor_width": 16},
 }
+
+
+def observations(seed: int) -> NDArray[np.float32]:
+    """A step's, of one environment per task."""
+    return np.random.default_rng(seed).normal(3, 0.1, size=(K, D)).astype(np.float32)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -46,13 +55,13 @@ def test_each_part_updates_and_continues_bit_for_bit(part: str, balancer: str, t
     assert agent.critic.layout.native
     assert agent.actor.layout.native
     for seed in range(4):
-        agent.observe(np.arange(K) + 1.0, np.zeros(K, np.bool_))
+        agent.observe(observations(seed), np.arange(K) + 1.0, np.zeros(K, np.bool_))
         agent.update(make_batch(seed))
     agent.save(tmp_path / "agent.pt")
     again = MTSAC.load(tmp_path / "agent.pt", device="cpu")
     for seed in range(4, 8):
         for each in (agent, again):
-            each.observe(np.arange(K) - 7.0, np.ones(K, np.bool_))
+            each.observe(observations(seed), np.arange(K) - 7.0, np.ones(K, np.bool_))
             statistics = each.update(make_batch(seed))
     assert torch.isfinite(parameters(agent)).all()
     assert torch.equal(parameters(agent), parameters(again))
@@ -79,7 +88,7 @@ def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target() -> No
     batch = make_batch()
     noise = torch.randn(K, B, A)
     alpha = torch.tensor([0.1, 0.2, 0.3])
-    agent.observe(np.array([10.0, 2.0, 0.0]), np.zeros(K, np.bool_))
+    agent.observe(observations(0), np.array([10.0, 2.0, 0.0]), np.zeros(K, np.bool_))
     target = agent._targets(batch, alpha, noise, agent.return_scale.factors)
 
     gaussian = agent.actor.network(batch.next_observations)
@@ -145,9 +154,66 @@ def test_return_scale_is_the_largest_discounted_return() -> None:
     assert torch.allclose(scale.factors, torch.tensor([[4 / 3.375], [4 / 4.875]]))
 
 
+@pytest.mark.parametrize("over", ["shared", "task"])
+def test_observations_are_standardized_by_all_seen(over: Literal["shared", "task"]) -> None:
+    features, copies = D - K, 2
+    seen = np.random.default_rng(3).normal(5, [0.1, 3.0, 1.0, 0.5], size=(30, K, copies, features))
+    seen[:, 1] -= 40
+    one_hot = np.broadcast_to(np.eye(K)[:, None], (30, K, copies, K))
+    steps = np.concatenate([seen, one_hot], axis=-1).astype(np.float32)
+    scale = ObservationScale(SPEC, over)
+    rows = torch.from_numpy(steps).transpose(0, 1).flatten(1, 2)
+    assert torch.equal(scale.standardize(rows[..., -K:].new_zeros(rows.shape)), torch.zeros(rows.shape))
+    for step in steps[:20]:
+        scale.observe(step.reshape(K * copies, D))
+    again = ObservationScale(SPEC, over)
+    again.load_state_dict(scale.state_dict())
+    for each in (scale, again):
+        for step in steps[20:]:
+            each.observe(step.reshape(K * copies, D))
+        axes = (0, 2) if over == "task" else (0, 1, 2)
+        mean, deviation = seen.mean(axes, keepdims=True), np.sqrt(seen.var(axes, keepdims=True) + 1e-4)
+        wanted = ((seen - mean) / deviation).transpose(1, 0, 2, 3).reshape(K, -1, features)
+        found = each.standardize(rows)
+        assert np.allclose(found[..., :features], wanted, atol=1e-4)
+        assert torch.equal(found[..., features:], rows[..., features:])
+    assert torch.equal(scale.standardize(rows), again.standardize(rows))
+
+
+def test_a_constant_feature_is_not_blown_up() -> None:
+    scale = ObservationScale(SPEC, "shared")
+    for _ in range(3):
+        scale.observe(np.full((K, D), 7.0, np.float32))
+    moved = torch.full((K, 1, D), 7.0)
+    moved[..., 0] += 1e-4
+    assert scale.standardize(moved)[..., 0].abs().max() < 0.02
+    moved[..., 0] += 1e6
+    assert scale.standardize(moved)[..., 0].max() == 10
+
+
+def test_updates_and_actions_see_standardized_observations() -> None:
+    """An agent whose observations were moved and stretched learns and acts as one that was given the standard ones."""
+    standard, moved = (MTSAC(SPEC, balancer="ls", seed=1, observation_scale=how, **SMALL) for how in ("none", "shared"))
+    assert moved.observation_scale is not None
+    for seed in range(50):
+        moved.observe(observations(seed), np.zeros(K), np.zeros(K, np.bool_))
+    transform = moved.observation_scale.standardize
+    batch = make_batch()
+    back = [
+        rows.clamp(-3, 3) / transform.inverse + transform.mean for rows in (batch.observations, batch.next_observations)
+    ]
+    given = batch._replace(observations=back[0], next_observations=back[1])
+    standard.update(batch._replace(observations=transform(back[0]), next_observations=transform(back[1])))
+    moved.update(given)
+    assert torch.equal(parameters(standard), parameters(moved))
+    rows = back[0][:, 0]
+    wanted = standard.act(transform(rows.unsqueeze(1))[:, 0].numpy(), deterministic=True)
+    assert np.array_equal(moved.act(rows.numpy(), deterministic=True), wanted)
+
+
 def test_raw_rewards_without_a_scale() -> None:
     agent = MTSAC(SPEC, balancer="ls", **SMALL)
-    agent.observe(np.full(K, 1e6), np.zeros(K, np.bool_))
+    agent.observe(observations(0), np.full(K, 1e6), np.zeros(K, np.bool_))
     assert torch.equal(agent.return_scale.factors, torch.ones(K, 1))
 
 
