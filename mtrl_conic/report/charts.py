@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from mtrl_conic.report.data import Comparison
+from mtrl_conic.report.data import Comparison, Method
 from mtrl_conic.report.tables import Cell, Table
 
 Record = dict[str, Any]
@@ -18,6 +18,9 @@ COLOURS = (
     *("#1b7f9e", "#a38a00", "#b04a7b", "#5c8a1f", "#c26b3c", "#6a6fb5", "#2f9e6e", "#a05252", "#7a7a2e", "#487a96"),
 )
 """Each readable on white and on black; methods beyond the last one start over."""
+
+STEPS = "environment steps per task"
+"""The axis of what is drawn over training."""
 
 RESAMPLES = 500
 """For the bands of a figure."""
@@ -48,6 +51,11 @@ def colour(comparison: Comparison) -> alt.Color:
     shown = colours(comparison)
     scale = alt.Scale(domain=list(shown), range=list(shown.values()))
     return alt.Color("method:N", scale=scale, title=None, legend=alt.Legend(labelLimit=400, symbolOpacity=1))
+
+
+def row_of(method: Method, task: str) -> str:
+    """The name of the row of a method's task, in a map over training."""
+    return f"{method.label}: {task.removesuffix('-v3')}"
 
 
 def tooltips(*fields: str) -> list[alt.Tooltip]:

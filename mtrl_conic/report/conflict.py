@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from mtrl_conic.report.charts import SHOWN, Figure, Record, colour, finished, tooltips, wide
+from mtrl_conic.report.charts import SHOWN, STEPS, Figure, Record, colour, finished, row_of, tooltips, wide
 from mtrl_conic.report.data import Comparison, Method
 from mtrl_conic.report.tables import Cell, Table
 
@@ -16,8 +16,6 @@ _POINTS = 200
 """Of a line over training, at most."""
 _COLUMNS = 50
 """Of a map over training, at most."""
-_STEPS = "environment steps per task"
-
 _MEASURES: dict[str, tuple[str, Callable[..., Any]]] = {
     "negative": ("pairs in conflict", np.mean),
     "cosine": ("mean cosine", np.mean),
@@ -95,13 +93,13 @@ def _lines(comparison: Comparison, key: str, title: str, axis: str, caption: str
         return None
     base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
     chart = base.mark_line(point=alt.OverlayMarkDef(size=15)).encode(
-        x=alt.X("step:Q", title=_STEPS),
+        x=alt.X("step:Q", title=STEPS),
         y=alt.Y("value:Q", title=axis, scale=alt.Scale(zero=True)),
         color=colour(comparison),
         tooltip=["method:N", *tooltips("step:Q", "value:Q")],
     )
     name = key.replace("/", "_")
-    numbers = wide(name, records, "step", "value", _STEPS, comparison)
+    numbers = wide(name, records, "step", "value", STEPS, comparison)
     return Figure(name, title, caption, finished(chart, caption), numbers)
 
 
@@ -112,13 +110,14 @@ def _weights(comparison: Comparison, component: str) -> Figure | None:
         for task in comparison.tasks:
             weights = list(_over_training(method, f"{component}/weight/{task}", _COLUMNS))
             starts = [0.0, *(step for step, _ in weights)]
+            common = {"method": method.label, "task": task, "row": row_of(method, task)}
             records += [
-                {"method": method.label, "task": task, "row": _row(method, task), "from": start, "to": end, "weight": w}
+                common | {"from": start, "to": end, "weight": w}
                 for start, (end, w) in zip(starts, weights, strict=False)
             ]
     if not records:
         return None
-    rows = [_row(method, task) for method in comparison.methods for task in comparison.tasks]
+    rows = [row_of(method, task) for method in comparison.methods for task in comparison.tasks]
     # White is an equal share; what lies beyond three of them is as dark as three.
     scale = alt.Scale(scheme="purpleorange", domain=[-1, 3], domainMid=1, clamp=True, reverse=True)
     chart = (
@@ -126,7 +125,7 @@ def _weights(comparison: Comparison, component: str) -> Figure | None:
         .transform_filter(SHOWN)
         .mark_rect()
         .encode(
-            x=alt.X("from:Q", title=_STEPS, scale=alt.Scale(nice=False)),
+            x=alt.X("from:Q", title=STEPS, scale=alt.Scale(nice=False)),
             x2="to:Q",
             y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=260)),
             color=alt.Color("weight:Q", scale=scale, title="weight"),
@@ -141,10 +140,6 @@ def _weights(comparison: Comparison, component: str) -> Figure | None:
     title = f"{component.capitalize()}: weights of the tasks"
     specification = finished(chart, caption, 13 * len(rows))
     return Figure(name, title, caption, specification, _mean_weights(comparison, component, name))
-
-
-def _row(method: Method, task: str) -> str:
-    return f"{method.label}: {task.removesuffix('-v3')}"
 
 
 def _mean_weights(comparison: Comparison, component: str, name: str) -> Table:

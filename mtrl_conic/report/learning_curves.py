@@ -1,4 +1,4 @@
-"""Success over training, in steps and in minutes."""
+"""Success over training, in steps and in minutes, and of each task."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from mtrl_conic.evaluation import statistics
 from mtrl_conic.evaluation.statistics import bootstrap
-from mtrl_conic.report.charts import RESAMPLES, SHOWN, Figure, Record, colour, finished, tooltips, wide
+from mtrl_conic.report.charts import RESAMPLES, SHOWN, STEPS, Figure, Record, colour, finished, row_of, tooltips, wide
 from mtrl_conic.report.data import Comparison, Method
 from mtrl_conic.report.reference import ReferencePoint, within
+from mtrl_conic.report.tables import Cell, Table
 
 
 def learning_curves(comparison: Comparison, seed: int, reference: Sequence[ReferencePoint] = ()) -> list[Figure]:
-    """Mean success over steps and over minutes.
+    """Mean success over steps and over minutes, and success of each task over steps.
 
     Args:
         comparison: the runs.
@@ -25,13 +26,14 @@ def learning_curves(comparison: Comparison, seed: int, reference: Sequence[Refer
     curve = [record for method in comparison.methods for record in _curve(method, seed)]
     points = within(reference, max(record["step"] for record in curve))
     return [
-        _figure(comparison, curve, "steps", "environment steps per task", "step", points),
+        _figure(comparison, curve, "steps", STEPS, "step", points),
         _figure(comparison, curve, "minutes", "minutes of training", "minutes", []),
+        _tasks(comparison),
     ]
 
 
-def _curve(method: Method, seed: int) -> Iterable[Record]:
-    """A record for each step at which more than half of the method's runs were evaluated, and one for their ends.
+def _evaluations(method: Method) -> list[tuple[int, list[Record]]]:
+    """The steps at which more than half of the method's runs were evaluated, and one for their ends.
 
     A clock ends each run at a step of its own: their final evaluations make one point, at the mean of those steps.
     """
@@ -44,7 +46,11 @@ def _curve(method: Method, seed: int) -> Iterable[Record]:
     finals = [run.evaluations[-1] for run in method.finished]
     if finals:
         shared[round(np.mean([evaluation["step"] for evaluation in finals]))] = finals
-    for step, evaluations in sorted(shared.items()):
+    return sorted(shared.items())
+
+
+def _curve(method: Method, seed: int) -> Iterable[Record]:
+    for step, evaluations in _evaluations(method):
         scores = np.array([list(evaluation["success"].values()) for evaluation in evaluations])
         estimate = bootstrap(statistics.mean, scores, seed=seed, resamples=RESAMPLES)
         yield {
@@ -56,6 +62,50 @@ def _curve(method: Method, seed: int) -> Iterable[Record]:
             "high": estimate.high,
             "seeds": len(evaluations),
         }
+
+
+def _tasks(comparison: Comparison) -> Figure:
+    rows = [row_of(method, task) for method in comparison.methods for task in comparison.tasks]
+    records = [record for method in comparison.methods for record in _task_stretches(comparison, method)]
+    chart = (
+        alt.Chart(alt.InlineData(values=records))
+        .transform_filter(SHOWN)
+        .mark_rect()
+        .encode(
+            x=alt.X("from:Q", title=STEPS, scale=alt.Scale(nice=False)),
+            x2="step:Q",
+            y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=260)),
+            color=alt.Color("success:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), title="success"),
+            tooltip=["method:N", "task:N", *tooltips("step:Q", "success:Q")],
+        )
+    )
+    caption = (
+        "Success of each task over training, by method, mean over seeds: a stretch has the colour of the evaluation at "
+        "its end."
+    )
+    name, title = "tasks_over_steps", "Each task over steps"
+    return Figure(name, title, caption, finished(chart, caption, 13 * len(rows)), _task_numbers(name, rows, records))
+
+
+def _task_stretches(comparison: Comparison, method: Method) -> Iterable[Record]:
+    """A record for each task and each stretch from one evaluation to the next."""
+    begun = 0
+    for step, evaluations in _evaluations(method):
+        for task in comparison.tasks:
+            success = float(np.mean([evaluation["success"][task] for evaluation in evaluations]))
+            common = {"method": method.label, "task": task, "row": row_of(method, task)}
+            yield common | {"from": begun, "step": step, "success": success}
+        begun = step
+
+
+def _task_numbers(name: str, rows: list[str], records: list[Record]) -> Table:
+    """A row for each step, a column for each row of the map."""
+    cells: dict[int, dict[str, Cell]] = {}
+    for record in records:
+        cells.setdefault(record["step"], {})[record["row"]] = record["success"]
+    return Table(
+        name, STEPS, "", [STEPS, *rows], [[step, *(cells[step].get(row) for row in rows)] for step in sorted(cells)]
+    )
 
 
 def _figure(

@@ -27,7 +27,7 @@ from tests.training.conftest import TASKS, tiny_values
 
 from .conftest import results, write_run
 
-FIGURES = 13
+FIGURES = 14
 
 
 class Page(HTMLParser):
@@ -103,11 +103,22 @@ def test_the_pages_numbers_are_those_of_the_json(page: Page, folder: Path) -> No
         assert table[balancer, "success at last step"][1] == pytest.approx(final.mean() / 2)
         for task, column in zip(TASKS, final.T, strict=True):
             assert page.tables["table-tasks"][task, balancer][1] == pytest.approx(column.mean())
+            row = f"{balancer}: {task.removesuffix('-v3')}"
+            assert page.tables["table-tasks_over_steps"]["150", row][1] == pytest.approx(column.mean())
         curve = page.tables["table-success_over_steps"]
         assert curve["150", balancer][1] == pytest.approx(final.mean())
         assert {key[0] for key in curve} == {"50", "100", "150"}
     difference = scores(folder, "conicgrad").mean() - scores(folder, "ls").mean()
     assert page.tables["table-against"]["conicgrad", "paired difference"][1] == pytest.approx(difference)
+
+
+def test_tasks_over_steps_cover_training_without_gaps(page: Page) -> None:
+    specification = page.specifications["tasks_over_steps"]
+    (records,) = specification["datasets"].values()
+    assert len(records) == 2 * len(TASKS) * 3
+    for method, task in {(record["method"], record["task"]) for record in records}:
+        stretches = [one for one in records if (one["method"], one["task"]) == (method, task)]
+        assert [(one["from"], one["step"]) for one in stretches] == [(0, 50), (50, 100), (100, 150)]
 
 
 def test_cost(page: Page) -> None:
