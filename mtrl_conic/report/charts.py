@@ -58,6 +58,11 @@ def row_of(method: Method, task: str) -> str:
     return f"{method.label}: {task.removesuffix('-v3')}"
 
 
+def rows_of(comparison: Comparison) -> list[str]:
+    """The rows of a map over training, from above."""
+    return [row_of(method, task) for method in comparison.methods for task in comparison.tasks]
+
+
 def tooltips(*fields: str) -> list[alt.Tooltip]:
     """Numbers with as many digits as they deserve."""
     formats = {"step:Q": ",.0f", "from:Q": ",.0f", "to:Q": ",.0f", "minutes:Q": ".1f"}
@@ -72,14 +77,51 @@ def finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart, caption: str, h
     return specification
 
 
-def wide(name: str, records: Sequence[Record], key: str, number: str, title: str, comparison: Comparison) -> Table:
-    """A row for each value of `key`, a column for each method."""
+def training_map(
+    comparison: Comparison, records: Sequence[Record], number: str, scale: alt.Scale, caption: str, *, end: str
+) -> dict[str, Any]:
+    """The specification of a map: a row per method and task, training from left to right, `number` as the colour.
+
+    Args:
+        comparison: the runs.
+        records: a stretch of training each: `method`, `task`, `row` (see `row_of`), `from`, its end and its number.
+        number: which of their fields is drawn; it titles the legend.
+        scale: of the colours.
+        caption: of the figure.
+        end: their field that says where a stretch ends.
+    """
+    rows = rows_of(comparison)
+    chart = (
+        alt.Chart(alt.InlineData(values=records))
+        .transform_filter(SHOWN)
+        .mark_rect()
+        .encode(
+            x=alt.X("from:Q", title=STEPS, scale=alt.Scale(nice=False)),
+            x2=f"{end}:Q",
+            y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=260)),
+            color=alt.Color(f"{number}:Q", scale=scale, title=number),
+            tooltip=["method:N", "task:N", *tooltips("from:Q", f"{end}:Q", f"{number}:Q")],
+        )
+    )
+    return finished(chart, caption, 13 * len(rows))
+
+
+def wide(
+    name: str,
+    records: Sequence[Record],
+    key: str,
+    number: str,
+    title: str,
+    columns: Sequence[str],
+    *,
+    column: str = "method",
+) -> Table:
+    """A row for each value of `key`, a column for each value of `column`, in the order of `columns`."""
     cells: dict[float, dict[str, Cell]] = {}
     for record in records:
-        cells.setdefault(record[key], {})[record["method"]] = float(record[number])
-    labels = [method.label for method in comparison.methods]
+        cells.setdefault(record[key], {})[record[column]] = float(record[number])
     rows = [
-        [int(at) if key == "step" else round(at, 2), *(cells[at].get(label) for label in labels)]
+        [int(at) if key == "step" else round(at, 2), *(cells[at].get(label) for label in columns)]
         for at in sorted(cells)
     ]
-    return Table(name, title, "", [title, *labels], rows)
+    return Table(name, title, "", [title, *columns], rows)

@@ -8,7 +8,18 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from mtrl_conic.report.charts import SHOWN, STEPS, Figure, Record, colour, finished, row_of, tooltips, wide
+from mtrl_conic.report.charts import (
+    SHOWN,
+    STEPS,
+    Figure,
+    Record,
+    colour,
+    finished,
+    row_of,
+    tooltips,
+    training_map,
+    wide,
+)
 from mtrl_conic.report.data import Comparison, Method
 from mtrl_conic.report.tables import Cell, Table
 
@@ -16,6 +27,7 @@ _POINTS = 200
 """Of a line over training, at most."""
 _COLUMNS = 50
 """Of a map over training, at most."""
+
 _MEASURES: dict[str, tuple[str, Callable[..., Any]]] = {
     "negative": ("pairs in conflict", np.mean),
     "cosine": ("mean cosine", np.mean),
@@ -99,7 +111,7 @@ def _lines(comparison: Comparison, key: str, title: str, axis: str, caption: str
         tooltip=["method:N", *tooltips("step:Q", "value:Q")],
     )
     name = key.replace("/", "_")
-    numbers = wide(name, records, "step", "value", STEPS, comparison)
+    numbers = wide(name, records, "step", "value", STEPS, comparison.labels)
     return Figure(name, title, caption, finished(chart, caption), numbers)
 
 
@@ -117,28 +129,15 @@ def _weights(comparison: Comparison, component: str) -> Figure | None:
             ]
     if not records:
         return None
-    rows = [row_of(method, task) for method in comparison.methods for task in comparison.tasks]
     # White is an equal share; what lies beyond three of them is as dark as three.
     scale = alt.Scale(scheme="purpleorange", domain=[-1, 3], domainMid=1, clamp=True, reverse=True)
-    chart = (
-        alt.Chart(alt.InlineData(values=records))
-        .transform_filter(SHOWN)
-        .mark_rect()
-        .encode(
-            x=alt.X("from:Q", title=STEPS, scale=alt.Scale(nice=False)),
-            x2="to:Q",
-            y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=260)),
-            color=alt.Color("weight:Q", scale=scale, title="weight"),
-            tooltip=["method:N", "task:N", *tooltips("from:Q", "to:Q", "weight:Q")],
-        )
-    )
     caption = (
         f"Weight of each task in the {component}'s update over training, by method, mean over seeds: 1 is an equal "
         "share, 0 is none, below 0 the task's own gradient is taken back."
     )
     name = f"{component}_weights"
     title = f"{component.capitalize()}: weights of the tasks"
-    specification = finished(chart, caption, 13 * len(rows))
+    specification = training_map(comparison, records, "weight", scale, caption, end="to")
     return Figure(name, title, caption, specification, _mean_weights(comparison, component, name))
 
 
@@ -151,7 +150,7 @@ def _mean_weights(comparison: Comparison, component: str, name: str) -> Table:
             for method in comparison.methods
         ]
         rows.append([task, *(float(np.mean(values)) if values else None for values in seen)])
-    labels = [method.label for method in comparison.methods]
+    labels = comparison.labels
     return Table(name, "Mean weight over training", "", ["task: mean over training", *labels], rows)
 
 

@@ -79,6 +79,11 @@ class Comparison:
     tasks: list[str]
 
     @property
+    def labels(self) -> list[str]:
+        """Of the methods."""
+        return [method.label for method in self.methods]
+
+    @property
     def compared(self) -> list[Method]:
         """The methods with at least one finished run."""
         return [method for method in self.methods if method.finished]

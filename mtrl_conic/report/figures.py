@@ -111,5 +111,5 @@ def _profiles(comparison: Comparison, seed: int) -> Figure:
         ),
     )
     caption = "Share of all (seed, task) pairs whose final success lies above each rate; a higher line is better."
-    numbers = wide("profiles", records, "threshold", "share", "success rate above", comparison)
+    numbers = wide("profiles", records, "threshold", "share", "success rate above", comparison.labels)
     return Figure("profiles", "Performance profiles", caption, finished(chart, caption), numbers)

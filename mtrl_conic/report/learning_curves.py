@@ -9,10 +9,22 @@ import numpy as np
 
 from mtrl_conic.evaluation import statistics
 from mtrl_conic.evaluation.statistics import bootstrap
-from mtrl_conic.report.charts import RESAMPLES, SHOWN, STEPS, Figure, Record, colour, finished, row_of, tooltips, wide
+from mtrl_conic.report.charts import (
+    RESAMPLES,
+    SHOWN,
+    STEPS,
+    Figure,
+    Record,
+    colour,
+    finished,
+    row_of,
+    rows_of,
+    tooltips,
+    training_map,
+    wide,
+)
 from mtrl_conic.report.data import Comparison, Method
 from mtrl_conic.report.reference import ReferencePoint, within
-from mtrl_conic.report.tables import Cell, Table
 
 
 def learning_curves(comparison: Comparison, seed: int, reference: Sequence[ReferencePoint] = ()) -> list[Figure]:
@@ -65,26 +77,15 @@ def _curve(method: Method, seed: int) -> Iterable[Record]:
 
 
 def _tasks(comparison: Comparison) -> Figure:
-    rows = [row_of(method, task) for method in comparison.methods for task in comparison.tasks]
     records = [record for method in comparison.methods for record in _task_stretches(comparison, method)]
-    chart = (
-        alt.Chart(alt.InlineData(values=records))
-        .transform_filter(SHOWN)
-        .mark_rect()
-        .encode(
-            x=alt.X("from:Q", title=STEPS, scale=alt.Scale(nice=False)),
-            x2="step:Q",
-            y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=260)),
-            color=alt.Color("success:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), title="success"),
-            tooltip=["method:N", "task:N", *tooltips("step:Q", "success:Q")],
-        )
-    )
     caption = (
         "Success of each task over training, by method, mean over seeds: a stretch has the colour of the evaluation at "
         "its end."
     )
-    name, title = "tasks_over_steps", "Each task over steps"
-    return Figure(name, title, caption, finished(chart, caption, 13 * len(rows)), _task_numbers(name, rows, records))
+    name, scale = "tasks_over_steps", alt.Scale(scheme="viridis", domain=[0, 1])
+    specification = training_map(comparison, records, "success", scale, caption, end="step")
+    numbers = wide(name, records, "step", "success", STEPS, rows_of(comparison), column="row")
+    return Figure(name, "Each task over steps", caption, specification, numbers)
 
 
 def _task_stretches(comparison: Comparison, method: Method) -> Iterable[Record]:
@@ -96,16 +97,6 @@ def _task_stretches(comparison: Comparison, method: Method) -> Iterable[Record]:
             common = {"method": method.label, "task": task, "row": row_of(method, task)}
             yield common | {"from": begun, "step": step, "success": success}
         begun = step
-
-
-def _task_numbers(name: str, rows: list[str], records: list[Record]) -> Table:
-    """A row for each step, a column for each row of the map."""
-    cells: dict[int, dict[str, Cell]] = {}
-    for record in records:
-        cells.setdefault(record["step"], {})[record["row"]] = record["success"]
-    return Table(
-        name, STEPS, "", [STEPS, *rows], [[step, *(cells[step].get(row) for row in rows)] for step in sorted(cells)]
-    )
 
 
 def _figure(
@@ -133,7 +124,7 @@ def _figure(
         layers.append(_published(points))
         names = ", ".join(dict.fromkeys(point.curve for point in points))
         caption += f" Grey, as published and by another protocol than ours: {names}."
-    numbers = wide(f"success_over_{name}", curve, key, "success", axis, comparison)
+    numbers = wide(f"success_over_{name}", curve, key, "success", axis, comparison.labels)
     specification = finished(alt.layer(*layers), caption)
     return Figure(f"success_over_{name}", f"Success over {name}", caption, specification, numbers)
 

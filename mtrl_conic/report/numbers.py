@@ -117,7 +117,7 @@ def settings(comparison: Comparison) -> Table:
         versions = [_versions(method, package) for method in comparison.methods]
         if len(set(versions) - {"-"}) > 1 or any(";" in version for version in versions):
             rows.append([f"version of {package}", *versions])
-    labels = [method.label for method in comparison.methods]
+    labels = comparison.labels
     return Table("settings", "Settings that differ", "All others are the same.", ["setting", *labels], rows)
 
 
