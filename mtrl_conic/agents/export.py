@@ -106,7 +106,7 @@ def export_agent(
     """
     folder, spec = Path(directory), agent.spec
     policy = Policy(spec, agent.config)
-    policy.actor.load_state_dict({name: value.cpu() for name, value in agent.actor.network.state_dict().items()})
+    policy.actor.load_state_dict({name: value.cpu() for name, value in agent.policy.state_dict().items()})
     if agent.observation_scale is not None:
         policy.observations.load_state_dict(agent.observation_scale.standardize.state_dict())
     described = {

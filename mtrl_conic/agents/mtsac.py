@@ -129,6 +129,9 @@ class MTSAC:
             common["balanced"] = in_trunk
         decay, actor_decay = config.weight_decay, config.actor_weight_decay
         self.critic = Component("critic", critic, self._balancer("critic"), weight_decay=decay, **common)
+        self.policy = copy.deepcopy(actor).requires_grad_(False) if config.average_over else actor
+        """What acts where actions are deterministic: the actor, or the average of its weights."""
+        self._policy_block = flatten(self.policy) if config.average_over else None
         self.actor = Component("actor", actor, self._balancer("actor"), weight_decay=actor_decay, **common)
         self.tensors = object()
         """Another one whenever the agent's state has moved to other tensors."""
@@ -237,6 +240,8 @@ class MTSAC:
                 others=(critic,),
             )
             self.temperatures.step(log_density)
+            if self._policy_block is not None:
+                track(self._policy_block, self.actor.block, 1 / self.config.average_over)
             statistics |= of_actor | {"entropy": -log_density}
         with self.watch("targets"):
             track(self._target_block, self.critic.block, self.config.target_rate)
@@ -261,13 +266,14 @@ class MTSAC:
             observations: (K, D), a row per task, or (K B, D), B rows of each task side by side; with `task`, that
                 task's alone, (D,), or as the task itself gives it: without one-hot and padding.
             task: a task's name.
-            deterministic: the mode instead of a sample.
+            deterministic: the mode of `policy` instead of a sample of the actor.
 
         Returns:
             (K B, A), 0 where an action pads, or, with `task`, (A,) of the task's own size; float32 in [-1, 1].
         """
         rows = torch.as_tensor(self.spec.rows(observations, task), dtype=torch.float32, device=self.device)
-        gaussian: Gaussian = self.actor.network(self._standardized(rows))
+        network = self.policy if deterministic else self.actor.network
+        gaussian: Gaussian = network(self._standardized(rows))
         if deterministic:
             actions = gaussian.mean.tanh()
             for mask in self._masks:
@@ -302,6 +308,7 @@ class MTSAC:
             "critic": self.critic.state_dict(),
             "actor": self.actor.state_dict(),
             "target": self.target.state_dict(),
+            "policy": self.policy.state_dict() if self.config.average_over else None,
             "temperatures": self.temperatures.state_dict(),
             "return_scale": self.return_scale.state_dict(),
             "observation_scale": self.observation_scale and self.observation_scale.state_dict(),
@@ -314,6 +321,8 @@ class MTSAC:
         self.critic.load_state_dict(saved["critic"])
         self.actor.load_state_dict(saved["actor"])
         self.target.load_state_dict(saved["target"])
+        if self.config.average_over:
+            self.policy.load_state_dict(saved["policy"])
         self.temperatures.load_state_dict(saved["temperatures"])
         self.return_scale.load_state_dict(saved["return_scale"])
         if self.observation_scale is not None:

@@ -100,7 +100,9 @@ def test_every_network(network: str, on_cpu: list[int]) -> None:
     assert distance(on_cpu, balancer="conicgrad", network=network, **STRONG) == 0
 
 
-@pytest.mark.parametrize("option", [{"reset_every": 6}, {"actor_every": 2}, {"embedding": 5}], ids=str)
+@pytest.mark.parametrize(
+    "option", [{"reset_every": 6}, {"actor_every": 2}, {"embedding": 5}, {"average_over": 3}], ids=str
+)
 def test_options(option: dict[str, Any], on_cpu: list[int]) -> None:
     """Those that change from update to update what is done, or in which tensors."""
     assert distance(on_cpu, updates=13, balancer="ls", **STRONG, **option) == 0

@@ -37,6 +37,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "observation scale of each task": {"observation_scale": "task"},
     "weight decay": {"weight_decay": 0.1, "actor_weight_decay": 0.1},
     "rare actor": {"actor_every": 2},
+    "averaged actor": {"average_over": 3},
     "resets": {"reset_every": 3},
     "bfloat16": {"precision": "bfloat16"},
     "strong": {"base": "strong", "actor_width": 16},
