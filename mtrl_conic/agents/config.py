@@ -121,7 +121,7 @@ class AgentConfig(BaseModel):
     average_over: Size = Field(
         0,
         description="updates over which the actor's weights are averaged, exponentially, into the policy that is "
-        "evaluated and exported; training is the same. 0: the actor as it is",
+        "evaluated and exported; training is the same with it. 0: the actor as it is",
     )
     random_steps: Size = Field(
         1000, description="steps of uniformly random actions, without updates, before learning starts"

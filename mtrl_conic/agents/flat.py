@@ -25,6 +25,6 @@ def flatten(module: nn.Module) -> nn.Parameter:
 
 
 @torch.no_grad()
-def track(target: Tensor, source: Tensor, rate: float) -> None:
+def track(target: Tensor, source: Tensor, rate: float | Tensor) -> None:
     """target <- (1 - rate) target + rate source, in place: Polyak's average over flat blocks."""
     target.lerp_(source, rate)

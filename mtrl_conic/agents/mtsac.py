@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtrl_conic import balancers
+from mtrl_conic.agents.average import Average
 from mtrl_conic.agents.compiled import has_compiler
 from mtrl_conic.agents.component import Component, Statistics
 from mtrl_conic.agents.config import COMPILED_AFTER, AgentConfig
@@ -129,9 +130,7 @@ class MTSAC:
             common["balanced"] = in_trunk
         decay, actor_decay = config.weight_decay, config.actor_weight_decay
         self.critic = Component("critic", critic, self._balancer("critic"), weight_decay=decay, **common)
-        self.policy = copy.deepcopy(actor).requires_grad_(False) if config.average_over else actor
-        """What acts where actions are deterministic: the actor, or the average of its weights."""
-        self._policy_block = flatten(self.policy) if config.average_over else None
+        self._average = Average(actor, config.average_over) if config.average_over else None
         self.actor = Component("actor", actor, self._balancer("actor"), weight_decay=actor_decay, **common)
         self.tensors = object()
         """Another one whenever the agent's state has moved to other tensors."""
@@ -240,8 +239,8 @@ class MTSAC:
                 others=(critic,),
             )
             self.temperatures.step(log_density)
-            if self._policy_block is not None:
-                track(self._policy_block, self.actor.block, 1 / self.config.average_over)
+            if self._average is not None:
+                self._average.take(self.actor.block)
             statistics |= of_actor | {"entropy": -log_density}
         with self.watch("targets"):
             track(self._target_block, self.critic.block, self.config.target_rate)
@@ -255,6 +254,11 @@ class MTSAC:
         return targets
 
     # Acting.
+
+    @property
+    def policy(self) -> nn.Module:
+        """What acts where actions are deterministic: the actor, or the average of its weights."""
+        return self.actor.network if self._average is None else self._average.network
 
     @torch.no_grad()
     def act(
@@ -308,7 +312,7 @@ class MTSAC:
             "critic": self.critic.state_dict(),
             "actor": self.actor.state_dict(),
             "target": self.target.state_dict(),
-            "policy": self.policy.state_dict() if self.config.average_over else None,
+            "average": self._average and self._average.state_dict(),
             "temperatures": self.temperatures.state_dict(),
             "return_scale": self.return_scale.state_dict(),
             "observation_scale": self.observation_scale and self.observation_scale.state_dict(),
@@ -321,8 +325,8 @@ class MTSAC:
         self.critic.load_state_dict(saved["critic"])
         self.actor.load_state_dict(saved["actor"])
         self.target.load_state_dict(saved["target"])
-        if self.config.average_over:
-            self.policy.load_state_dict(saved["policy"])
+        if self._average is not None:
+            self._average.load_state_dict(saved["average"])
         self.temperatures.load_state_dict(saved["temperatures"])
         self.return_scale.load_state_dict(saved["return_scale"])
         if self.observation_scale is not None:

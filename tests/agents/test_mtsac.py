@@ -35,7 +35,9 @@ def make_batch(seed: int = 0) -> Batch:
 
 
 def parameters(agent: MTSAC) -> Tensor:
-    return torch.cat([agent.actor.block, agent.critic.block, agent._target_block, agent.temperatures.log]).detach()
+    policy = [p.flatten() for p in agent.policy.parameters()]
+    learned = [agent.actor.block, agent.critic.block, agent._target_block, agent.temperatures.log]
+    return torch.cat(learned + policy).detach()
 
 
 @pytest.mark.parametrize("network", ["shared", "multihead"])
