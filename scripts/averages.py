@@ -2,7 +2,7 @@
 
 Use: python scripts/averages.py --seed 0 --steps 200000 --every 25000 --out runs/averages/seed_0
 Averages cost training nothing, so that the comparison is paired: one actor, several `average_over` (1 is the actor as
-it is). It writes averages.csv into the run directory, and is made for one sitting.
+it is). It writes averages.csv into the run directory, a new one: averages are not taken up again where a run stopped.
 """
 
 from __future__ import annotations
@@ -79,7 +79,10 @@ def main() -> None:
     config = make_config(
         given.preset, {"balancer": "ls", "seed": given.seed, "steps": given.steps, "threads": 1, "training": training}
     )
-    given.out.mkdir(parents=True, exist_ok=True)
+    try:
+        given.out.mkdir(parents=True)
+    except FileExistsError:
+        parser.error(f"{given.out} is there already; give --out a new folder")
     averages = Averages(config, given.over, given.out / "averages.csv")
     train(config, given.out, callbacks=[averages])
 
