@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mtrl_conic._lazy import lazy
 
 if TYPE_CHECKING:
-    from mtrl_conic.agents.mtsac import MTSAC as MTSAC
+    from mtrl_conic.agents.mtsac.agent import MTSAC as MTSAC
     from mtrl_conic.envs import TaskSet as TaskSet
     from mtrl_conic.envs import make_task_set as make_task_set
 
@@ -20,5 +20,5 @@ __all__ = ["MTSAC", "TaskSet", "__version__", "make_task_set"]
 
 __getattr__ = lazy(
     __name__,
-    {"MTSAC": "mtrl_conic.agents.mtsac", "TaskSet": "mtrl_conic.envs", "make_task_set": "mtrl_conic.envs"},
+    {"MTSAC": "mtrl_conic.agents.mtsac.agent", "TaskSet": "mtrl_conic.envs", "make_task_set": "mtrl_conic.envs"},
 )

@@ -14,12 +14,12 @@ from typing import Any
 
 from torch import Tensor
 
-from mtrl_conic.agents.average import Average
-from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.average import Average
 from mtrl_conic.evaluation.success import Evaluator
+from mtrl_conic.runs.config import RunConfig, make_config
+from mtrl_conic.runs.run import make_agent, make_evaluation_envs, train
 from mtrl_conic.training.callbacks import Callback
-from mtrl_conic.training.config import RunConfig, make_config
-from mtrl_conic.training.run import make_agent, make_evaluation_envs, train
 from mtrl_conic.training.trainer import Trainer
 
 COLUMNS = ("step", "seed", "average_over", "task", "success", "episodes_per_task")

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from mtrl_conic import MTSAC
-from mtrl_conic.sweeps.status import find_runs
-from mtrl_conic.training.run import load_agent
-from mtrl_conic.training.run_directory import read_result
+from mtrl_conic.runs.directory import read_result
+from mtrl_conic.runs.run import load_agent
+from mtrl_conic.runs.status import find_runs
 
 ROWS = 50
 """Observations of each task on which the actions are compared."""

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mtrl_conic.training.config import RunConfig
-from mtrl_conic.training.run_directory import read_config
-from mtrl_conic.validation import parse
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.directory import read_config
+from mtrl_conic.schema import parse
 
 COLUMNS = (
     "step",

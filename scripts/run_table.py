@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.sweeps.status import find_runs
-from mtrl_conic.training.run import load_agent
-from mtrl_conic.training.run_directory import read_result
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.runs.directory import read_result
+from mtrl_conic.runs.run import load_agent
+from mtrl_conic.runs.status import find_runs
 
 FEW = 5
 """Up to so many tasks, each one's return has a column."""

@@ -12,12 +12,11 @@ import pytest
 import torch
 
 from mtrl_conic import balancers
-from mtrl_conic.cli import COMMANDS
-from mtrl_conic.commands import train
-from mtrl_conic.commands.flags import given_fields
+from mtrl_conic.cli import COMMANDS, train
+from mtrl_conic.cli.flags import given_fields
 from mtrl_conic.gradients import TaskGradients
-from mtrl_conic.training.config import RunConfig, make_config
-from mtrl_conic.training.run import check
+from mtrl_conic.runs.config import RunConfig, make_config
+from mtrl_conic.runs.run import check
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -115,8 +114,8 @@ def test_a_task_set_of_your_own() -> None:
 
 def test_a_network_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mtrl_conic import MTSAC
-    from mtrl_conic.agents import network_registry
     from mtrl_conic.errors import UserError
+    from mtrl_conic.networks import registry as network_registry
 
     known = dict(network_registry._REGISTRY)
     monkeypatch.setattr(network_registry, "_REGISTRY", {**known})
@@ -139,7 +138,7 @@ def test_a_network_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_networks_page_lists_them_all() -> None:
-    from mtrl_conic.agents.network_registry import available_networks
+    from mtrl_conic.networks.registry import available_networks
 
     text = (ROOT / "docs" / "networks.md").read_text()
     assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == set(available_networks())
@@ -168,7 +167,7 @@ def test_commands_of_the_task_set_page_exist() -> None:
     lines = blocks((ROOT / "docs" / "task_sets.md").read_text(), "sh")[0].splitlines()
     for line in lines:
         _, name, *rest = shlex.split(line)
-        command = import_module(f"mtrl_conic.commands.{name}")
+        command = import_module(f"mtrl_conic.cli.{name}")
         parser = argparse.ArgumentParser()
         command.add_arguments(parser)
         parsed = parser.parse_args(rest)

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mtrl_conic.agents.config import AgentConfig
 from mtrl_conic.agents.model_card import model_card
-from mtrl_conic.agents.networks import Actor
-from mtrl_conic.agents.observation_scale import Standardize
-from mtrl_conic.agents.policy import Gaussian
+from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.normalisation.observations import Standardize
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.errors import UserError, first_line
-from mtrl_conic.validation import parse
+from mtrl_conic.networks.actor_critic import Actor
+from mtrl_conic.networks.gaussian import Gaussian
+from mtrl_conic.schema import parse
 
 if TYPE_CHECKING:
-    from mtrl_conic.agents.mtsac import MTSAC
+    from mtrl_conic.agents.mtsac.agent import MTSAC
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD, ONNX = "actor.safetensors", "config.json", "README.md", "actor.onnx"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mtrl_conic.envs.names import gymnasium_ids
 
 if TYPE_CHECKING:
-    from mtrl_conic.agents.mtsac import MTSAC
+    from mtrl_conic.agents.mtsac.agent import MTSAC
 
 
 def model_card(

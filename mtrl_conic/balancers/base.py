@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.gramian import combine, gramian_of
 from mtrl_conic.balancers.random import uniform
 from mtrl_conic.errors import UserError
+from mtrl_conic.linalg.gram import combine, gramian_of
 
 
 class Balance(NamedTuple):
@@ -30,6 +30,41 @@ class Direction(NamedTuple):
     """(..., P), in the type of the Jacobian."""
     statistics: dict[str, Tensor]
     """As in `Balance`."""
+
+
+Form = TypeVar("Form")
+"""The form of a direction: what the gradients that it is made of add up to, a dict by parameter, say."""
+Form_co = TypeVar("Form_co", covariant=True)
+
+
+class Gradients(Protocol[Form_co]):
+    """The gradients of K losses, in whatever form they are kept: what `Balancer.combine` takes."""
+
+    @property
+    def losses(self) -> Tensor:
+        """(K,), detached."""
+
+    @property
+    def gramian(self) -> Tensor:
+        """(K, K) float64: inner products of the gradients, computed when it is first asked for."""
+
+    def jacobian(self) -> Tensor:
+        """(K, P): the gradients side by side, a copy."""
+
+    def combine(self, weights: Tensor) -> Form_co:
+        """The sum of the K gradients times weights (K,)."""
+
+    def unflatten(self, direction: Tensor) -> Form_co:
+        """A vector (P,), a combination of the rows of `jacobian`, in the gradients' own form."""
+
+
+class Combined(NamedTuple, Generic[Form]):
+    """What a balancer made of gradients."""
+
+    direction: Form
+    """In the form of the gradients."""
+    statistics: dict[str, Tensor]
+    """As in `Balance`, with the weights (K,) as `weight` where the method has any."""
 
 
 class Balancer(ABC):
@@ -145,6 +180,14 @@ class Balancer(ABC):
         weights, statistics = self(gramian_of(jacobian), losses)
         return Direction(combine(weights, jacobian), statistics)
 
+    def combine(self, gradients: Gradients[Form]) -> Combined[Form]:
+        """One direction for the gradients of K losses, in their own form; what is not needed is not computed."""
+        weights, statistics = self._decide(gradients)
+        return Combined(gradients.combine(weights), {"weight": weights, **statistics})
+
+    def _decide(self, gradients: Gradients[Form]) -> Balance:
+        return self(gradients.gramian, gradients.losses)
+
     def observe(self, losses: Tensor) -> None:
         """Take the losses (..., K) of the last batch after the optimiser's step.
 
@@ -230,6 +273,28 @@ class LossBalancer(Balancer):
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
         return self.weigh(given(losses))
 
+    @override
+    def _decide(self, gradients: Gradients[Form]) -> Balance:
+        return self.without_gradients(gradients.losses)
+
+
+class ConstantBalancer(Balancer):
+    """A balancer whose weights depend on nothing but the number of tasks, and its own random numbers."""
+
+    needs = "nothing"
+
+    @abstractmethod
+    def draw(self, like: Tensor) -> Balance:
+        """Weights and statistics, of the shape (..., K) and on the device of `like`; advances the state, in place."""
+
+    @override
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+        return self.draw(gramian[..., 0])
+
+    @override
+    def _decide(self, gradients: Gradients[Form]) -> Balance:
+        return self.without_gradients(gradients.losses)
+
 
 def given(losses: Tensor | None) -> Tensor:
     """The losses of a method that was promised them."""
@@ -244,14 +309,19 @@ class JacobianBalancer(Balancer):
     needs = "jacobian"
 
     @abstractmethod
-    def combine(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
+    def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
         """Direction and statistics from the jacobian (..., K, P); advances the state, in place."""
 
     @override
     def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:
         self._check("jacobian", jacobian, (self.num_tasks, jacobian.shape[-1]))
         jacobian = jacobian.detach()
-        return self.combine(jacobian, self._losses(losses, jacobian.device))
+        return self.balance_jacobian(jacobian, self._losses(losses, jacobian.device))
+
+    @override
+    def combine(self, gradients: Gradients[Form]) -> Combined[Form]:
+        direction, statistics = self.direct(gradients.jacobian(), gradients.losses)
+        return Combined(gradients.unflatten(direction), statistics)
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from mtrl_conic.bench.building import Building, measure
 from mtrl_conic.bench.players import EnvPool, MakeVec, Physics, Player
-from mtrl_conic.envs.fast import FastStepper
-from mtrl_conic.envs.metaworld import MetaWorldStepper
+from mtrl_conic.envs.metaworld.fast import FastStepper
+from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 from mtrl_conic.envs.names import BENCHMARKS
 from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.errors import unknown

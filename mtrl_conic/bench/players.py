@@ -12,9 +12,9 @@ import metaworld  # noqa: F401  # registers Meta-World's vector environments
 import numpy as np
 from numpy.typing import NDArray
 
-from mtrl_conic.envs.fast import FastStepper
-from mtrl_conic.envs.fast.native import compiled, mj_step
-from mtrl_conic.envs.fast.physics import SUBSTEPS, act
+from mtrl_conic.envs.metaworld.fast import FastStepper
+from mtrl_conic.envs.metaworld.fast.native import compiled, mj_step
+from mtrl_conic.envs.metaworld.fast.physics import SUBSTEPS, act
 from mtrl_conic.envs.names import BENCHMARKS
 from mtrl_conic.envs.stepper import Step
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
-from mtrl_conic.balancers.solvers import dot, matvec, normalise, ridged_inverse
+from mtrl_conic.linalg.solvers import dot, matvec, normalise, ridged_inverse
 
 _BATCH = 500
 STUDY = {2: 3000, 3: 3000, 10: 3000, 50: 1000}

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
 from mtrl_conic.gradients import TaskLinear
 from mtrl_conic.supervised.gradients import check, write_gradients
 from mtrl_conic.supervised.network import BatchedHeads, Outputs, TaskNetwork
 from mtrl_conic.supervised.networks.celeba import nine_layers
 from mtrl_conic.supervised.problem import Gradients
-from mtrl_conic.training.memory import PeakMemory, keep_freed_memory
 
 PLAIN = "plain mean"
 TASKS, SIZES = (2, 5, 10, 20, 40), (1, 2, 4)

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.device import choose_device
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.updates import Updates
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.mtsac.updates import Updates
 from mtrl_conic.bench.update import mt10_batch, mt10_spec, setting
 from mtrl_conic.errors import UserError
+from mtrl_conic.execution.device import choose_device
+from mtrl_conic.schema import parse
 from mtrl_conic.training.replay import Batch
-from mtrl_conic.validation import parse
 
 _WARM_UP = 41
 """Updates on a GPU before the measurements: then the recording is made of both, those that compare gradients and those

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from mtrl_conic import balancers
-from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.bench.plain import PlainMTSAC
 from mtrl_conic.errors import UserError
-from mtrl_conic.training.memory import keep_freed_memory
+from mtrl_conic.execution.memory import keep_freed_memory
+from mtrl_conic.schema import parse
 from mtrl_conic.training.replay import Batch
-from mtrl_conic.validation import parse
 
 PLAIN = "K backwards, explicit PCGrad"
 _TASKS, _OBSERVATION, _ACTION = 10, 49, 4

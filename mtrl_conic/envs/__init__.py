@@ -13,8 +13,8 @@ from mtrl_conic._lazy import lazy
 if TYPE_CHECKING:
     from mtrl_conic.envs.check import check_task_set as check_task_set
     from mtrl_conic.envs.config import TaskSetConfig as TaskSetConfig
-    from mtrl_conic.envs.goals import draw_goals as draw_goals
     from mtrl_conic.envs.make import make_task_set as make_task_set
+    from mtrl_conic.envs.metaworld.goals import draw_goals as draw_goals
     from mtrl_conic.envs.names import task_names as task_names
     from mtrl_conic.envs.stepper import Step as Step
     from mtrl_conic.envs.stepper import Stepper as Stepper
@@ -39,7 +39,7 @@ __getattr__ = lazy(
         "TaskSet": "mtrl_conic.envs.task_set",
         "TaskSetConfig": "mtrl_conic.envs.config",
         "check_task_set": "mtrl_conic.envs.check",
-        "draw_goals": "mtrl_conic.envs.goals",
+        "draw_goals": "mtrl_conic.envs.metaworld.goals",
         "make_task_set": "mtrl_conic.envs.make",
         "task_names": "mtrl_conic.envs.names",
     },

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtrl_conic.envs.gymnasium_task import Factory
+from mtrl_conic.envs.gymnasium.task import Factory
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mtrl_conic.envs.goals import GOALS_PER_TASK
+from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
 
 
 class TaskSetConfig(BaseModel):

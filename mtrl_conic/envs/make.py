@@ -9,13 +9,13 @@ from functools import cache
 from typing import Literal
 
 from mtrl_conic.envs.config import TaskSetConfig
-from mtrl_conic.envs.goals import GOALS_PER_TASK, Goals, draw_goals
+from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK, Goals, draw_goals
 from mtrl_conic.envs.names import gymnasium_ids, task_names
 from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.envs.streams import EpisodeStream
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
-from mtrl_conic.validation import parse
+from mtrl_conic.schema import parse
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -123,13 +123,13 @@ def _make_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> 
         served = [name for name in names if _fast_refusal([name], version) is None]
         if served:
             return _join(config, served, names, goals)
-    from mtrl_conic.envs.metaworld import MetaWorldStepper
+    from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 
     return MetaWorldStepper(names, goals, reward_version=version, copies=config.copies)
 
 
 def _fast_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> Stepper:
-    fast = importlib.import_module("mtrl_conic.envs.fast")
+    fast = importlib.import_module("mtrl_conic.envs.metaworld.fast")
     stepper: Stepper = fast.FastStepper(
         names, goals, reward_version=config.reward_version, threads=config.stepping_threads, copies=config.copies
     )
@@ -139,7 +139,7 @@ def _fast_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> 
 def _join(config: TaskSetConfig, served: Sequence[str], names: Sequence[str], goals: Goals) -> Stepper:
     """Compiled stepping for the tasks `served` by it, Meta-World's own for the others."""
     from mtrl_conic.envs.joined import JoinedStepper
-    from mtrl_conic.envs.metaworld import MetaWorldStepper
+    from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 
     others = [name for name in names if name not in served]
     parts = (
@@ -158,7 +158,7 @@ def _warn_of_slow_stepping(refusal: str) -> None:
 def _fast_refusal(names: Sequence[str], reward_version: str) -> str | None:
     """Why the compiled stepper cannot serve; None where it can."""
     try:
-        fast = importlib.import_module("mtrl_conic.envs.fast")
+        fast = importlib.import_module("mtrl_conic.envs.metaworld.fast")
     except ImportError as error:
         return f"it cannot be imported ({error})"
     refusal: str | None = fast.supports(names, reward_version)

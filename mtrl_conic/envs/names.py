@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mtrl_conic.envs.goals import GOAL_SPACES
+from mtrl_conic.envs.metaworld.goals import GOAL_SPACES
 from mtrl_conic.errors import UserError, unknown
 
 MT10 = (

@@ -18,7 +18,7 @@ from mtrl_conic.envs.streams import EpisodeStream, make_streams
 from mtrl_conic.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from mtrl_conic.envs.gymnasium_task import Factory, Success
+    from mtrl_conic.envs.gymnasium.task import Factory, Success
 
 Floats = NDArray[np.float32]
 Transition = tuple[Floats, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, NDArray[Any]]]
@@ -133,7 +133,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         Raises:
             UserError: what is wrong with the first task that cannot be used, and how to mend it.
         """
-        from mtrl_conic.envs.gymnasium_set import make_gymnasium_set
+        from mtrl_conic.envs.gymnasium.make import make_gymnasium_set
 
         return make_gymnasium_set(
             environments,

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import gymnasium as gym
 
 from mtrl_conic.envs import TaskSet, make_task_set
-from mtrl_conic.envs.gymnasium_stepper import GymnasiumStepper
+from mtrl_conic.envs.gymnasium.stepper import GymnasiumStepper
 from mtrl_conic.envs.names import gymnasium_ids
 from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.evaluation.video import Picture, Pictures
-from mtrl_conic.training.config import RunConfig
+from mtrl_conic.runs.config import RunConfig
 
 if TYPE_CHECKING:
     import mujoco
@@ -57,7 +57,7 @@ def rendered(config: RunConfig, size: int) -> Iterator[tuple[TaskSet, Pictures]]
         return
     options = environment.model_copy(update={"stepping": "metaworld"}).model_dump()
     envs = make_task_set(config.task_set, seed=config.seed, **options)
-    from mtrl_conic.envs.metaworld import MetaWorldStepper
+    from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 
     assert isinstance(envs.stepper, MetaWorldStepper)
     cameras: list[_Camera] = []

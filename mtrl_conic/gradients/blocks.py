@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from mtrl_conic.balancers.gramian import combine, gramian_of
 from mtrl_conic.gradients.factors import Factors
+from mtrl_conic.linalg.gram import combine, gramian_of
 
 _SMALL = 8192
 """Columns below which a parameter's gradients are joined with others'."""

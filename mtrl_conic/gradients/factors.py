@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mtrl_conic.balancers.gramian import full_precision
+from mtrl_conic.linalg.gram import full_precision
 
 _WORTH = 60
 """Multiplications on the factors that cost what one entry of a (K, out, in) block costs: writing it, and reading it for

@@ -79,6 +79,10 @@ class TaskGradients:
         """Name of a shared parameter -> the weighted sum of its K gradients; `weights` is (K,)."""
         return self._blocks.combine(weights)
 
+    def unflatten(self, direction: Tensor) -> dict[str, Tensor]:
+        """Name of a shared parameter -> its part of a vector (P,), as `jacobian` lays them side by side."""
+        return split(direction, self.shared)
+
     def write(self, module: nn.Module, balancer: Balancer) -> dict[str, Tensor]:
         """Let the balancer decide and fill the `.grad` of every parameter of `module`.
 
@@ -106,14 +110,7 @@ class TaskGradients:
         """Name of a shared parameter -> its combined gradient, and statistics as `write` returns them."""
         if not self.parts:
             return {}, {}
-        if balancer.needs == "jacobian":
-            direction, statistics = balancer.direct(self.jacobian(), self.losses)
-            return split(direction, self.shared), statistics
-        if balancer.compares_gradients:
-            weights, statistics = balancer(self.gramian, self.losses)
-        else:
-            weights, statistics = balancer.without_gradients(self.losses)
-        return self.combine(weights), {"weight": weights, **statistics}
+        return balancer.combine(self)
 
 
 def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any, compare: bool = True) -> TaskGradients:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError
-from mtrl_conic.sweeps.status import State, find_runs, read_error, read_progress, read_state
-from mtrl_conic.training.config import SITTING
-from mtrl_conic.training.run_directory import flat_items, read_config, read_result
+from mtrl_conic.runs.config import SITTING
+from mtrl_conic.runs.directory import flat_items, read_config, read_result
+from mtrl_conic.runs.status import State, find_runs, read_error, read_progress, read_state
 
 _NOT_THE_METHOD = {"seed", *SITTING, "training.replay", "training.log_every", "training.checkpoint_every"}
 """Fields in which the runs of a method may differ: which sample it is, where it runs, how it is written."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mtrl_conic.envs.goals import GOALS_PER_TASK
+from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
 from mtrl_conic.envs.names import gymnasium_ids, task_names
 from mtrl_conic.evaluation.statistics import MIN_RUNS
 from mtrl_conic.report.data import Comparison
-from mtrl_conic.training.config import RunConfig
+from mtrl_conic.runs.config import RunConfig
 
 USUAL_STEPS = int(RunConfig.model_fields["steps"].default)
 """Environment steps of every task behind published numbers on Meta-World."""

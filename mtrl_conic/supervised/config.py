@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.schema import parse
 from mtrl_conic.supervised import gradients as per_task
 from mtrl_conic.supervised.learners import ROTOGRAD, SINGLE_TASK, RotoGradOptions, methods
 from mtrl_conic.supervised.problem import Gradients, Problem, Selection
 from mtrl_conic.supervised.problems import get
-from mtrl_conic.validation import parse
 
 SITTING = ("data", "device", "threads", "workers")
 """Fields that may change when a run is taken up again: they say where it runs, not what it is."""

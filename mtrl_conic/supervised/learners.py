@@ -11,11 +11,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mtrl_conic import balancers
-from mtrl_conic.balancers.rotograd import RotoGrad
 from mtrl_conic.errors import UserError
 from mtrl_conic.supervised.gradients import Statistics, write_gradients
 from mtrl_conic.supervised.network import BatchedHeads, Outputs, Representation, SingleTaskNetworks, TaskNetwork
 from mtrl_conic.supervised.problem import Batch, Gradients, Options, Problem
+from mtrl_conic.supervised.rotograd import RotoGrad
 
 SINGLE_TASK, ROTOGRAD = "stl", "rotograd"
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.report.tables import Cell, Table, markdown, text
+from mtrl_conic.runs.directory import read_config, read_result, write_text
+from mtrl_conic.schema import parse
 from mtrl_conic.supervised import measures
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import SINGLE_TASK
 from mtrl_conic.supervised.problem import Metric
-from mtrl_conic.training.run_directory import read_config, read_result, write_text
-from mtrl_conic.validation import parse
 
 _MEBIBYTE = 1 << 20
 _MANY = 12

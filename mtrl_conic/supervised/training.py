@@ -14,14 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from mtrl_conic.agents.device import choose_device
+from mtrl_conic.execution.device import choose_device
+from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
+from mtrl_conic.runs.directory import RunDirectory
 from mtrl_conic.supervised.config import SITTING, SupervisedConfig
 from mtrl_conic.supervised.learners import SINGLE_TASK, Learner, make_learner
 from mtrl_conic.supervised.problem import Batch, Meter, Problem, Source
 from mtrl_conic.supervised.selection import select
-from mtrl_conic.training.memory import PeakMemory, keep_freed_memory
 from mtrl_conic.training.metrics import Means, plain
-from mtrl_conic.training.run_directory import RunDirectory
 
 Record = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtrl_conic.training.run_directory import flat_items, read_config
+from mtrl_conic.runs.directory import flat_items, read_config
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.runs.directory import read_config
 from mtrl_conic.training.callbacks import Callback, scalars
-from mtrl_conic.training.run_directory import read_config
 
 if TYPE_CHECKING:
     from mtrl_conic.training.trainer import Trainer

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mtrl_conic.agents.component import Statistics
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.updates import Updates
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.component import Statistics
+from mtrl_conic.agents.mtsac.updates import Updates
 from mtrl_conic.errors import UserError
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.run import train
 from mtrl_conic.training.callbacks import Callback
-from mtrl_conic.training.config import RunConfig
 from mtrl_conic.training.replay import Batch
-from mtrl_conic.training.run import train
 from mtrl_conic.training.trainer import Interrupted
 
 Result = TypeVar("Result")
@@ -86,7 +86,7 @@ def train_together(
 
     Every seed has a run directory of its own, as if it were trained alone, with the same numbers up to rounding: they
     may be taken up one by one. On a GPU an update of several seeds takes little longer than one; on a processor it
-    takes as long as all of them one after the other, and processes of their own are the faster way (`sweeps`).
+    takes as long as all of them one after the other, and processes of their own are the faster way (`compare`).
 
     Args:
         config: of all seeds; its own seed does not count.

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtrl_conic.agents.component import Statistics
-from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.component import Statistics
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.evaluation.success import Evaluation, Evaluator
+from mtrl_conic.runs.config import TrainingConfig
+from mtrl_conic.runs.directory import RunDirectory
 from mtrl_conic.training.callbacks import Callback
-from mtrl_conic.training.config import TrainingConfig
 from mtrl_conic.training.metrics import Means, plain
 from mtrl_conic.training.replay import Batch, Replay
-from mtrl_conic.training.run_directory import RunDirectory
 
 
 class Interrupted(Exception):

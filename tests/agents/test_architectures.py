@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from mtrl_conic import balancers
-from mtrl_conic.agents.losses import critic_losses
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.network_registry import available_networks, register_network
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.losses import critic_losses
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import task_gradients
+from mtrl_conic.networks.registry import available_networks, register_network
 from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, parameters
 
 NETWORKS = available_networks()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mtrl_conic.agents.export import load_policy
-from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.mtsac.agent import MTSAC
 from tests.agents.test_mtsac import SMALL, SPEC, D, K, make_batch
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(K, D)).astype(np.float32)

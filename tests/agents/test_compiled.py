@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtrl_conic.agents.compiled import Compiled, has_compiler
-from mtrl_conic.agents.config import COMPILED_AFTER
-from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.config import COMPILED_AFTER
 from mtrl_conic.errors import UserError
-from mtrl_conic.training.config import make_config
-from mtrl_conic.training.run import check
+from mtrl_conic.execution.compiled import Compiled, has_compiler
+from mtrl_conic.runs.config import make_config
+from mtrl_conic.runs.run import check
 from mtrl_conic.training.together import train_together
 
 from .test_mtsac import SMALL, SPEC, make_batch, parameters

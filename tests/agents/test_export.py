@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mtrl_conic.agents.export import export_agent, load_policy
-from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.errors import UserError
 

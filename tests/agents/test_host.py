@@ -12,9 +12,9 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtrl_conic import balancers
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.updates import Updates
-from mtrl_conic.balancers import gramian
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.updates import Updates
+from mtrl_conic.linalg import gram as gramian
 from mtrl_conic.training.replay import Batch
 
 from .test_mtsac import SMALL, SPEC, A, B, K, make_batch
@@ -99,7 +99,7 @@ class Crossings(TorchDispatchMode):
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """Torch's device without content, in the place of a GPU, with all that it lacks of one."""
     generator, device = torch.Generator, torch.device("meta")
-    monkeypatch.setattr("mtrl_conic.agents.mtsac.choose_device", lambda name: device)
+    monkeypatch.setattr("mtrl_conic.agents.mtsac.agent.choose_device", lambda name: device)
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator())
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
     optimizer = sys.modules["torch.optim.optimizer"]  # torch.optim deletes the name

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.losses import actor_losses
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.networks import Critic
-from mtrl_conic.agents.policy import Gaussian, squashed_sample
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.mtsac.losses import actor_losses
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.gradients import Layout, task_gradients
+from mtrl_conic.networks.actor_critic import Critic
+from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
 from mtrl_conic.training.replay import Batch
 
 SPEC = TaskSpec(("one", "three", "two"), 4 + 3, 3, True, (2, 4, 3), (1, 3, 2))

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
-from mtrl_conic.agents.losses import critic_losses
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.policy import squashed_sample
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.losses import critic_losses
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.errors import UserError
+from mtrl_conic.networks.gaussian import squashed_sample
 from mtrl_conic.training.replay import Batch
 
 K, B, D, A = 3, 8, 7, 2

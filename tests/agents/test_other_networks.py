@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from mtrl_conic.agents.component import Component
-from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.losses import actor_losses, critic_losses
-from mtrl_conic.agents.networks import Actor, Critic
+from mtrl_conic.agents.mtsac.component import Component
+from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.mtsac.losses import actor_losses, critic_losses
 from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.balancers import make
 from mtrl_conic.gradients import Layout, Linear, task_gradients
+from mtrl_conic.networks.actor_critic import Actor, Critic
 
 K, B, D, A = 3, 5, 6, 2
 

@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from mtrl_conic.agents.policy import Gaussian, squashed_sample
+from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
 
 
 def test_log_density_is_that_of_the_transformed_normal() -> None:

@@ -15,10 +15,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from mtrl_conic import balancers
-from mtrl_conic.agents import recorded
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.updates import Updates
-from mtrl_conic.balancers import gramian
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.updates import Updates
+from mtrl_conic.execution import cuda_graph as recorded
+from mtrl_conic.linalg import gram as gramian
 from mtrl_conic.training.replay import Batch
 
 from .test_mtsac import SMALL, SPEC, make_batch, parameters

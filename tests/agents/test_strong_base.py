@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from mtrl_conic.agents.config import AgentConfig
-from mtrl_conic.agents.losses import critic_losses
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.observation_scale import ObservationScale
-from mtrl_conic.agents.return_scale import ReturnScale
-from mtrl_conic.agents.values import CategoricalValue, ScalarValue
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.mtsac.losses import critic_losses
+from mtrl_conic.agents.normalisation.observations import ObservationScale
+from mtrl_conic.agents.normalisation.returns import ReturnScale
 from mtrl_conic.gradients import task_gradients
+from mtrl_conic.networks.values import CategoricalValue, ScalarValue
 from mtrl_conic.training.replay import Batch
 from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, parameters
 

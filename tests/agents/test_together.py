@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mtrl_conic import balancers
-from mtrl_conic.agents.mtsac import MTSAC
-from mtrl_conic.agents.updates import Updates
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.updates import Updates
 
 from .test_mtsac import SMALL, SPEC, make_batch, parameters
 

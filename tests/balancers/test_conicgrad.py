@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtrl_conic.balancers.conicgrad import ConicGrad
+from mtrl_conic.balancers.methods.conicgrad import ConicGrad
 from tests.balancers import oracles
 
 CONES = [0.1, 0.25, 0.5, 0.75, 0.9]

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from mtrl_conic.balancers import gramian
-from mtrl_conic.balancers.gramian import gramian_of
+from mtrl_conic.linalg import gram as gramian
+from mtrl_conic.linalg.gram import gramian_of
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 3, 9, 10, 64, 65])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
-from mtrl_conic.balancers.moco import project_on_simplex
+from mtrl_conic.balancers.methods.moco import project_on_simplex
 from tests.balancers import oracles
 
 

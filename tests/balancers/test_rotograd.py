@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mtrl_conic.balancers.rotograd import RotoGrad
 from mtrl_conic.errors import UserError
+from mtrl_conic.supervised.rotograd import RotoGrad
 
 
 def loss_gradients(module: RotoGrad, targets: Tensor, representation: Tensor) -> Tensor:

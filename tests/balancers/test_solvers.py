@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mtrl_conic.balancers import solvers
-from mtrl_conic.balancers.solvers import matvec, minimise_quadratic, normalise, ridged_inverse
 from mtrl_conic.bench.residuals import STUDY, random_gramians, residuals, study, table
+from mtrl_conic.linalg import solvers
+from mtrl_conic.linalg.solvers import matvec, minimise_quadratic, normalise, ridged_inverse
 
 LIMIT = 1e-8
 

@@ -20,13 +20,13 @@ from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from numpy.typing import NDArray
 
 from mtrl_conic.envs import draw_goals, make_task_set
-from mtrl_conic.envs.fast import FastStepper, supports
-from mtrl_conic.envs.fast.groups import GROUPS, group_of
-from mtrl_conic.envs.fast.kernel import kernel
-from mtrl_conic.envs.fast.layout import ENVIRONMENT
-from mtrl_conic.envs.fast.tasks import TASKS, V1_TASKS
 from mtrl_conic.envs.make import _warn_of_slow_stepping
-from mtrl_conic.envs.metaworld import MetaWorldStepper
+from mtrl_conic.envs.metaworld.fast import FastStepper, supports
+from mtrl_conic.envs.metaworld.fast.groups import GROUPS, group_of
+from mtrl_conic.envs.metaworld.fast.kernel import kernel
+from mtrl_conic.envs.metaworld.fast.layout import ENVIRONMENT
+from mtrl_conic.envs.metaworld.fast.tasks import TASKS, V1_TASKS
+from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 from mtrl_conic.envs.names import MT10, MT50
 from mtrl_conic.errors import UserError
 
@@ -162,7 +162,7 @@ def test_the_interpreter_exits_in_peace() -> None:
         import gc, threading
         import numpy as np
         from mtrl_conic.envs import draw_goals
-        from mtrl_conic.envs.fast import FastStepper
+        from mtrl_conic.envs.metaworld.fast import FastStepper
 
         def make():
             stepper = FastStepper(["push-v3"], draw_goals(["push-v3"], 0))

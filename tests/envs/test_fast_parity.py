@@ -15,9 +15,9 @@ from metaworld.policies import ENV_POLICY_MAP
 from numpy.typing import NDArray
 
 from mtrl_conic.envs import draw_goals, make_task_set
-from mtrl_conic.envs.fast import FastStepper
-from mtrl_conic.envs.fast.tasks import TASKS
-from mtrl_conic.envs.metaworld import MetaWorldStepper
+from mtrl_conic.envs.metaworld.fast import FastStepper
+from mtrl_conic.envs.metaworld.fast.tasks import TASKS
+from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 from mtrl_conic.envs.names import MT10, MT50
 
 HORIZON = 500

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 
-from mtrl_conic.envs.goals import GOAL_SPACES, Goals, draw_goals
+from mtrl_conic.envs.metaworld.goals import GOAL_SPACES, Goals, draw_goals
 from mtrl_conic.envs.names import MT10, MT25, MT50
 from mtrl_conic.errors import UserError
 

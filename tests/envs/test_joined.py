@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mtrl_conic.envs import Step, TaskSet, make_task_set
 from mtrl_conic.envs.joined import JoinedStepper
-from mtrl_conic.envs.metaworld import MetaWorldStepper
+from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 from tests.envs.test_task_set import NAMES, Walk, actions_of, flat
 
 
@@ -65,7 +65,8 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize("copies", [1, 2])
 def test_compiled_and_plain_tasks_of_one_set_are_metaworlds(copies: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One task with a kernel, one that is made to have none, against Meta-World's own code for both."""
-    from mtrl_conic.envs import fast, make
+    from mtrl_conic.envs import make
+    from mtrl_conic.envs.metaworld import fast
 
     if fast.supports(["reach-v3"]) is not None:
         pytest.skip("there is no compiled stepping here")

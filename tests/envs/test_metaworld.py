@@ -16,7 +16,7 @@ from metaworld.policies import ENV_POLICY_MAP
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 from mtrl_conic.envs import TaskSet, draw_goals, make_task_set
-from mtrl_conic.envs.metaworld import MetaWorldStepper
+from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 from mtrl_conic.errors import UserError
 
 HORIZON = 12

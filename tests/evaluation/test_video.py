@@ -18,9 +18,9 @@ from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.success import Evaluator
 from mtrl_conic.evaluation.video import write
-from mtrl_conic.training.config import RunConfig
-from mtrl_conic.training.run import load_agent, train
-from mtrl_conic.validation import parse
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.run import load_agent, train
+from mtrl_conic.schema import parse
 from tests.training.conftest import TASKS, tiny_values
 
 imageio_ffmpeg: Any = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from mtrl_conic.training.config import RunConfig
-from mtrl_conic.training.run_directory import RunDirectory
-from mtrl_conic.validation import parse
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.directory import RunDirectory
+from mtrl_conic.schema import parse
 from tests.training.conftest import TASKS, tiny_values
 from tests.training.conftest import tiny as tiny
 

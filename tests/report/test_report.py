@@ -22,7 +22,7 @@ from mtrl_conic.report.data import load, read_conflicts
 from mtrl_conic.report.reference import read_reference
 from mtrl_conic.report.render import html, make_report, write_figures
 from mtrl_conic.report.words import protocol, warnings
-from mtrl_conic.training.run_directory import RunDirectory
+from mtrl_conic.runs.directory import RunDirectory
 from tests.training.conftest import TASKS, tiny_values
 
 from .conftest import results, write_run

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.schema import parse
 from mtrl_conic.supervised.config import complete
 from mtrl_conic.supervised.data.scenes import augmented, normals_from_depth
 from mtrl_conic.supervised.networks.celeba import nine_layers
@@ -20,7 +21,6 @@ from mtrl_conic.supervised.networks.segnet import segnet
 from mtrl_conic.supervised.problem import Problem
 from mtrl_conic.supervised.problems import available, get
 from mtrl_conic.supervised.training import train
-from mtrl_conic.validation import parse
 from tests.supervised.conftest import (
     write_archive,
     write_celeba,

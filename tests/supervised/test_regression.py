@@ -11,9 +11,9 @@ import torch
 
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
+from mtrl_conic.runs.directory import read_result
 from mtrl_conic.supervised.data.rows import Rows
 from mtrl_conic.supervised.problems.regression import Regression, RegressionOptions
-from mtrl_conic.training.run_directory import read_result
 
 
 def frame(rows: int = 300) -> pd.DataFrame:

@@ -10,9 +10,9 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError
-from mtrl_conic.supervised import toy
-from mtrl_conic.supervised.toy import Trajectory
-from mtrl_conic.supervised.toy_problems import PROBLEMS, Problem
+from mtrl_conic.toy import paths as toy
+from mtrl_conic.toy.paths import Trajectory
+from mtrl_conic.toy.problems import PROBLEMS, Problem
 
 
 def classic_by_hand(x1: float, x2: float, scale: float) -> tuple[float, float]:
@@ -163,7 +163,7 @@ def test_together_goes_where_each_goes_alone() -> None:
 
 
 def test_pictures_as_png(tmp_path: Path) -> None:
-    from mtrl_conic.supervised.toy_picture import draw
+    from mtrl_conic.toy.picture import draw
 
     problem = PROBLEMS["gradops"]
     draw(problem, [toy.descend(problem, balancers.make("ls", 2), steps=100)], tmp_path / "one.png")

@@ -14,6 +14,8 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
+from mtrl_conic.runs.claim import claim
+from mtrl_conic.runs.directory import read_checkpoint
 from mtrl_conic.supervised.comparison import plan, run_all
 from mtrl_conic.supervised.config import SITTING, complete, parse_methods
 from mtrl_conic.supervised.learners import methods
@@ -21,8 +23,6 @@ from mtrl_conic.supervised.measures import delta_m
 from mtrl_conic.supervised.summary import summarise
 from mtrl_conic.supervised.trade_offs import trade_offs
 from mtrl_conic.supervised.training import Interrupted, train
-from mtrl_conic.sweeps.claim import claim
-from mtrl_conic.training.run_directory import read_checkpoint
 from tests.supervised.conftest import records, write_celeba, write_census, write_kuairand, write_mtan
 
 

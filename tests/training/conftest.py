@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mtrl_conic.training.config import RunConfig
-from mtrl_conic.validation import parse
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.schema import parse
 
 TASKS = ["reach-v3", "drawer-close-v3", "window-open-v3"]
 

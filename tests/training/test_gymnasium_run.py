@@ -11,11 +11,11 @@ import torch
 
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
-from mtrl_conic.training.config import RunConfig
-from mtrl_conic.training.run import check, train
-from mtrl_conic.training.run_directory import read_checkpoint
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.directory import read_checkpoint
+from mtrl_conic.runs.run import check, train
+from mtrl_conic.schema import parse
 from mtrl_conic.training.trainer import Interrupted
-from mtrl_conic.validation import parse
 
 
 def config(**values: Any) -> RunConfig:

@@ -10,8 +10,8 @@ import pytest
 from mtrl_conic.agents.model_card import model_card
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
-from mtrl_conic.training.config import make_config
-from mtrl_conic.training.run import check, load_agent, make_envs
+from mtrl_conic.runs.config import make_config
+from mtrl_conic.runs.run import check, load_agent, make_envs
 
 SMALL = [
     *("--task-set", "[reach, drawer-close]", "--steps", "90", "--evaluate-every", "20", "--horizon", "20"),

@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.run import train
 from mtrl_conic.training import recorders
 from mtrl_conic.training.callbacks import scalars
-from mtrl_conic.training.config import RunConfig
-from mtrl_conic.training.run import train
 from tests.training.conftest import TASKS
 
 _PROGRAM = """
 import sys, yaml
 from pathlib import Path
 from mtrl_conic.training.recorders import make_recorders
-from mtrl_conic.training.run import train
-from mtrl_conic.training.config import make_config
+from mtrl_conic.runs.run import train
+from mtrl_conic.runs.config import make_config
 directory = Path(sys.argv[2])
 train(make_config(sys.argv[3], {}), directory, callbacks=make_recorders([sys.argv[1]], directory))
 """

@@ -18,12 +18,12 @@ import torch
 import yaml
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.directory import read_checkpoint
+from mtrl_conic.runs.run import load_agent, train
+from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback
-from mtrl_conic.training.config import RunConfig
-from mtrl_conic.training.run import load_agent, train
-from mtrl_conic.training.run_directory import read_checkpoint
 from mtrl_conic.training.trainer import Interrupted, Trainer
-from mtrl_conic.validation import parse
 
 from .conftest import TASKS, tiny_values
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mtrl_conic.errors import UserError
-from mtrl_conic.training.run_directory import RunDirectory, read_checkpoint, read_config, read_result
+from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config, read_result
 
 CONFIG = {"balancer": "ls", "agent": {"width": 3}, "balancer_options": {}, "device": "cpu"}
 
@@ -72,7 +72,7 @@ def test_a_short_look_at_the_lock_is_no_refusal(tmp_path: Path) -> None:
 
 def test_a_killed_process_lets_go(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from mtrl_conic.training.run_directory import RunDirectory;"
+        "import os, signal, sys; from mtrl_conic.runs.directory import RunDirectory;"
         f"r = RunDirectory({str(tmp_path)!r}, {CONFIG!r}); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9

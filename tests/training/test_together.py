@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from mtrl_conic.agents.mtsac import MTSAC
+from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.errors import UserError
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.directory import read_checkpoint
+from mtrl_conic.runs.run import train
+from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback
-from mtrl_conic.training.config import RunConfig
-from mtrl_conic.training.run import train
-from mtrl_conic.training.run_directory import read_checkpoint
 from mtrl_conic.training.together import Meeting, train_together
 from mtrl_conic.training.trainer import Interrupted, Trainer
-from mtrl_conic.validation import parse
 
 from ..agents.test_mtsac import SMALL, SPEC, make_batch
 from .conftest import tiny_values
@@ -124,7 +124,7 @@ def test_an_update_that_fails_is_told_to_all_who_wait(monkeypatch: pytest.Monkey
         except RuntimeError as error:
             told.append(str(error))
 
-    monkeypatch.setattr("mtrl_conic.agents.updates.work_together", broken)
+    monkeypatch.setattr("mtrl_conic.agents.mtsac.updates.work_together", broken)
     threads = [threading.Thread(target=ask, args=(agent,)) for agent in agents]
     for thread in threads:
         thread.start()

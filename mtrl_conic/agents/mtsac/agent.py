@@ -1,0 +1,374 @@
+"""Multi-task soft actor-critic, whose shared gradients go through a balancer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mtrl_conic import balancers
+from mtrl_conic.agents.mtsac.average import Average
+from mtrl_conic.agents.mtsac.component import Component, Statistics
+from mtrl_conic.agents.mtsac.config import COMPILED_AFTER, AgentConfig
+from mtrl_conic.agents.mtsac.losses import actor_losses, critic_losses
+from mtrl_conic.agents.mtsac.temperatures import Temperatures
+from mtrl_conic.agents.mtsac.updates import Updates
+from mtrl_conic.agents.mtsac.work import Steps, Values
+from mtrl_conic.agents.normalisation.observations import ObservationScale
+from mtrl_conic.agents.normalisation.returns import ReturnScale
+from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.errors import UserError
+from mtrl_conic.execution.compiled import has_compiler
+from mtrl_conic.execution.device import choose_device, fast_precision
+from mtrl_conic.gradients import Layout
+from mtrl_conic.networks.actor_critic import Actor, Critic, in_trunk
+from mtrl_conic.networks.flat import flatten, track
+from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
+from mtrl_conic.schema import parse
+from mtrl_conic.training.metrics import Stopwatch
+from mtrl_conic.training.replay import Batch
+
+if TYPE_CHECKING:
+    from mtrl_conic.envs import TaskSet
+    from mtrl_conic.training.trainer import Trainer
+
+
+_COMPARED_EVERY = 10
+"""Updates of which one measures norms and cosines where the balancer has no use for them: they cost 5 to 17 % of it."""
+
+
+class MTSAC:
+    """Soft actor-critic (Haarnoja et al., 2018) for K tasks: a loss and a temperature per task.
+
+    The gradients of each task's critic and actor loss with respect to the shared parameters are combined by
+    a balancer, one per component with a state of its own. Temperatures and heads get their own plain gradient.
+
+    Args:
+        envs: the task set to learn on, or just its spec (then `learn` is not available).
+        balancer: a name from `balancers.available()`.
+        balancer_options: the balancer's own options.
+        seed: of the initial values, the exploration and the balancers.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
+        config: every constant of the agent; or give single fields by name instead.
+
+    Raises:
+        UserError: an unknown name, or a value out of range.
+    """
+
+    def __init__(
+        self,
+        envs: TaskSet | TaskSpec,
+        *,
+        balancer: str = "conicgrad",
+        balancer_options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        config: AgentConfig | None = None,
+        **fields: Any,
+    ) -> None:
+        self.envs = None if isinstance(envs, TaskSpec) else envs
+        self.spec = envs if isinstance(envs, TaskSpec) else TaskSpec.of(envs)
+        self.device = choose_device(device)
+        self.config = config or parse(AgentConfig, fields)
+        if self.config.precision == "auto":
+            self.config = self.config.model_copy(update={"precision": fast_precision(self.device)})
+        self.seed = seed
+        self.balancer_name = balancer
+        self.balancer_options = balancers.check_options(balancer, dict(balancer_options or {}))
+        self.num_tasks = len(self.spec.task_names)
+        self.watch = Stopwatch()
+        """Seconds of each part of the updates."""
+        self._trainer: Trainer | None = None
+        self._build()
+
+    def _build(self) -> None:
+        config = self.config
+        mask = self.spec.action_mask(self.device)
+        self._masks = () if mask is None else (mask,)
+        """Of the actions, (K, 1, A): an input of the losses where tasks have actions of different sizes."""
+        self._make_networks(self.seed)
+        self.temperatures = Temperatures(
+            self.num_tasks,
+            initial=config.initial_temperature,
+            target_entropy=self._target_entropy(),
+            learning_rate=config.temperature_learning_rate,
+            device=self.device,
+        )
+        self.return_scale = ReturnScale(self.num_tasks, config.discount, config.return_limit, self.device)
+        over = config.observation_scale
+        self.observation_scale = None if over == "none" else ObservationScale(self.spec, over, self.device)
+        self.updates = 0
+        """Made so far."""
+        self._own_updates = Updates([self])
+        self._can_compile = self.device.type == "cpu" and has_compiler()
+        self._generator = torch.Generator(self.device).manual_seed(self.seed)
+
+    def _target_entropy(self) -> float | Tensor:
+        if self.config.target_entropy is not None:
+            return self.config.target_entropy
+        sizes = self.spec.action_dims
+        return -float(self.spec.action_dim) if sizes is None else -torch.tensor(sizes, device=self.device).float()
+
+    def _make_networks(self, seed: int) -> None:
+        config = self.config
+        init = torch.Generator().manual_seed(seed)
+        critic = Critic(self.spec, config, generator=init).to(self.device)
+        actor = Actor(self.spec, config, generator=init).to(self.device)
+        self.target = copy.deepcopy(critic).requires_grad_(False)
+        self._target_block = flatten(self.target)
+        self._target_layout = Layout(self.target)
+        common: dict[str, Any] = {"learning_rate": config.learning_rate, "watch": self.watch}
+        if config.shared_parameters == "trunk":
+            common["balanced"] = in_trunk
+        decay, actor_decay = config.weight_decay, config.actor_weight_decay
+        self.critic = Component("critic", critic, self._balancer("critic"), weight_decay=decay, **common)
+        self._average = Average(actor, config.average_over) if config.average_over else None
+        self.actor = Component("actor", actor, self._balancer("actor"), weight_decay=actor_decay, **common)
+        self.tensors = object()
+        """Another one whenever the agent's state has moved to other tensors."""
+
+    def _balancer(self, component: str) -> balancers.Balancer:
+        # Components draw different numbers: a shared seed would give both the same task order.
+        seed = 2 * self.seed + (component == "actor")
+        chosen = balancers.make(self.balancer_name, self.num_tasks, seed=seed, **self.balancer_options)
+        left_out = self.config.balance not in ("both", component)
+        # The actor's losses have no sign of their own.
+        if left_out or (component == "actor" and chosen.positive_losses):
+            return balancers.make("ls", self.num_tasks, seed=seed)
+        return chosen
+
+    # Learning.
+
+    def learn(self, steps: int) -> MTSAC:
+        """Train on the task set for another `steps` environment steps of every task, without a run directory."""
+        from mtrl_conic.training.trainer import Trainer
+
+        if self.envs is None:
+            raise UserError("this agent has no task set to learn on: give one to MTSAC.load(path, envs=...)")
+        if self._trainer is None:
+            self._trainer = Trainer(self.envs, self)
+        self._trainer.train(self._trainer.step + steps)
+        return self
+
+    def observe(
+        self, observations: NDArray[np.float32], rewards: NDArray[np.float64], ended: NDArray[np.bool_]
+    ) -> None:
+        """Take note of a training step of the task set's N environments.
+
+        Args:
+            observations: (N, D), those that the step began with.
+            rewards: (N,)
+            ended: (N,), whether an episode ended with the step.
+        """
+        if self.observation_scale is not None:
+            self.observation_scale.observe(observations)
+        if self.config.reward_scale == "return":
+            self.return_scale.observe(rewards, ended)
+
+    def update(self, batch: Batch) -> Statistics:
+        """One step of critic, actor, temperatures and target on a balanced batch (K, B, .)."""
+        (statistics,) = self._own_updates([batch])
+        return statistics
+
+    @property
+    def records(self) -> bool:
+        """Whether updates are recorded as CUDA graphs and replayed."""
+        waits = self.critic.balancer.waits or self.actor.balancer.waits
+        return self.config.record_updates and self.device.type == "cuda" and not waits
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the networks' part of the next update is compiled."""
+        if self.config.compile != "auto":
+            return self.config.compile
+        # By the count alone, so that a run that was stopped goes on with the numbers it would have had.
+        return self.updates >= COMPILED_AFTER and self._can_compile
+
+    @property
+    def compares(self) -> bool:
+        """Whether the next update compares the tasks' gradients even where the balancer does not."""
+        return self.updates % _COMPARED_EVERY == 0
+
+    @property
+    def acts(self) -> bool:
+        """Whether the next update is one of actor and temperatures too."""
+        return self.updates % self.config.actor_every == 0
+
+    def draw(self, batch: Batch) -> tuple[Batch, Tensor]:
+        """What the next update is made from: the batch, and the noise (2, K, B, A) of the two policies in it.
+
+        Observations are scaled where the configuration asks for it; where networks are to be reset, they are.
+        """
+        if self.config.reset_every and self.updates and self.updates % self.config.reset_every == 0:
+            self._make_networks(self.seed + self.updates)
+        following = self._standardized(batch.next_observations)
+        batch = batch._replace(observations=self._standardized(batch.observations), next_observations=following)
+        return batch, torch.randn((2, *batch.actions.shape), generator=self._generator, device=self.device)
+
+    def steps(self, batch: Batch, noises: Tensor, *, compare: bool, act: bool) -> Steps[Statistics]:
+        """The parts of an update, see `draw`: a pure function of its inputs and of tensors that are written in place.
+
+        Args:
+            batch: (K, B, .)
+            noises: (2, K, B, A)
+            compare: see `compares`.
+            act: see `acts`.
+        """
+        next_noise, noise = noises
+        temperature = self.temperatures.values()
+        inputs = (batch, temperature, next_noise, self.return_scale.factors)
+        targets = yield Values("targets", (self.actor.layout, self._target_layout), self._targets, inputs)
+        statistics, values = yield from self.critic.steps(
+            critic_losses, batch.observations, batch.actions, targets, compare=compare
+        )
+        statistics |= {"critic/value": values, "temperature": temperature}
+        if act:
+            critic = self.critic.layout
+            of_actor, log_density = yield from self.actor.steps(
+                partial(actor_losses, critic=critic),
+                *(batch.observations, noise, temperature, critic.own_values(), *self._masks),
+                compare=compare,
+                others=(critic,),
+            )
+            self.temperatures.step(log_density)
+            if self._average is not None:
+                self._average.take(self.actor.block)
+            statistics |= of_actor | {"entropy": -log_density}
+        with self.watch("targets"):
+            track(self._target_block, self.critic.block, self.config.target_rate)
+        return statistics
+
+    def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor, factors: Tensor) -> Tensor:
+        """Soft n-step targets (K, B), in the form that the critic's loss takes; `factors` (K, 1) scale the rewards."""
+        actions, log_density = squashed_sample(self.actor.network(batch.next_observations), noise, *self._masks)
+        values = self.target.values(batch.next_observations, actions) - temperature.unsqueeze(1) * log_density
+        targets: Tensor = self.target.value.target(batch.rewards * factors + batch.discounts * values)
+        return targets
+
+    # Acting.
+
+    @property
+    def policy(self) -> nn.Module:
+        """What acts where actions are deterministic: the actor, or the average of its weights."""
+        return self.actor.network if self._average is None else self._average.network
+
+    @torch.no_grad()
+    def act(
+        self, observations: NDArray[np.floating[Any]], *, task: str | None = None, deterministic: bool = False
+    ) -> NDArray[np.float32]:
+        """The policy's actions.
+
+        Args:
+            observations: (K, D), a row per task, or (K B, D), B rows of each task side by side; with `task`, that
+                task's alone, (D,), or as the task itself gives it: without one-hot and padding.
+            task: a task's name.
+            deterministic: the mode of `policy` instead of a sample of the actor.
+
+        Returns:
+            (K B, A), 0 where an action pads, or, with `task`, (A,) of the task's own size; float32 in [-1, 1].
+        """
+        rows = torch.as_tensor(self.spec.rows(observations, task), dtype=torch.float32, device=self.device)
+        network = self.policy if deterministic else self.actor.network
+        gaussian: Gaussian = network(self._standardized(rows))
+        if deterministic:
+            actions = gaussian.mean.tanh()
+            for mask in self._masks:
+                actions *= mask
+        else:
+            noise = torch.randn(gaussian.mean.shape, generator=self._generator, device=self.device)
+            actions, _ = squashed_sample(gaussian, noise, *self._masks)
+        result: NDArray[np.float32] = actions.flatten(0, 1).cpu().numpy()
+        if task is None:
+            return result
+        place = self.spec.task_names.index(task)
+        return result[place, : self.spec.own_action_dim(place)]
+
+    def random_actions(self, rows: int = 1) -> NDArray[np.float32]:
+        """Uniform actions in [-1, 1], (K B, A), where B is `rows`."""
+        shape = (self.num_tasks, rows, self.spec.action_dim)
+        uniform = torch.rand(shape, generator=self._generator, device=self.device)
+        uniform = 2 * uniform - 1
+        for mask in self._masks:
+            uniform *= mask
+        actions: NDArray[np.float32] = uniform.flatten(0, 1).cpu().numpy()
+        return actions
+
+    def _standardized(self, rows: Tensor) -> Tensor:
+        return rows if self.observation_scale is None else self.observation_scale.standardize(rows)
+
+    # State.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update or action depends on."""
+        return {
+            "critic": self.critic.state_dict(),
+            "actor": self.actor.state_dict(),
+            "target": self.target.state_dict(),
+            "average": self._average and self._average.state_dict(),
+            "temperatures": self.temperatures.state_dict(),
+            "return_scale": self.return_scale.state_dict(),
+            "observation_scale": self.observation_scale and self.observation_scale.state_dict(),
+            "updates": self.updates,
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from a `state_dict` of an agent of the same configuration."""
+        self.critic.load_state_dict(saved["critic"])
+        self.actor.load_state_dict(saved["actor"])
+        self.target.load_state_dict(saved["target"])
+        if self._average is not None:
+            self._average.load_state_dict(saved["average"])
+        self.temperatures.load_state_dict(saved["temperatures"])
+        self.return_scale.load_state_dict(saved["return_scale"])
+        if self.observation_scale is not None:
+            self.observation_scale.load_state_dict(saved["observation_scale"])
+        self.updates = saved["updates"]
+        self._generator.set_state(saved["generator"].cpu())
+        self.tensors = object()  # optimisers take over those that they are given
+
+    def save(self, path: str | Path) -> None:
+        """Write the agent to one file: configuration, networks, optimisers, generators; not the replay."""
+        what = {
+            "spec": asdict(self.spec),
+            "config": self.config.model_dump(),
+            "balancer": self.balancer_name,
+            "balancer_options": self.balancer_options,
+            "seed": self.seed,
+            "state": self.state_dict(),
+        }
+        torch.save(what, path)
+
+    def export(self, directory: str | Path, *, onnx: bool = False) -> list[Path]:
+        """Write the actor alone, to act elsewhere: see `mtrl_conic.agents.export.export_agent`."""
+        from mtrl_conic.agents.export import export_agent
+
+        return export_agent(self, directory, onnx=onnx)
+
+    @classmethod
+    def load(cls, path: str | Path, envs: TaskSet | None = None, *, device: str = "auto") -> MTSAC:
+        """The agent that `save` wrote; give `envs` to go on learning. Nothing is unpickled but tensors and numbers."""
+        if not Path(path).is_file():
+            raise UserError(f"there is no saved agent at {path}")
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        spec = TaskSpec.read(saved["spec"])
+        if envs is not None and TaskSpec.of(envs) != spec:
+            raise UserError(f"the agent at {path} was trained on other tasks or sizes: {', '.join(spec.task_names)}")
+        agent = cls(
+            envs if envs is not None else spec,
+            balancer=saved["balancer"],
+            balancer_options=saved["balancer_options"],
+            seed=saved["seed"],
+            device=device,
+            config=parse(AgentConfig, saved["config"], where=str(path)),
+        )
+        agent.load_state_dict(saved["state"])
+        return agent

@@ -1,0 +1,1 @@
+"""Running statistics that observations and rewards are scaled by."""

@@ -1,1 +1,0 @@
-"""Compiled loops, each loaded where it is first used: numba alone takes half a second."""

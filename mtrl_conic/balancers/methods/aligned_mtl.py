@@ -1,0 +1,68 @@
+"""Senushkin et al., Independent component alignment for multi-task learning, CVPR 2023."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.registry import register
+from mtrl_conic.linalg.solvers import positive
+
+
+@register("aligned_mtl")
+class AlignedMTL(Balancer):
+    """Aligned-MTL: the gradients are replaced by the nearest ones that are orthogonal and of equal length.
+
+    B = sqrt(l) V S^(-1/2) V^T over the eigenpairs (S, V) of M above a tolerance; w = B 1/K. The aligned
+    gradients B G have a linear system of condition number one. l is the least eigenvalue (`min`), the median
+    or the mean (`rmse`).
+
+    Reduction: the mean over tasks.
+    Guarantees: condition number one: no conflict and no dominance between the aligned gradients.
+    Cost: one eigendecomposition, which on a GPU waits for the device and cannot be captured.
+
+    Statistics: `rank`, the number of eigenpairs used; `condition`, of the linear system before.
+
+    Args:
+        num_tasks: K.
+        seed: not used.
+        mode: which eigenvalue is kept.
+    """
+
+    paper = "Senushkin et al., Independent component alignment for multi-task learning, CVPR 2023"
+    waits = True  # torch's eigenvalues are checked on the host
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        seed: int = 0,
+        mode: Annotated[
+            Literal["min", "median", "rmse"], Field(description="eigenvalue that all directions are scaled to")
+        ] = "min",
+    ) -> None:
+        super().__init__(num_tasks, seed=seed)
+        self.mode = mode
+
+    @override
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+        values, vectors = torch.linalg.eigh(gramian)
+        largest = values[..., -1:]
+        kept = values > self.num_tasks * torch.finfo(values.dtype).eps * largest
+        rank = kept.sum(-1, keepdim=True)
+        least = torch.where(kept, values, torch.inf).amin(-1, keepdim=True)
+        if self.mode == "min":
+            level = least
+        elif self.mode == "median":
+            level = torch.where(kept, values, torch.nan).nanmedian(-1, keepdim=True).values
+        else:
+            level = torch.where(kept, values, 0.0).sum(-1, keepdim=True) / rank
+        stretch = torch.where(kept, (level / positive(values)).sqrt(), 0.0)
+        weights = (vectors * stretch.unsqueeze(-2)) @ vectors.mT.mean(-1, keepdim=True)
+        condition = (largest / least).sqrt()
+        return Balance(weights.squeeze(-1), {"rank": rank.squeeze(-1), "condition": condition.squeeze(-1)})

@@ -1,0 +1,68 @@
+"""Liu et al., End-to-end multi-task learning with attention, CVPR 2019."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.base import Balance, LossBalancer
+from mtrl_conic.balancers.methods.si import raised
+from mtrl_conic.balancers.registry import register
+
+
+@register("dwa")
+class DynamicWeightAverage(LossBalancer):
+    """Dynamic weight average: more weight where the loss falls more slowly.
+
+    w = K softmax(r / T), r_i = the mean loss of the last full window over that of the window before.
+    The paper's window is an epoch; all weights are one until two windows are full.
+
+    Reduction: the weights sum to K.
+    Cost: O(K). State: three sums of losses. Needs positive losses.
+
+    Args:
+        num_tasks: K.
+        seed: not used.
+        temperature: T, evens the weights out.
+        window: updates a window.
+    """
+
+    paper = "Liu et al., End-to-end multi-task learning with attention, CVPR 2019"
+    positive_losses = True
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        seed: int = 0,
+        temperature: Annotated[float, Field(gt=0, description="evens the weights out")] = 2.0,
+        window: Annotated[int, Field(ge=1, description="updates over which losses are averaged")] = 1000,
+    ) -> None:
+        super().__init__(num_tasks, seed=seed)
+        self.temperature, self.window = temperature, window
+
+    @override
+    def initial_state(self) -> dict[str, Tensor]:
+        count = torch.zeros((), dtype=torch.int64)
+        return {"sum": self._full(0.0), "last": self._full(1.0), "before": self._full(1.0), "count": count}
+
+    @override
+    def weigh(self, losses: Tensor) -> Balance:
+        state = self.state
+        ready = state["count"] >= 2 * self.window
+        rates = torch.where(ready, raised(state["last"]) / raised(state["before"]), 1.0)
+        weights = self.num_tasks * (rates / self.temperature).softmax(-1)
+
+        total = state["sum"] + losses
+        full = (state["count"] + 1) % self.window == 0
+        self._store(
+            before=torch.where(full, state["last"], state["before"]),
+            last=torch.where(full, total / self.window, state["last"]),
+            sum=torch.where(full, 0.0, total),
+            count=state["count"] + 1,
+        )
+        return Balance(weights, {"rate": rates})

@@ -1,0 +1,89 @@
+"""Liu et al., FAMO: fast adaptive multitask optimization, NeurIPS 2023."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.adam import adam_state, adam_step
+from mtrl_conic.balancers.base import Balance, LossBalancer
+from mtrl_conic.balancers.methods.si import LEAST
+from mtrl_conic.balancers.registry import register
+from mtrl_conic.linalg.solvers import dot
+
+
+@register("famo")
+class FAMO(LossBalancer):
+    """FAMO: the losses' logarithms fall at equal rates, learned from the losses before and after each step.
+
+    z = softmax(xi); w_i = (z_i / L'_i) / sum_j (z_j / L'_j) with L' = L - min + 1e-8. After the optimiser's
+    step, `observe` takes the losses of the same batch, and xi an Adam step (weight decay gamma) on the
+    softmax's Jacobian^T (log L' - log L'_new).
+
+    The minimum is zero while losses are positive; below that it follows the least loss seen, less a tenth
+    of its size, so that negative losses give no NaN.
+
+    Reduction: the weights sum to one.
+    Cost: O(K), and one more forward pass per update. State: xi, its Adam moments, the last losses.
+
+    Args:
+        num_tasks: K.
+        seed: not used.
+        gamma: weight decay of xi.
+        lr: step size of xi.
+        components: `critic` leaves components whose losses may be negative to the mean, as the paper does.
+    """
+
+    paper = "Liu et al., FAMO: fast adaptive multitask optimization, NeurIPS 2023"
+    positive_losses = True
+    observes = True
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        seed: int = 0,
+        gamma: Annotated[float, Field(ge=0, description="weight decay of the logits")] = 0.01,
+        lr: Annotated[float, Field(gt=0, description="step size of the logits")] = 0.025,
+        components: Annotated[
+            Literal["critic", "both"], Field(description="balance only positive losses (the critic's), or all")
+        ] = "critic",
+    ) -> None:
+        super().__init__(num_tasks, seed=seed)
+        self.gamma, self.lr = gamma, lr
+        self.positive_losses = components == "critic"
+
+    @override
+    def initial_state(self) -> dict[str, Tensor]:
+        called = torch.zeros((), dtype=torch.bool)
+        return adam_state("xi", self._full(0.0)) | {
+            "losses": self._full(1.0),
+            "least": self._full(0.0),
+            "called": called,
+        }
+
+    @override
+    def weigh(self, losses: Tensor) -> Balance:
+        self._lower(losses)
+        self._store(losses=losses, called=torch.ones_like(self.state["called"]))
+        shares = self.state["xi"].softmax(-1)
+        weights = shares / self._shifted(losses)
+        return Balance(weights / weights.sum(-1, keepdim=True), {})
+
+    @override
+    def adapt(self, losses: Tensor) -> None:
+        self._lower(losses)
+        fall = self._shifted(self.state["losses"]).log() - self._shifted(losses).log()
+        fall = torch.where(self.state["called"], fall, 0.0)
+        shares = self.state["xi"].softmax(-1)
+        adam_step(self.state, "xi", shares * (fall - dot(shares, fall)), self.lr, self.gamma)
+
+    def _lower(self, losses: Tensor) -> None:
+        self._store(least=torch.minimum(self.state["least"], torch.minimum(losses, 1.1 * losses)))
+
+    def _shifted(self, losses: Tensor) -> Tensor:
+        return losses - self.state["least"] + LEAST

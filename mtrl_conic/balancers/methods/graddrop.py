@@ -1,0 +1,38 @@
+"""Chen et al., Just pick a sign: optimizing deep multitask models with gradient sign dropout, NeurIPS 2020."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.base import Direction, JacobianBalancer
+from mtrl_conic.balancers.registry import register
+
+
+@register("graddrop")
+class GradDrop(JacobianBalancer):
+    """GradDrop: each coordinate of the gradient keeps one sign, drawn by how much of it has that sign.
+
+    Per coordinate: P = (1 + sum g / sum |g|) / 2; positive parts are kept where P > U, negative ones where
+    P < U, with U uniform; d is the sum of what is kept. Where all parts are zero, so is d.
+
+    Reduction: the sum over tasks.
+    Guarantees: no two kept parts of a coordinate conflict.
+    Cost: O(K P), and one random number a coordinate; needs the gradients, not just M.
+
+    Statistics: `purity`, the mean of |2 P - 1|: one where all tasks agree on every sign.
+    """
+
+    paper = "Chen et al., Just pick a sign: gradient sign dropout, NeurIPS 2020"
+    draws = True
+
+    @override
+    def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
+        total, size = jacobian.sum(-2), jacobian.abs().sum(-2)
+        lean = total / torch.where(size > 0, size, 1.0)
+        draw = self._uniform(tuple(lean.shape)).to(lean)
+        up = (1 + lean) / 2 > draw
+        # The positive parts sum to (size + total) / 2, the negative ones to (total - size) / 2.
+        direction = torch.where(up, size + total, total - size) / 2
+        return Direction(direction, {"purity": lean.abs().mean(-1)})

@@ -1,0 +1,91 @@
+"""Fernando et al., Mitigating gradient bias in multi-objective learning, ICLR 2023."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.base import Direction, JacobianBalancer
+from mtrl_conic.balancers.registry import register
+from mtrl_conic.linalg.gram import combine, gramian_of
+from mtrl_conic.linalg.solvers import matvec
+
+
+@register("moco")
+class MoCo(JacobianBalancer):
+    """MoCo: MGDA's direction from running means of the gradients, by one projected step per update.
+
+    With unit gradients h_k and step t: Y_k <- Y_k - beta_t (Y_k - h_k), beta_t = beta / sqrt(t);
+    lambda <- projection on the simplex of lambda - gamma_t (Y Y^T + rho I) lambda, gamma_t = gamma / sqrt(t);
+    d = Y^T lambda.
+
+    Reduction: a convex combination of means of unit gradients: ||d|| <= 1.
+    Guarantees: converges to Pareto stationary points under gradient noise, where plain MGDA is biased.
+    Cost: a Gram product and a combination of Y. State: Y, as large as the Jacobian.
+
+    Statistics: `lambda`, (K,).
+
+    Args:
+        num_tasks: K.
+        seed: not used.
+        beta: rate of the running means.
+        gamma: step size of lambda.
+        rho: ridge of the problem in lambda.
+    """
+
+    paper = "Fernando et al., Mitigating gradient bias in multi-objective learning, ICLR 2023"
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        seed: int = 0,
+        beta: Annotated[float, Field(gt=0, le=1, description="rate of the running means of the gradients")] = 0.5,
+        gamma: Annotated[float, Field(gt=0, description="step size of the weights")] = 0.1,
+        rho: Annotated[float, Field(ge=0, description="ridge of the weights' problem")] = 0.0,
+    ) -> None:
+        super().__init__(num_tasks, seed=seed)
+        self.beta, self.gamma, self.rho = beta, gamma, rho
+
+    @property
+    @override
+    def scaling(self) -> float:
+        return -1.0
+
+    @override
+    def initial_state(self) -> dict[str, Tensor]:
+        # P is known at the first call only.
+        means = torch.zeros(*self.batch_shape, self.num_tasks, 0)
+        return {"means": means, "lambda": self._full(1 / self.num_tasks), "count": torch.zeros((), dtype=torch.int64)}
+
+    @override
+    def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
+        if self.state["means"].shape != jacobian.shape:
+            self.state["means"] = torch.zeros_like(jacobian)
+        means, weights = self.state["means"], self.state["lambda"]
+        rate = self.state["count"].add_(1).to(torch.float64).rsqrt()
+        lengths = torch.linalg.vector_norm(jacobian, dim=-1, keepdim=True)
+        means.lerp_(jacobian / torch.where(lengths > 0, lengths, 1.0), (self.beta * rate).to(means))
+        slope = matvec(gramian_of(means), weights) + self.rho * weights
+        weights.copy_(project_on_simplex(weights - self.gamma * rate * slope))
+        return Direction(combine(weights, means), {"lambda": weights.clone()})
+
+    @override
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        means = saved.get("means", self.state["means"])
+        if means.shape != self.state["means"].shape and means.shape[:-1] == self.state["means"].shape[:-1]:
+            self.state["means"] = torch.empty_like(means)
+        super().load_state_dict(saved)
+
+
+def project_on_simplex(point: Tensor) -> Tensor:
+    """The nearest point of the simplex to (..., K), by sorting (Held, Wolfe and Crowder, 1974)."""
+    ordered = point.sort(-1, descending=True).values
+    ranks = torch.arange(1, point.shape[-1] + 1, dtype=point.dtype, device=point.device)
+    shifts = (ordered.cumsum(-1) - 1) / ranks
+    shift = torch.where(ordered > shifts, shifts, -torch.inf).amax(-1, keepdim=True)
+    return (point - shift).clamp_min(0)

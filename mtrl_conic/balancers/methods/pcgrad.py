@@ -1,0 +1,59 @@
+"""Yu et al., Gradient surgery for multi-task learning, NeurIPS 2020."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.registry import register
+from mtrl_conic.linalg.solvers import conflicts, positive
+
+
+@register("pcgrad")
+class PCGrad(Balancer):
+    """Each gradient is projected off every other gradient that it conflicts with; then the mean.
+
+    For task i, v starts as g_i; for every other task j in random order, where v.g_j < 0,
+    v <- v - (v.g_j / ||g_j||^2) g_j, with the original g_j; d is the mean of the K results.
+
+    In Gram form v = G^T e_i keeps a row of K coefficients, and only r_j = v.g_j / ||g_j||^2 is
+    followed: visiting j adds -min(r_j, 0) to coefficient j and -min(r_j, 0) M_jk / M_kk to every r_k.
+
+    Reduction: the mean over tasks (the paper sums; its direction is K times this one).
+    Guarantees: a gradient that meets no conflict is kept as it is; for two tasks the direction
+    conflicts with neither. For more tasks a later projection may bring back an earlier conflict.
+    Cost: O(K^3) in K - 1 sequential steps.
+
+    Statistics: `conflicts`, the number of pairs with a negative inner product.
+    """
+
+    paper = "Yu et al., Gradient surgery for multi-task learning, NeurIPS 2020"
+    draws = True
+
+    @override
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+        order = random_orders(self._uniform(gramian.shape))
+        # Row i of everything below is task i's own problem, its axes in the order of its visits.
+        ratios = gramian / positive(gramian.diagonal(dim1=-2, dim2=-1)).unsqueeze(-2)
+        visited = ratios.unsqueeze(-3).expand(*order.shape[:-1], *ratios.shape[-2:])
+        steps = order.unsqueeze(-1).expand(*order.shape, self.num_tasks)
+        rows = visited.gather(-2, steps).gather(-1, order.unsqueeze(-2).expand(*order.shape, order.shape[-1]))
+        left = ratios.gather(-1, order)
+        taken = []
+        for step, row in enumerate(rows.unbind(-2)):
+            coefficient = left[..., step : step + 1].clamp(max=0)
+            left = torch.addcmul(left, coefficient, row, value=-1)
+            taken.append(coefficient)
+        weights = torch.full_like(gramian[..., 0], 1 / self.num_tasks)
+        if taken:
+            coefficients = torch.zeros_like(gramian).scatter(-1, order, torch.cat(taken, -1))
+            weights = weights - coefficients.mean(-2)
+        return Balance(weights, {"conflicts": conflicts(gramian)})
+
+
+def random_orders(draws: Tensor) -> Tensor:
+    """For each task a random order (..., K, K - 1) of the others, from independent draws (..., K, K)."""
+    itself_last = draws + torch.eye(draws.shape[-1], dtype=draws.dtype, device=draws.device)
+    return itself_last.argsort(-1)[..., :-1]

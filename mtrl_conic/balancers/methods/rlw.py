@@ -1,0 +1,28 @@
+"""Lin et al., Reasonable effectiveness of random weighting, TMLR 2022."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.base import Balance, ConstantBalancer
+from mtrl_conic.balancers.registry import register
+
+
+@register("rlw")
+class RandomLossWeighting(ConstantBalancer):
+    """Random loss weighting: w = softmax of K independent normal numbers, fresh at each update.
+
+    Reduction: the weights sum to one.
+    Guarantees: the mean of the direction over draws is the mean gradient.
+    Cost: O(K). A baseline: how far does noise in the weights alone go?
+    """
+
+    paper = "Lin et al., Reasonable effectiveness of random weighting, TMLR 2022"
+    draws = True
+
+    @override
+    def draw(self, like: Tensor) -> Balance:
+        normal: Tensor = torch.special.ndtri(self._uniform(tuple(like.shape)))
+        return Balance(normal.softmax(-1), {})

@@ -1,0 +1,95 @@
+"""What a person sees while a comparison goes on: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from mtrl_conic.cli.words import duration
+from mtrl_conic.runs.grid import PlannedRun
+from mtrl_conic.runs.pool import End
+from mtrl_conic.runs.status import Progress, read_progress
+
+
+class Board:
+    """A `Watcher` that shows what it is told; a context manager, so that the terminal is left as it was.
+
+    Args:
+        console: where to.
+        total: runs of the comparison.
+        finished: of them, before it started.
+    """
+
+    def __init__(self, console: Console, total: int, finished: int) -> None:
+        self._console, self._total, self._finished, self._failed = console, total, finished, 0
+        self._evaluated_at: dict[str, int | None] = {}
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> Board:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._live:
+            self._live.stop()
+
+    def started(self, run: PlannedRun) -> None:
+        """A line."""
+        progress = read_progress(run.directory)
+        self._evaluated_at[run.name] = progress.evaluated_at
+        self._say(f"{run.name}: goes on at step {progress.step}" if progress.step else f"{run.name}: starts")
+
+    def ended(self, run: PlannedRun, end: End, words: str) -> None:
+        """A line."""
+        progress = read_progress(run.directory)
+        if end == "finished":
+            self._finished += 1
+            success = "" if progress.success is None else f", success {progress.success:.3f}"
+            self._say(f"{run.name}: finished in {duration(progress.seconds)}{success}")
+        elif end == "failed":
+            self._failed += 1
+            self._say(f"{run.name}: failed at step {progress.step}: {words}")
+        elif end == "killed":
+            self._say(f"{run.name}: {words}, will go on from its checkpoint")
+        else:
+            self._say(f"{run.name}: stopped at step {progress.step}")
+
+    def tick(self, running: Sequence[PlannedRun]) -> None:
+        """The table, or a line for each new evaluation."""
+        now = [(run, read_progress(run.directory)) for run in running]
+        if self._live:
+            self._live.update(self._table(now), refresh=True)
+            return
+        for run, progress in now:
+            if progress.evaluated_at != self._evaluated_at[run.name]:
+                self._evaluated_at[run.name] = progress.evaluated_at
+                self._say(f"{run.name}: {', '.join(_cells(run, progress))}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False)
+
+    def _table(self, now: Sequence[tuple[PlannedRun, Progress]]) -> Group:
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("run", overflow="fold")
+        for column in ("step", "speed", "time left", "success"):
+            table.add_column(column, justify="right")
+        for run, progress in now:
+            table.add_row(run.name, *_cells(run, progress))
+        waiting = self._total - self._finished - self._failed - len(now)
+        return Group(table, f"{self._finished} of {self._total} finished, {self._failed} failed, {waiting} waiting")
+
+
+def _cells(run: PlannedRun, progress: Progress) -> tuple[str, str, str, str]:
+    left = progress.seconds_left(run.config.steps, run.config.minutes)
+    return (
+        f"step {progress.step} of {run.config.steps}",
+        "" if progress.steps_per_second is None else f"{progress.steps_per_second:.1f} steps/s",
+        "" if left is None else f"{duration(left)} left",
+        "" if progress.success is None else f"success {progress.success:.3f}",
+    )

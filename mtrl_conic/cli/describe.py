@@ -1,0 +1,93 @@
+"""The parameters of a preset's networks: shared by the tasks or each task's own, combined by the balancer or not."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mtrl_conic.cli.flags import add_fields, given_fields
+from mtrl_conic.runs.config import RunConfig, make_config, preset_names
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mtrl_conic.agents.mtsac.agent import MTSAC
+    from mtrl_conic.agents.mtsac.component import Component
+    from mtrl_conic.agents.spec import TaskSpec
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A preset, and every field of the configuration."""
+    parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
+    add_fields(parser, RunConfig)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table."""
+    config = make_config(arguments.preset, given_fields(arguments, RunConfig))
+
+    from rich.console import Console
+
+    from mtrl_conic.agents.mtsac.agent import MTSAC
+
+    spec = _spec(config)
+    agent = MTSAC(
+        spec,
+        balancer=config.balancer,
+        balancer_options=config.balancer_options,
+        seed=config.seed,
+        device="cpu",
+        config=config.agent,
+    )
+    console = Console(highlight=False)
+    console.print(f"{arguments.preset}: {config.agent.network} network, {config.balancer}", soft_wrap=True)
+    sizes = f"observations of {spec.observation_dim}, actions of {spec.action_dim}"
+    console.print(f"{len(spec.task_names)} tasks, {sizes}: {', '.join(spec.task_names)}", soft_wrap=True)
+    console.print(parameter_table(agent))
+    return 0
+
+
+def parameter_table(agent: MTSAC) -> Table:
+    """A row per parameter of actor and critic, and totals. A target critic has the critic's once more."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("network", "parameter", "shape", "whose", "combined by"):
+        table.add_column(column, overflow="fold")
+    table.add_column("count", justify="right")
+    for component in (agent.actor, agent.critic):
+        counts = {"shared": 0, "task": 0}
+        for name, value in component.network.named_parameters():
+            whose = "task" if name in component.layout.own else "shared"
+            counts[whose] += value.numel()
+            shape = " x ".join(map(str, value.shape))
+            table.add_row(component.name, name, shape, whose, _combined(component, name), f"{value.numel():,}")
+        for whose, count in counts.items():
+            table.add_row(component.name, f"[bold]all {whose}[/bold]", "", whose, "", f"[bold]{count:,}[/bold]")
+        table.add_section()
+    table.add_row("temperatures", "log", str(agent.num_tasks), "task", "-", f"{agent.num_tasks:,}")
+    return table
+
+
+def _combined(component: Component, name: str) -> str:
+    if name in component.layout.own:
+        return "-"
+    return component.balancer.name if name in component.layout.balanced else "mean"
+
+
+def _spec(config: RunConfig) -> TaskSpec:
+    """Of the tasks; those of Meta-World are alike, so that nothing has to be simulated to know it."""
+    from mtrl_conic.agents.spec import TaskSpec
+    from mtrl_conic.envs.names import gymnasium_ids, task_names
+    from mtrl_conic.runs.run import check, make_envs
+
+    check(config)
+    if gymnasium_ids(config.task_set) is None:
+        names, one_hot = task_names(config.task_set), config.environment.one_hot
+        return TaskSpec(names, 39 + len(names) * one_hot, 4, one_hot)
+    envs = make_envs(config)
+    try:
+        return TaskSpec.of(envs)
+    finally:
+        envs.close()

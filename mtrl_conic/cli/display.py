@@ -1,0 +1,143 @@
+"""What a person sees while a run goes on, and at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from mtrl_conic.cli.words import duration
+from mtrl_conic.evaluation.curves import BEST
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.training.callbacks import Callback
+from mtrl_conic.training.trainer import Trainer
+
+_CONSOLE = Console(highlight=False)
+
+
+def say(text: str) -> None:
+    """One line to the user."""
+    _CONSOLE.print(text, soft_wrap=True)
+
+
+class Progress(Callback):
+    """A bar with the time left on a terminal, a line at every log elsewhere; the rates at every evaluation.
+
+    Args:
+        config: of the run; its budget is steps or minutes, whichever ends first.
+        label: of several runs, this one's: it begins every line, and there is no bar.
+    """
+
+    def __init__(self, config: RunConfig, *, label: str = "") -> None:
+        self._config = config
+        self._label = label
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        self._latest = ""
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Say what starts, and show the bar."""
+        tasks, config = len(trainer.envs.task_names), self._config
+        where = f"{config.agent.base} base, {config.balancer}, seed {config.seed}, {trainer.agent.device}"
+        if trainer.step:
+            self._say(f"Going on with {tasks} tasks at step {trainer.step} of {config.steps}: {where}")
+        else:
+            budget = f"{config.minutes:g} minutes" if config.minutes else f"{config.steps} steps per task"
+            self._say(f"Training {tasks} tasks for {budget}: {where}")
+        if _CONSOLE.is_terminal and not self._label:
+            columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            self._bar = Bar(*columns, console=_CONSOLE)
+            self._task = self._bar.add_task("", total=1.0)
+            self._bar.start()
+
+    def on_step(self, trainer: Trainer) -> None:
+        """Move the bar."""
+        if self._bar is not None and trainer.step % 10 == 0:
+            self._bar.update(self._task, completed=self._share(trainer), description=self._status(trainer))
+
+    def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Take in what the log says."""
+        self._latest = f"{record['steps_per_second']:.1f} steps/s"
+        seen = record.get("training/success")
+        if seen:
+            self._latest += f", training success {sum(seen.values()) / len(seen):.2f}"
+        if self._bar is None:
+            self._say(self._status(trainer))
+
+    def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """One line with every task's rate."""
+        rates = "  ".join(f"{task.removesuffix('-v3')} {rate:.2f}" for task, rate in record["success"].items())
+        success = f"success {record['mean_success']:.3f} = {rates}" if rates else ""
+        others = [f"{task} {value:.1f}" for task, value in record["returns"].items() if task not in record["success"]]
+        returns = f"return {'  '.join(others)}" if others else ""
+        self._say(f"step {trainer.step}: {'; '.join(part for part in (success, returns) if part)}")
+
+    def on_stop(self, trainer: Trainer) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _say(self, text: str) -> None:
+        say(f"{self._label}: {text}" if self._label else text)
+
+    def _share(self, trainer: Trainer) -> float:
+        share = trainer.step / self._config.steps
+        if self._config.minutes:
+            share = max(share, trainer.seconds / (60 * self._config.minutes))
+        return min(share, 1.0)
+
+    def _status(self, trainer: Trainer) -> str:
+        share = self._share(trainer)
+        left = trainer.seconds * (1 - share) / share if share else 0.0
+        parts = [f"step {trainer.step}", f"{duration(left)} left", self._latest]
+        return ", ".join(part for part in parts if part)
+
+
+def show_evaluation(record: dict[str, Any], title: str) -> None:
+    """The per-task table of an evaluation."""
+    episodes = record["episodes_per_task"]
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_footer=True)
+    table.add_column("task", footer="mean")
+    table.add_column("success", justify="right", footer=_rate(record["mean_success"]))
+    table.add_column("at last step", justify="right", footer=_rate(record["mean_success_at_end"]))
+    table.add_column("return", justify="right")
+    for task, value in record["returns"].items():
+        rates = [f"{record[kind][task]:.2f}" if task in record[kind] else "" for kind in ("success", "success_at_end")]
+        table.add_row(task, *rates, f"{value:.{0 if abs(value) >= 100 else 1}f}")
+    _CONSOLE.print(table)
+    say(f"success: share of {episodes} episodes per task, one on each goal, with success at any step")
+    none = [task for task in record["returns"] if task not in record["success"]]
+    if none:
+        say(f"no success is defined for {', '.join(none)}: their returns are what counts")
+
+
+def _rate(mean: float | None) -> str:
+    return "" if mean is None else f"{mean:.3f}"
+
+
+def show_result(result: dict[str, Any], directory: Path, *, label: str = "") -> None:
+    """The end of a run; `label` tells it from others."""
+    whose = f" of {label}" if label else ""
+    steps, spent = result["step"], duration(result["seconds"])
+    show_evaluation(result, f"Final success{whose} after {steps} steps per task, {spent}")
+    if result.get("best_over_training"):
+        _show_best(result["best_over_training"])
+    seconds = result["seconds_by_part"]
+    total = sum(seconds.values()) or 1.0
+    parts = sorted(seconds.items(), key=lambda part: -part[1])
+    say("time: " + ", ".join(f"{part} {100 * spent / total:.0f} %" for part, spent in parts))
+    say(f"run: {directory}    tensorboard --logdir {directory}")
+
+
+def _show_best(record: dict[str, Any]) -> None:
+    say(
+        f"{BEST}: {record['mean_success']:.3f}, at step {record['step']}, of {record['evaluations']} evaluations on "
+        f"{record['episodes_per_task']} episodes per task; chosen by the episodes it reports, so higher than what the "
+        "final agent reaches, and to be compared with numbers of the same label only"
+    )

@@ -1,0 +1,46 @@
+"""Success of a run's agent, or of a random or scripted policy on a preset's tasks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.runs.config import make_config, preset_names
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A run, or a preset for the policies that need no run."""
+    parser.add_argument("run", help=f"a run directory; with --policy random or expert, one of {preset_names()}")
+    parser.add_argument("--policy", default="agent", help="agent, random or expert (Meta-World's scripts) [agent]")
+    parser.add_argument("--episodes-per-task", type=int, default=50, metavar="N", help="the first N goals [50]")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N [auto]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rates to FILE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate and print the table."""
+    if arguments.policy not in ("agent", "random", "expert"):
+        raise UserError(f"unknown policy {arguments.policy!r}; known: agent, random, expert")
+    from mtrl_conic.cli.display import show_evaluation
+    from mtrl_conic.evaluation.policies import expert_policy, random_policy
+    from mtrl_conic.evaluation.success import Evaluator, Policy
+    from mtrl_conic.runs.run import load_agent, make_evaluation_envs
+
+    policy: Policy
+    if arguments.policy == "agent":
+        _, agent = load_agent(Path(arguments.run), device=arguments.device)
+        assert agent.envs is not None
+        envs, policy = agent.envs, lambda observations: agent.act(observations, deterministic=True)
+    else:
+        envs = make_evaluation_envs(make_config(arguments.run, {}))
+        policy = random_policy(envs) if arguments.policy == "random" else expert_policy(envs)
+    try:
+        record = Evaluator(envs, arguments.episodes_per_task).evaluate(policy).record()
+    finally:
+        envs.close()
+    show_evaluation(record, f"{arguments.run}: {arguments.policy}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(record, indent=2) + "\n")
+    return 0

@@ -1,0 +1,100 @@
+"""Every field of a configuration as a flag, and back."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import pydantic
+import yaml
+from pydantic.fields import FieldInfo
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.schema import is_scalar, leaves
+
+
+def add_fields(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]) -> None:
+    """A flag for each field of `model` and of the models in it, without prefix; values stay text for now."""
+    groups: dict[tuple[str, ...], argparse._ArgumentGroup] = {}
+    for path, field in leaves(model):
+        section = path[:-1]
+        if section not in groups:
+            groups[section] = parser.add_argument_group("".join(section) or "run")
+        groups[section].add_argument(
+            "--" + path[-1].replace("_", "-"),
+            dest=".".join(path),
+            default=argparse.SUPPRESS,
+            metavar="KEY=VALUE" if field.annotation == dict[str, Any] else _metavar(field),
+            nargs="+" if field.annotation == dict[str, Any] else None,
+            help=f"{field.description} [{_shown(field)}]".replace("%", "%%"),
+        )
+
+
+def given_fields(
+    arguments: argparse.Namespace, model: type[pydantic.BaseModel], *, many: bool = False
+) -> dict[str, Any]:
+    """The fields that were given as flags, nested like `model`, values read as YAML.
+
+    Args:
+        arguments: of a parser made by `add_fields`.
+        model: the same as there.
+        many: read `a,b` as a list wherever the field takes a single value.
+    """
+    nested: dict[str, Any] = {}
+    given = vars(arguments)
+    for path, field in leaves(model):
+        if ".".join(path) in given:
+            value = given[".".join(path)]
+            inner = nested
+            for part in path[:-1]:
+                inner = inner.setdefault(part, {})
+            read = _read_many if many and is_scalar(field) else _read
+            words = _words(field)
+            inner[path[-1]] = _pairs(value) if field.annotation == dict[str, Any] else read(value, path[-1], words)
+    return nested
+
+
+def _pairs(items: Sequence[str]) -> dict[str, Any]:
+    pairs = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"{item!r} is not key=value, such as c=0.5")
+        pairs[key] = _read(value, key)
+    return pairs
+
+
+def _words(field: FieldInfo) -> tuple[Any, ...]:
+    """The words that a field takes, if it takes no other values."""
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+
+
+def _read(text: str, name: str, words: tuple[Any, ...] = ()) -> Any:
+    if text in words:
+        return text
+    if text == "none":  # as the help shows it
+        return None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"{name}: cannot read {text!r}") from None
+
+
+def _read_many(text: str, name: str, words: tuple[Any, ...] = ()) -> Any:
+    value = _read(text, name, words)
+    if isinstance(value, str) and "," in value:
+        return [_read(part.strip(), name, words) for part in value.split(",")]
+    return value
+
+
+def _metavar(field: FieldInfo) -> str:
+    kind, words = field.annotation, _words(field)
+    if words:
+        return "|".join(map(str, words))
+    return kind.__name__.upper() if isinstance(kind, type) else "VALUE"
+
+
+def _shown(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return "none" if default in (None, {}) else str(default).lower() if isinstance(default, bool) else str(default)

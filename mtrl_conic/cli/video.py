@@ -1,0 +1,64 @@
+"""One video of all tasks of a run: what its agent does, without exploration; success is marked."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mtrl_conic.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which agent, what to show, how to write it."""
+    parser.add_argument("run", type=Path, help="a run directory")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a kept copy of one [the run's latest]")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=".mp4 or .gif [RUN/video.mp4]")
+    parser.add_argument("--goals", default="0", metavar="0,1,2", help="their numbers, one episode each [0]")
+    parser.add_argument("--steps", type=int, help="of each episode at most [to its end]")
+    parser.add_argument("--every", type=int, default=4, metavar="STEPS", help="between two frames [4]")
+    parser.add_argument("--fps", type=int, default=20, help="frames per second; 20 with --every 4 is real time [20]")
+    parser.add_argument("--size", type=int, default=240, metavar="PIXELS", help="of a task's cell [240]")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draw and write."""
+    for name, least in (("steps", 1), ("every", 1), ("fps", 1), ("size", 32)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} {value}: at least {least}")
+    out = arguments.out or arguments.run / "video.mp4"
+    goals = _goals(arguments.goals)
+    from mtrl_conic.cli.display import say
+    from mtrl_conic.evaluation.pictures import rendered
+    from mtrl_conic.evaluation.video import check_writable, frames, write
+    from mtrl_conic.runs.run import check_goals, make_agent, read_run
+
+    check_writable(out)
+    config, saved = read_run(arguments.run, checkpoint=arguments.checkpoint)
+    check_goals(config, max(goals) + 1)
+    with rendered(config, arguments.size) as (envs, pictures):
+        agent = make_agent(config.model_copy(update={"device": "cpu"}), envs)
+        agent.load_state_dict(saved["agent"])
+        shown = frames(
+            envs,
+            pictures,
+            lambda observations: agent.act(observations, deterministic=True),
+            goals=goals,
+            title=f"{config.balancer}, seed {config.seed}, {saved['step']:,} steps per task",
+            size=arguments.size,
+            every=arguments.every,
+            steps=arguments.steps,
+        )
+        count = write(shown, out, fps=arguments.fps)
+    say(f"Written: {out}, {count} frames, {count / arguments.fps:.0f} s")
+    return 0
+
+
+def _goals(text: str) -> list[int]:
+    try:
+        goals = [int(part) for part in text.split(",")]
+    except ValueError:
+        goals = [-1]
+    if min(goals) < 0:
+        raise UserError(f"--goals {text}: numbers from 0 on, such as 0,1,2")
+    return goals

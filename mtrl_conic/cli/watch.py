@@ -1,0 +1,80 @@
+"""One run's live view: progress, and success, weight and loss of every task."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from mtrl_conic.cli.words import duration
+from mtrl_conic.errors import UserError
+from mtrl_conic.runs.directory import read_config
+from mtrl_conic.runs.status import State, budget, last_record, read_error, read_progress, read_state
+
+_COLUMNS = (
+    ("evaluated", "evaluations", "success"),
+    ("training", "metrics", "training/success"),
+    ("critic weight", "metrics", "critic/weight"),
+    ("actor weight", "metrics", "actor/weight"),
+    ("critic loss", "metrics", "critic/loss"),
+    ("temperature", "metrics", "temperature"),
+    ("weight", "metrics", "weight"),
+    ("loss", "metrics", "loss"),
+)
+"""Column, the file it comes from, its key there: of an agent's run, then of a supervised one's."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which run."""
+    parser.add_argument("run", type=Path, help="a run directory, which another process may be writing")
+    parser.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="between two looks [1]")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the run until no process writes it any more; once, where the output is no terminal."""
+    if not arguments.every > 0:
+        raise UserError(f"--every {arguments.every:g}: more than 0 seconds")
+    config = read_config(arguments.run)
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while (state := read_state(arguments.run)) == "running":
+                live.update(_view(arguments.run, config, state), refresh=True)
+                time.sleep(arguments.every)
+    console.print(_view(arguments.run, config, read_state(arguments.run)))
+    return 0
+
+
+def _view(directory: Path, config: dict[str, Any], state: State) -> Group:
+    progress = read_progress(directory)
+    steps = budget(config)
+    left = progress.seconds_left(steps, config.get("minutes")) if state == "running" else None
+    learner = f"{config['agent']['base']} base" if "agent" in config else config["problem"]
+    parts = [
+        f"{directory}: {state}",
+        f"{learner}, {config['balancer']}, seed {config['seed']}",
+        f"{'step' if 'steps' in config else 'epoch'} {progress.step} of {steps}",
+        *([] if progress.steps_per_second is None else [f"{progress.steps_per_second:.1f} steps/s"]),
+        *([] if left is None else [f"{duration(left)} left"]),
+        *([] if progress.success is None else [f"success {progress.success:.3f} at step {progress.evaluated_at}"]),
+        *([read_error(directory)] if state == "failed" else []),
+    ]
+    return Group(", ".join(parts), _tasks(directory))
+
+
+def _tasks(directory: Path) -> Table:
+    records = {name: last_record(directory, name) for name in ("evaluations", "metrics")}
+    found = {title: records[name][key] for title, name, key in _COLUMNS if key in records[name]}
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("task", no_wrap=True)
+    for title in found:
+        table.add_column(title, justify="right")
+    for task in dict.fromkeys(task for column in found.values() for task in column):
+        table.add_row(task, *(f"{column[task]:.3g}" if task in column else "" for column in found.values()))
+    return table

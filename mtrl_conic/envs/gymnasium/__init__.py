@@ -1,0 +1,1 @@
+"""Task sets of Gymnasium's environments."""

@@ -1,0 +1,1 @@
+"""Meta-World: its own environments, and the exact fast stepping of them."""

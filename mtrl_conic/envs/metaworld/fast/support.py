@@ -1,0 +1,44 @@
+"""Whether the compiled stepper can take a task set, told without importing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+
+from packaging.version import Version
+
+from mtrl_conic.envs.metaworld.fast.tasks import SPECS
+
+VERSIONS = {"mujoco": "3.3.0", "metaworld": "3.1.1"}
+"""The versions whose every number the kernels reproduce."""
+OLDEST = {"numpy": "2.0", "numba": "0.61"}
+"""Before its version 2 NumPy computes in float64 the rewards that are float32 here."""
+
+
+def supports(task_names: Sequence[str], reward_version: str = "v2") -> str | None:
+    """Why the tasks cannot step through compiled code, in words, or None if they can.
+
+    It asks for the exact mujoco and metaworld that the kernels were checked against: with others the
+    results might differ without an error.
+    """
+    for package, wanted in VERSIONS.items():
+        found = _version(package)
+        if found != wanted:
+            return f"{package} {wanted} is needed and {found or 'none'} is installed"
+    for package, wanted in OLDEST.items():
+        found = _version(package)
+        if found is None or Version(found) < Version(wanted):
+            return f"{package} {wanted} or later is needed and {found or 'none'} is installed"
+    if reward_version not in SPECS:
+        return f"rewards {reward_version!r} have no kernels; {' and '.join(SPECS)} have"
+    missing = [name for name in dict.fromkeys(task_names) if name not in SPECS[reward_version]]
+    if missing:
+        return f"no kernel for {', '.join(missing)} with rewards {reward_version}"
+    return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Trunks and heads of actors and critics, by name."""

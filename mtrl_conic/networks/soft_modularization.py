@@ -1,0 +1,71 @@
+"""Soft modularisation: shared modules that a routing network mixes for each task and state."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.errors import UserError
+from mtrl_conic.gradients import Linear
+from mtrl_conic.networks.trunks import Shape
+
+
+class SoftModularization(nn.Module):
+    """A trunk of layers of modules, soft-routed (Yang et al., Multi-task RL with soft modularization, 2020, section 4).
+
+    With u = f(s) * h(task) the routing logits of a layer to the next are p^1 = W(relu(u)) and
+    p^(l+1) = W(relu(V p^l * u)), (n, n) each; module i of the next layer reads
+    sum_j softmax_j(p_ij) relu(W_j x_j). All parameters are shared.
+
+    Args:
+        spec: of the tasks.
+        extra: features beside the observation, an action's.
+        config: `modules`, n in a layer, is read.
+        shape: `width` of a module's output, `depth` layers of modules, at least 2.
+        generator: of the initial values.
+
+    Raises:
+        UserError: observations without the task's one-hot, or a single layer.
+    """
+
+    def __init__(
+        self, spec: TaskSpec, extra: int, config: AgentConfig, shape: Shape, *, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        if not spec.one_hot:
+            raise UserError("network=soft_modularization routes by the task's one-hot; set one_hot=true")
+        if shape.depth < 2:
+            raise UserError(f"network=soft_modularization routes between layers: depth={shape.depth} is too few")
+        num_tasks = len(spec.task_names)
+        self.bare = spec.bare_dim
+        self.count = config.modules
+        features, width = self.bare + extra, shape.width
+
+        def linear(inputs: int, outputs: int) -> Linear:
+            return Linear(inputs, outputs, generator=generator)
+
+        self.state = linear(features, width)
+        self.task = linear(num_tasks, width)
+        self.first = nn.ModuleList(linear(features, width) for _ in range(self.count))
+        self.layers = nn.ModuleList(
+            nn.ModuleList(linear(width, width) for _ in range(self.count)) for _ in range(shape.depth - 1)
+        )
+        self.down = nn.ModuleList(linear(width, self.count**2) for _ in range(shape.depth - 1))
+        self.up = nn.ModuleList(linear(self.count**2, width) for _ in range(shape.depth - 2))
+
+    def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
+        """(K, B, O) and, say, actions (K, B, A) -> (K, B, width), the sum over the last layer's modules."""
+        state = torch.cat([observations[..., : self.bare], *extra], dim=-1)
+        code = self.state(state) * self.task(observations[..., self.bare :])
+        outputs = torch.stack([torch.relu(module(state)) for module in self.first], dim=-2)  # (K, B, n, width)
+        logits = code  # of the routes; before the first there are none
+        for index, layer in enumerate(self.layers):
+            mixed = self.up[index - 1](logits) * code if index else code
+            logits = self.down[index](torch.relu(mixed))
+            routes = logits.unflatten(-1, (self.count, self.count)).softmax(-1)
+            assert isinstance(layer, nn.ModuleList)
+            inputs = (routes @ outputs).unbind(-2)
+            outputs = torch.stack([torch.relu(module(x)) for module, x in zip(layer, inputs, strict=True)], dim=-2)
+        return outputs.sum(-2)

@@ -1,0 +1,1 @@
+"""Runs: their directories, configuration, plan, pools of processes, and status."""

@@ -1,0 +1,81 @@
+"""Runs as processes of this machine, each on its own threads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from mtrl_conic.runs.pool import End, J, Job, Outcome, Watcher, run_all
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def run_locally(
+    runs: Sequence[J], *, jobs: int, threads: int, watcher: Watcher[J], interrupted: Callable[[], bool]
+) -> dict[str, End]:
+    """Carry out all `runs`, `jobs` at a time; a run that fails does not stop the others.
+
+    Args:
+        runs: claimed and not finished.
+        jobs: processes at a time.
+        threads: of each process, where the run does not say.
+        watcher: is told what happens.
+        interrupted: once it says yes, every process is asked to write its checkpoint and end.
+
+    Returns:
+        How each run that was started ended, by name.
+    """
+
+    def start(run: J) -> _Process:
+        return _Process(run, run.threads or threads)
+
+    return run_all(runs, start, jobs=jobs, watcher=watcher, interrupted=interrupted)
+
+
+class _Process:
+    """A process that carries out a run's command. Its output is kept in `output.txt`."""
+
+    def __init__(self, run: Job, threads: int) -> None:
+        self.arguments: Sequence[str] = run.command(threads)
+        self._output, self._errors = run.directory / "output.txt", run.directory / "errors.tmp"
+        self._stopping = False
+        with self._output.open("a") as output, self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mtrl_conic", *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))},
+                # Ctrl-C in the terminal reaches the comparison alone, which then asks each process once.
+                start_new_session=True,
+            )
+
+    def has_started(self) -> bool:
+        return True
+
+    def stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._errors.unlink()
+
+    def outcome(self) -> Outcome | None:
+        code = self._process.poll()
+        if code is None:
+            return None
+        errors = self._errors.read_text(errors="replace")
+        self._errors.unlink()
+        if code == 0 or self._stopping:
+            with self._output.open("a") as output:
+                output.write(errors)
+            return Outcome("finished" if code == 0 else "stopped")
+        if code < 0:
+            return Outcome("killed", f"killed by {signal.Signals(-code).name}", errors)
+        return Outcome("failed", f"exit code {code}", errors)

@@ -1,0 +1,197 @@
+"""One run from its configuration to its result."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mtrl_conic import balancers
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.component import Statistics
+from mtrl_conic.envs import TaskSet, make_task_set, task_names
+from mtrl_conic.envs.gymnasium.make import check_registered
+from mtrl_conic.envs.names import gymnasium_ids
+from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation.curves import best_evaluation
+from mtrl_conic.evaluation.success import Evaluator, check_episodes
+from mtrl_conic.execution.compiled import check_compiler
+from mtrl_conic.execution.cores import available_cores
+from mtrl_conic.execution.device import choose_device
+from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
+from mtrl_conic.runs.config import SITTING, RunConfig
+from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config
+from mtrl_conic.schema import parse
+from mtrl_conic.training.callbacks import Callback, TensorBoard
+from mtrl_conic.training.replay import Batch
+from mtrl_conic.training.trainer import Trainer
+
+
+def train(
+    config: RunConfig,
+    directory: Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    interrupted: Callable[[], bool] = lambda: False,
+    update: Callable[[MTSAC, Batch], Statistics] = MTSAC.update,
+) -> dict[str, Any]:
+    """Run, or go on with, the training that `config` describes, and evaluate it at the end.
+
+    Args:
+        config: complete and checked field by field.
+        directory: of the run, made where it is missing.
+        callbacks: besides TensorBoard.
+        interrupted: see `Trainer`.
+        update: see `Trainer`.
+
+    Returns:
+        The content of `result.json`. A run that is finished already is not touched.
+
+    Raises:
+        UserError: a name or value that does not fit, or a directory that cannot be used.
+        Interrupted: stopped between two steps; the same call goes on.
+    """
+    check(config)
+    run = RunDirectory(directory, config.model_dump(mode="json"), ignore=SITTING)
+    try:
+        return run.result or _train(config, run, callbacks, interrupted=interrupted, update=update)
+    except UserError:
+        run.withdraw()  # what only the environments or the networks could tell
+        raise
+    finally:
+        run.close()
+
+
+def check(config: RunConfig) -> None:
+    """Find what single fields cannot show, before anything is built or written."""
+    task_names(config.task_set)
+    balancers.check_options(config.balancer, config.balancer_options)
+    ids = gymnasium_ids(config.task_set)
+    if ids is not None:
+        check_registered(ids)
+    for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
+        check_goals(config, episodes)
+    device = choose_device(config.device)
+    if config.agent.compile is True:
+        check_compiler()
+    if config.training.replay == "disk" and device.type != "cpu":
+        raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")
+
+
+def check_goals(config: RunConfig, episodes_per_task: int) -> None:
+    """That Meta-World's tasks have as many goals; Gymnasium's have as many episodes as anyone asks for."""
+    if gymnasium_ids(config.task_set) is None:
+        check_episodes(episodes_per_task, config.environment.num_goals)
+
+
+def make_agent(config: RunConfig, envs: TaskSet) -> MTSAC:
+    """The untrained agent of a configuration."""
+    return MTSAC(
+        envs,
+        balancer=config.balancer,
+        balancer_options=config.balancer_options,
+        seed=config.seed,
+        device=config.device,
+        config=config.agent,
+    )
+
+
+def load_agent(directory: Path, *, device: str = "auto") -> tuple[RunConfig, MTSAC]:
+    """The configuration of a run and the agent of its last checkpoint, with a task set for evaluation."""
+    config, saved = read_run(directory)
+    config = config.model_copy(update={"device": device})
+    agent = make_agent(config, make_evaluation_envs(config))
+    agent.load_state_dict(saved["agent"])
+    return config, agent
+
+
+def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
+    """The configuration of a run and the content of its last checkpoint, or of the file `checkpoint`."""
+    values = read_config(directory)
+    if "task_set" not in values:
+        raise UserError(f"{directory} is no run of an agent")
+    config = parse(RunConfig, values, where=str(directory / "config.yaml"))
+    saved = read_checkpoint(directory, checkpoint)
+    if saved is None:
+        raise UserError(f"the run {directory} has no checkpoint yet")
+    return config, saved
+
+
+def make_envs(config: RunConfig) -> TaskSet:
+    """A fresh task set of a configuration: training and evaluation each have their own, with the same goals."""
+    return make_task_set(config.task_set, seed=config.seed, **config.environment.model_dump())
+
+
+def make_evaluation_envs(config: RunConfig) -> TaskSet:
+    """The task set that evaluates: an environment per task."""
+    return make_envs(config.model_copy(update={"environment": config.environment.model_copy(update={"copies": 1})}))
+
+
+def _train(
+    config: RunConfig,
+    run: RunDirectory,
+    callbacks: Sequence[Callback],
+    *,
+    interrupted: Callable[[], bool],
+    update: Callable[[MTSAC, Batch], Statistics],
+) -> dict[str, Any]:
+    keep_freed_memory()
+    memory = PeakMemory(choose_device(config.device))
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    envs, evaluation_envs = make_envs(config), make_evaluation_envs(config)
+    evaluator = Evaluator(evaluation_envs, config.training.episodes_per_task)
+    trainer = Trainer(
+        envs,
+        make_agent(config, envs),
+        config=config.training,
+        evaluator=evaluator,
+        run=run,
+        callbacks=[TensorBoard(run.path), *callbacks],
+        overlap=_overlap(config),
+        update=update,
+        interrupted=interrupted,
+    )
+    try:
+        trainer.resume()
+        evaluation = trainer.train(config.steps, minutes=config.minutes)
+        assert evaluation is not None
+        result = _result(trainer, evaluation.record(), memory)
+        if config.training.report_best:
+            result["best_over_training"] = best_evaluation(run.records("evaluations"))
+        run.finish(result)
+    finally:
+        envs.close()
+        evaluation_envs.close()
+    return result
+
+
+def _overlap(config: RunConfig) -> bool:
+    if config.overlap is not None:
+        return config.overlap
+    free = available_cores() - torch.get_num_threads()
+    return choose_device(config.device).type != "cpu" or free > 0
+
+
+def _result(trainer: Trainer, evaluation: dict[str, Any], memory: PeakMemory) -> dict[str, Any]:
+    return {
+        "step": trainer.step,
+        "seconds": round(trainer.seconds, 3),
+        **evaluation,
+        "seconds_by_part": {part: round(seconds, 3) for part, seconds in trainer.watch.seconds.items()},
+        "peak_memory_mib": round(memory.peak() / 2**20, 1),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": {name: version(name) for name in ("mtrl-conic", "torch", "metaworld", "mujoco", "numpy")},
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "device": str(trainer.agent.device),
+        },
+    }

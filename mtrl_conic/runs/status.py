@@ -1,0 +1,120 @@
+"""What has become of a run, read from its directory while or after it is written."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.runs.directory import read_result
+
+State = Literal["finished", "running", "failed", "stale", "waiting"]
+"""finished: it has a result. running: a process writes it. failed: it ended with an error, see `error.txt`.
+stale: stopped or killed, the same command goes on. waiting: planned, never started."""
+
+ERROR_FILE = "error.txt"
+_TAIL = 1 << 16
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: steps of every task, seconds of training, the last evaluation and its mean success."""
+
+    step: int = 0
+    seconds: float = 0.0
+    steps_per_second: float | None = None
+    evaluated_at: int | None = None
+    success: float | None = None
+
+    def seconds_left(self, steps: int, minutes: float | None) -> float | None:
+        """Until `steps` or `minutes` of training are reached, at the mean speed so far; None before the first line."""
+        share = self.step / steps
+        if minutes:
+            share = max(share, self.seconds / (60 * minutes))
+        return self.seconds * (1 - min(share, 1.0)) / share if share else None
+
+
+def read_progress(directory: Path) -> Progress:
+    """The progress of the run in `directory`, from the ends of its files."""
+    metrics, evaluation = last_record(directory, "metrics"), last_record(directory, "evaluations")
+    latest = max(metrics, evaluation, key=lambda record: record.get("step", 0))
+    return Progress(
+        step=latest.get("step", 0),
+        seconds=latest.get("time", 0.0),
+        steps_per_second=metrics.get("steps_per_second"),
+        evaluated_at=evaluation.get("step"),
+        success=evaluation.get("mean_success"),
+    )
+
+
+def budget(config: dict[str, Any]) -> int:
+    """What a run's steps count up to: environment steps of every task, or the epochs of a supervised run."""
+    return int(config["steps"] if "steps" in config else config["epochs"])
+
+
+def read_state(directory: Path) -> State:
+    """What has become of the run in `directory`."""
+    if read_result(directory) is not None:
+        return "finished"
+    if _is_locked(directory):
+        return "running"
+    if (directory / ERROR_FILE).exists():
+        return "failed"
+    started = (directory / "checkpoints" / "latest.pt").exists() or (directory / "metrics.jsonl").exists()
+    return "stale" if started else "waiting"
+
+
+def read_error(directory: Path) -> str:
+    """The last line of what a failed run left, empty where there is nothing."""
+    file = directory / ERROR_FILE
+    lines = file.read_text().strip().splitlines() if file.exists() else []
+    return lines[-1] if lines else ""
+
+
+def find_runs(folders: Iterable[Path]) -> list[Path]:
+    """The run directories at or below each of `folders`, sorted.
+
+    Raises:
+        UserError: a folder that does not exist, or that holds no run.
+    """
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"there is no folder {folder}")
+        below = sorted(file.parent for file in folder.rglob("config.yaml"))
+        if not below:
+            raise UserError(f"no runs in {folder}: no folder there holds a config.yaml")
+        found.update({directory.resolve(): directory for directory in below})
+    return list(found.values())
+
+
+def last_record(directory: Path, name: str) -> dict[str, Any]:
+    """The last whole line of `name`.jsonl, {} where there is none. Reads the file's end only."""
+    try:
+        with (directory / f"{name}.jsonl").open("rb") as file:
+            end, size = b"", file.seek(0, os.SEEK_END)
+            while size and end.count(b"\n") < 2:
+                start = max(0, size - _TAIL)
+                file.seek(start)
+                end, size = file.read(size - start) + end, start
+    except FileNotFoundError:
+        return {}
+    whole, newline, _ = end.rpartition(b"\n")
+    record: dict[str, Any] = json.loads(whole.rpartition(b"\n")[2]) if newline else {}
+    return record
+
+
+def _is_locked(directory: Path) -> bool:
+    try:
+        with (directory / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

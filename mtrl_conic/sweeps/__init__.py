@@ -1,1 +1,0 @@
-"""Comparisons: many runs from one description, and what has become of them."""

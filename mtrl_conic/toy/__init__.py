@@ -1,0 +1,1 @@
+"""Balancers on problems in the plane: trajectories and pictures."""

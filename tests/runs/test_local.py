@@ -1,0 +1,262 @@
+"""Comparisons on this machine: killed, crashing and interrupted runs, and what they lead to."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from mtrl_conic.cli import main
+from mtrl_conic.cli.board import Board
+from mtrl_conic.errors import UserError
+from mtrl_conic.runs.claim import claim
+from mtrl_conic.runs.directory import RunDirectory
+from mtrl_conic.runs.grid import PlannedRun, plan
+from mtrl_conic.runs.local import run_locally
+from mtrl_conic.runs.pool import End
+from mtrl_conic.runs.run import train
+from mtrl_conic.runs.status import read_error, read_progress, read_state
+from mtrl_conic.supervised.config import complete
+from tests.training.conftest import TASKS, tiny_values
+from tests.training.test_run import same_run
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+class Watcher:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def started(self, run: PlannedRun) -> None:
+        self.told.append((run.name, "started"))
+
+    def ended(self, run: PlannedRun, end: End, words: str) -> None:
+        self.told.append((run.name, end))
+
+    def tick(self, running: Sequence[PlannedRun]) -> None:
+        pass
+
+
+class KillsOnce(Watcher):
+    """SIGKILL for the process of one run when it is past its first checkpoint."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name, self.killed_at = name, 0
+
+    def tick(self, running: Sequence[PlannedRun]) -> None:
+        for run in running:
+            step = read_progress(run.directory).step
+            if run.name == self.name and step > 30 and not self.killed_at:
+                self.killed_at = step
+                os.kill(int((run.directory / ".lock").read_text()), signal.SIGKILL)
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> str:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_values(steps=80)))
+    return str(file)
+
+
+def never() -> bool:
+    return False
+
+
+def test_two_balancers_by_two_seeds_with_one_killed_in_the_middle(preset: str, tmp_path: Path) -> None:
+    runs = claim(plan(preset, {"balancer": ["ls", "conicgrad"], "seed": [0, 1]}, tmp_path / "out"))
+    assert len(runs) == 4
+    watcher = KillsOnce("conicgrad/seed_0")
+    ends = run_locally(runs, jobs=2, threads=1, watcher=watcher, interrupted=never)
+    assert ends == {run.name: "finished" for run in runs}
+    assert 30 < watcher.killed_at < 80
+    told = [what for name, what in watcher.told if name == "conicgrad/seed_0"]
+    assert told == ["started", "killed", "started", "finished"]
+    for run in runs:
+        assert not list(run.directory.glob("err*"))
+        assert "Final success" in (run.directory / "output.txt").read_text()
+    for run in runs:
+        if run.name in ("conicgrad/seed_0", "ls/seed_1"):
+            train(run.config, tmp_path / "separate" / run.name)
+            assert same_run(run.directory, tmp_path / "separate" / run.name), run.name
+    assert claim(runs) == [], "they are not started again"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the child process in /proc")
+def test_a_run_that_is_killed_every_time_has_failed(preset: str, tmp_path: Path) -> None:
+    class KillsAlways(Watcher):
+        def started(self, run: PlannedRun) -> None:
+            super().started(run)
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            os.kill(int(children[-1]), signal.SIGKILL)
+
+    watcher = KillsAlways()
+    runs = claim(plan(preset, {}, tmp_path / "out"))
+    ends = run_locally(runs, jobs=1, threads=1, watcher=watcher, interrupted=never)
+    assert ends == {"conicgrad/seed_3": "failed"}
+    assert [what for _, what in watcher.told] == ["started", "killed"] * 2 + ["started", "failed"]
+    assert "SIGKILL, 3 times" in read_error(runs[0].directory)
+
+
+def test_the_board_on_a_terminal(preset: str, tmp_path: Path) -> None:
+    (run,) = claim(plan(preset, {}, tmp_path / "out"))
+    text = io.StringIO()
+    with Board(Console(file=text, force_terminal=True, width=120, highlight=False), total=3, finished=1) as board:
+        board.started(run)
+        (run.directory / "metrics.jsonl").write_text('{"step": 50, "time": 10.0, "steps_per_second": 5.0}\n')
+        board.tick([run])
+        assert "step 50 of 80" in text.getvalue()
+        assert "0:06 left" in text.getvalue()
+        assert "1 of 3 finished, 0 failed, 1 waiting" in text.getvalue()
+        board.ended(run, "failed", "MemoryError: [all of it]")
+        # A Gymnasium environment may say nothing about success.
+        (run.directory / "evaluations.jsonl").write_text('{"step": 80, "time": 12.0, "mean_success": null}\n')
+        board.ended(run, "finished", "")
+    assert "conicgrad/seed_3: failed at step 50: MemoryError: [all of it]" in text.getvalue()
+    assert "conicgrad/seed_3: finished in 0:12\n" in text.getvalue().replace("\r", "")
+
+
+def compare(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mtrl_conic", "compare", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True)
+
+
+def test_a_run_that_crashes_does_not_stop_the_others(preset: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with compare(preset, "--balancers", "ls", "--learning-rate", "1e30,1e-3", "--jobs", "1", "--out", str(out)) as run:
+        shown, errors = run.communicate()
+    assert (run.returncode, errors) == (1, "")
+    bad, good = out / "ls_learning_rate=1e+30/seed_3", out / "ls_learning_rate=0.001/seed_3"
+    assert f"failed: ls_learning_rate=1e+30/seed_3, see {bad}/error.txt" in shown
+    assert (read_state(bad), read_state(good)) == ("failed", "finished")
+    text = (bad / "error.txt").read_text()
+    assert text.startswith("mtrl-conic train ")
+    assert "Traceback (most recent call last)" in text
+    assert read_error(bad).startswith("FloatingPointError: training diverged")
+    assert f"mtrl-conic report {out}" in shown
+
+
+def test_ctrl_c_stops_all_and_says_how_to_go_on(preset: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = [preset, "--seeds", "0,1,2", "--steps", "1000000", "--jobs", "2", "--out", str(out)]
+    with compare(*arguments) as run:
+        while min(read_progress(out / f"conicgrad/seed_{seed}").step for seed in (0, 1)) < 20:
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        shown, errors = run.communicate()
+    assert (run.returncode, errors) == (1, "")
+    assert "the same command goes on" in shown
+    assert [read_state(out / f"conicgrad/seed_{seed}") for seed in range(3)] == ["stale", "stale", "waiting"]
+    assert all((out / f"conicgrad/seed_{seed}/checkpoints/latest.pt").exists() for seed in (0, 1))
+
+
+def test_a_dry_run_writes_nothing(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["compare", preset, "--balancers", "all", "--seeds", "0,1", "--out", str(out), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{out}/conicgrad/seed_1  waiting" in shown
+    assert f"{out}/ls/seed_0  waiting" in shown
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--balancers", "ls,conigrad"], "unknown balancer 'conigrad'; did you mean 'conicgrad'?"),
+        (["--balancers", "ls,conicgrad", "--balancer-options", "c=0.3"], "unknown option of ls 'c'"),
+        (["--seeds", "0,0"], "would run twice"),
+        (["--seeds", "0,-1"], "seed=-1"),
+        (["--width", "8,0"], "agent.width=0"),
+        (["--jobs", "0"], "--jobs 0: at least 1"),
+    ],
+)
+def test_all_is_checked_before_anything_starts(
+    arguments: list[str], words: str, preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", preset, "--out", str(tmp_path / "out"), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_directory_in_the_way_is_told_before_others_are_made(preset: str, tmp_path: Path) -> None:
+    claim(plan(preset, {"seed": [1]}, tmp_path / "out"))
+    with pytest.raises(UserError, match="holds another configuration"):
+        claim(plan(preset, {"seed": [0, 1], "steps": 999}, tmp_path / "out"))
+    assert not (tmp_path / "out/conicgrad/seed_0").exists()
+
+
+def test_listing_runs(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    runs = claim(plan(preset, {"balancer": ["ls", "conicgrad"], "seed": [0, 1]}, out))
+    (runs[0].directory / "error.txt").write_text("ZeroDivisionError: by [zero]\n")
+    assert main(["runs", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "4 of 4 runs" in shown
+    assert "ls/seed_0: ZeroDivisionError: by [zero]" in shown
+    assert main(["runs", str(out), "--where", "balancer=ls", "state=waiting"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 of 4 runs" in shown
+    assert "ls/seed_1" in shown
+    assert main(["runs", str(out), "--where", "width=16", "minutes=none"]) == 0
+    assert "4 of 4 runs" in capsys.readouterr().out
+
+
+def test_supervised_runs_are_listed_and_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = complete({"problem": "census", "data": str(tmp_path), "balancer": "ls", "seed": 0, "epochs": 9})
+    run = RunDirectory(tmp_path / "ls" / "seed_0", config.model_dump(mode="json"))
+    run.append("metrics", {"step": 4, "time": 61.0, "loss": {"income": 0.25}, "weight": {"income": 0.5}})
+    run.close()
+    assert main(["runs", str(tmp_path)]) == 0
+    assert "ls/seed_0 stale 4 of 9 1:01" in " ".join(capsys.readouterr().out.split())
+    assert main(["watch", str(run.path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "census, ls, seed 0, epoch 4 of 9" in shown
+    assert "income 0.5 0.25" in shown
+    for command in (["report", "--out", str(tmp_path / "report.html")], ["video"], ["evaluate"]):
+        assert main([command[0], str(run.path), *command[1:]]) == 2
+        assert "is no run of an agent" in capsys.readouterr().err
+
+
+def test_watching_a_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run,) = claim(plan(preset, {}, tmp_path / "out"))
+    assert main(["watch", str(run.directory)]) == 0
+    assert ": waiting, classic base, conicgrad, seed 3, step 0 of 80" in " ".join(capsys.readouterr().out.split())
+    weights = dict.fromkeys(TASKS, 0.25)
+    metrics = {"step": 50, "time": 10.0, "steps_per_second": 5.0, "critic/weight": weights}
+    (run.directory / "metrics.jsonl").write_text(json.dumps(metrics) + "\n")
+    evaluation = {"step": 50, "time": 10.0, "mean_success": 0.5, "success": dict.fromkeys(TASKS, 0.5)}
+    (run.directory / "evaluations.jsonl").write_text(json.dumps(evaluation) + "\n")
+    assert main(["watch", str(run.directory)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "stale, classic base" in shown
+    assert "success 0.500 at step 50" in shown
+    assert "drawer-close-v3 0.5 0.25" in shown
+    assert main(["watch", str(tmp_path)]) == 2
+    assert "is no run directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("balancr=ls", "did you mean 'balancer'?"),
+        ("balancer", "is not key=value"),
+        ("state=finised", "did you mean 'finished'?"),
+    ],
+)
+def test_wrong_conditions(condition: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", str(tmp_path), "--where", condition]) == 2
+    assert words in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""What has become of a run, as its directory tells it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.directory import RunDirectory
+from mtrl_conic.runs.status import Progress, find_runs, last_record, read_error, read_progress, read_state
+
+
+def test_a_runs_life(tiny: RunConfig, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, tiny.model_dump(mode="json"))
+    assert read_state(tmp_path) == "running"
+    run.close()
+    assert read_state(tmp_path) == "waiting"
+    run.append("metrics", {"step": 20, "time": 4.0, "steps_per_second": 5.0})
+    assert read_state(tmp_path) == "stale"
+    (tmp_path / "error.txt").write_text("command\nTraceback\nFloatingPointError: diverged\n")
+    assert read_state(tmp_path) == "failed"
+    assert read_error(tmp_path) == "FloatingPointError: diverged"
+    run.finish({"step": 20})
+    assert read_state(tmp_path) == "finished"
+
+
+def test_progress(tiny: RunConfig, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, tiny.model_dump(mode="json"))
+    assert read_progress(tmp_path) == Progress()
+    assert Progress().seconds_left(100, None) is None
+    run.append("metrics", {"step": 20, "time": 4.0, "steps_per_second": 5.0})
+    run.append("evaluations", {"step": 25, "time": 6.0, "mean_success": 0.5})
+    assert read_progress(tmp_path) == Progress(25, 6.0, 5.0, 25, 0.5)
+    run.close()
+    assert Progress(step=25, seconds=6.0).seconds_left(100, None) == pytest.approx(18)
+    assert Progress(step=25, seconds=6.0).seconds_left(100, 0.2) == pytest.approx(6), "the clock ends it first"
+    assert Progress(step=100, seconds=6.0).seconds_left(100, None) == 0
+
+
+@pytest.mark.parametrize("padding", [0, 10, 65_530, 200_000])
+def test_the_last_whole_line_is_found_wherever_a_read_begins(padding: int, tmp_path: Path) -> None:
+    records = [{"step": step, "pad": "x" * padding} for step in (1, 2)]
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (tmp_path / "metrics.jsonl").write_text(text + '{"step": 3, "half a li')
+    assert last_record(tmp_path, "metrics") == records[1]
+    (tmp_path / "metrics.jsonl").write_text(text[: padding + 15])
+    assert last_record(tmp_path, "metrics") == {}
+    assert last_record(tmp_path, "evaluations") == {}
+
+
+def test_finding_runs(tmp_path: Path) -> None:
+    for name in ("b/seed_1", "b/seed_0", "a"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.yaml").write_text("steps: 1\n")
+    found = find_runs([tmp_path, tmp_path / "a"])
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["a", "b/seed_0", "b/seed_1"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no runs in"):
+        find_runs([tmp_path / "empty"])
+    with pytest.raises(UserError, match="there is no folder"):
+        find_runs([tmp_path / "nowhere"])
