@@ -6,9 +6,39 @@
 tensor([0.5000, 0.5000], dtype=torch.float64)
 """
 
-from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.adam import adam_state, adam_step
+from mtrl_conic.balancers.base import (
+    Balance,
+    Balancer,
+    Combined,
+    ConstantBalancer,
+    Direction,
+    Gradients,
+    JacobianBalancer,
+    LossBalancer,
+)
+from mtrl_conic.balancers.notation import label, parse_methods
 from mtrl_conic.balancers.registry import available, check_options, get, make, options, register
 
 from mtrl_conic.balancers import methods as _methods  # noqa: F401  # isort: skip  # being there is being registered
 
-__all__ = ["Balance", "Balancer", "available", "check_options", "get", "make", "options", "register"]
+__all__ = [
+    "Balance",
+    "Balancer",
+    "Combined",
+    "ConstantBalancer",
+    "Direction",
+    "Gradients",
+    "JacobianBalancer",
+    "LossBalancer",
+    "adam_state",
+    "adam_step",
+    "available",
+    "check_options",
+    "get",
+    "label",
+    "make",
+    "options",
+    "parse_methods",
+    "register",
+]

@@ -30,6 +30,12 @@ def uniform(seed: int, count: Tensor, shape: tuple[int, ...]) -> Tensor:
     return mixed.to(torch.float64).add_(0.5).mul_(1 / (_MASK + 1)).view(shape)
 
 
+def random_orders(draws: Tensor) -> Tensor:
+    """For each task a random order (..., K, K - 1) of the others, from independent draws (..., K, K)."""
+    itself_last = draws + torch.eye(draws.shape[-1], dtype=draws.dtype, device=draws.device)
+    return itself_last.argsort(-1)[..., :-1]
+
+
 def _mix(bits: Tensor) -> Tensor:
     """A permutation of the 32-bit integers that makes neighbours independent (Wellons' hash prospector).
 

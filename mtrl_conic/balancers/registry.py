@@ -48,7 +48,11 @@ def options(name: str) -> dict[str, FieldInfo]:
 
 def check_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """The options in `given`, converted and checked; an error names the option and its range."""
-    model = _options_model(get(name))
+    return _checked(get(name), given)
+
+
+def _checked(cls: type[Balancer], given: dict[str, Any]) -> dict[str, Any]:
+    model, name = _options_model(cls), name_of(cls)
     for key in given:
         if key not in model.model_fields:
             raise unknown(f"option of {name}", key, model.model_fields)
@@ -60,19 +64,37 @@ def check_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f"{name}: option {option}={first['input']!r}: {first['msg'].lower()}") from None
 
 
-def make(name: str, num_tasks: int, *, seed: int = 0, **options: Any) -> Balancer:
-    """A new balancer.
+def make(balancer: str | type[Balancer] | Balancer, num_tasks: int, *, seed: int = 0, **options: Any) -> Balancer:
+    """A balancer for K tasks.
 
     Args:
-        name: one of `available()`.
+        balancer: one of `available()`, or a class, of which a new one is made; or a balancer, which is taken as it is.
         num_tasks: K, the number of tasks.
-        seed: of its own generator.
+        seed: of its own random numbers.
         options: the method's own, see `options(name)`.
 
     Raises:
-        UserError: an unknown name or option, or a value out of range, in one line.
+        UserError: an unknown name or option, a value out of range, or a balancer of another number of tasks.
     """
-    return get(name)(num_tasks, seed=seed, **check_options(name, options))
+    if isinstance(balancer, Balancer):
+        return _as_it_is(balancer, num_tasks, options)
+    cls = get(balancer) if isinstance(balancer, str) else balancer
+    if not (isinstance(cls, type) and issubclass(cls, Balancer)):
+        raise UserError(f"a balancer is a name, a class derived from Balancer or an object of one, not {balancer!r}")
+    return cls(num_tasks, seed=seed, **_checked(cls, options))
+
+
+def _as_it_is(balancer: Balancer, num_tasks: int, options: dict[str, Any]) -> Balancer:
+    if balancer.num_tasks != num_tasks:
+        raise UserError(f"this {name_of(type(balancer))} balances {balancer.num_tasks} tasks, not {num_tasks}")
+    if options:
+        raise UserError(f"this {name_of(type(balancer))} is made already: it takes no {', '.join(options)} any more")
+    return balancer
+
+
+def name_of(cls: type[Balancer]) -> str:
+    """The registered name of a class, or the class's own."""
+    return getattr(cls, "name", cls.__name__)
 
 
 def _options_model(cls: type[Balancer]) -> type[pydantic.BaseModel]:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
-from mtrl_conic.linalg.solvers import dot, matvec, normalise, ridged_inverse
+from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.inverse import ridged_inverse
+from mtrl_conic.linalg.vectors import dot, matvec
 
 _BATCH = 500
 STUDY = {2: 3000, 3: 3000, 10: 3000, 50: 1000}

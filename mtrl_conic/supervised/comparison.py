@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from mtrl_conic.supervised.config import SupervisedConfig, complete, label
+from mtrl_conic.balancers import label
+from mtrl_conic.supervised.config import SupervisedConfig, complete
 from mtrl_conic.supervised.training import Interrupted, Listener, Record, train
 
 

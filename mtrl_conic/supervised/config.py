@@ -52,7 +52,7 @@ class SupervisedConfig(Training):
     @property
     def method(self) -> str:
         """The balancer with its options."""
-        return label(self.balancer, self.balancer_options)
+        return balancers.label(self.balancer, self.balancer_options)
 
     @property
     def problem_class(self) -> type[Problem]:
@@ -96,35 +96,6 @@ def check_method(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return balancers.check_options(name, options)
 
 
-def label(name: str, options: Mapping[str, Any]) -> str:
-    """`gradops:alpha=-2`."""
-    return name + (":" + ",".join(f"{key}={value}" for key, value in options.items()) if options else "")
-
-
 def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
-    """`ls,gradops:alpha=-2,rotograd:scale=off` as names and options; `all` is everything with its defaults.
-
-    A part with `=` and without `:` belongs to the method before it.
-    """
-    chosen: list[tuple[str, dict[str, Any]]] = []
-    for part in text.split(","):
-        name, colon, option = part.strip().partition(":")
-        if not colon and "=" in name and chosen:
-            name, option = "", name
-        if name == "all":
-            chosen += [(each, {}) for each in methods()]
-        elif name:
-            chosen.append((name, {}))
-        if option:
-            key, equals, value = option.partition("=")
-            if not equals:
-                raise UserError(f"{part}: write options as name:key=value,key=value")
-            chosen[-1][1][key] = value
-    checked = [(name, check_method(name, options)) for name, options in chosen]
-    labels = [label(*method) for method in checked]
-    for each in labels:
-        if labels.count(each) > 1:
-            raise UserError(f"{each} would run twice")
-    if not checked:
-        raise UserError("name at least one balancer")
-    return checked
+    """`ls,gradops:alpha=-2,rotograd:scale=off` as names and options; `all` is everything with its defaults."""
+    return balancers.parse_methods(text, every=methods, check=check_method)

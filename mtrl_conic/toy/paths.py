@@ -144,7 +144,7 @@ def run(
     """
     chosen = [_problem(name) for name in problems]
     labels = list(dict.fromkeys(label for name in names for label in _expand(name)))
-    options = {label: _parse(label) for label in labels}
+    options = {label: balancers.parse_methods(label)[0] for label in labels}
     if not labels or not chosen:
         raise UserError("toy: name at least one balancer and one problem")
     if steps is not None and steps < _RECORD_EVERY:
@@ -188,17 +188,6 @@ def _problem(name: str) -> Problem:
 
 def _expand(name: str) -> list[str]:
     return balancers.available() if name == "all" else [name]
-
-
-def _parse(label: str) -> tuple[str, dict[str, Any]]:
-    name, _, text = label.partition(":")
-    given: dict[str, Any] = {}
-    for part in filter(None, text.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise UserError(f"{label}: write options as name:key=value,key=value")
-        given[key] = value
-    return name, balancers.check_options(name, given)
 
 
 def _make(name: str, options: dict[str, Any], seed: int) -> Balancer:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
-from mtrl_conic.balancers.methods.moco import project_on_simplex
+from mtrl_conic.linalg.simplex import project_on_simplex
 from tests.balancers import oracles
 
 
@@ -36,18 +36,6 @@ def test_graddrop_where_all_parts_vanish_or_agree() -> None:
     result = balancers.make("graddrop", 2).direct(jacobian)
     torch.testing.assert_close(result.direction, torch.tensor([0.0, 3.0, -4.0]))
     torch.testing.assert_close(result.statistics["purity"], torch.tensor(2 / 3))
-
-
-def test_simplex_projection() -> None:
-    generator = torch.Generator().manual_seed(0)
-    points = 3 * torch.randn(200, 6, generator=generator, dtype=torch.float64)
-    projected = project_on_simplex(points)
-    assert (projected >= 0).all()
-    torch.testing.assert_close(projected.sum(-1), torch.ones(200, dtype=torch.float64))
-    # Variational inequality: (point - projection).(y - projection) <= 0 for every corner y.
-    residual = points - projected
-    assert ((residual - (residual * projected).sum(-1, keepdim=True)).max() < 1e-9).all()
-    torch.testing.assert_close(project_on_simplex(projected), projected)
 
 
 def moco_by_loop(jacobians: list[Tensor], beta: float, gamma: float, rho: float) -> list[Tensor]:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
-from mtrl_conic.balancers.methods.pcgrad import PCGrad, random_orders
+from mtrl_conic.balancers.methods.pcgrad import PCGrad
+from mtrl_conic.balancers.random import random_orders
 from tests.balancers import oracles
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mtrl_conic import balancers
 from mtrl_conic.balancers.methods.gradvac import GradVac
-from mtrl_conic.balancers.methods.pcgrad import random_orders
+from mtrl_conic.balancers.random import random_orders
 from tests.balancers import oracles
 
 

@@ -369,3 +369,40 @@ def test_options_of_the_contract() -> None:
     for name, options in expected.items():
         assert options <= balancers.options(name).keys()
     assert issubclass(type(balancers.options("cagrad")["c"]), pydantic.fields.FieldInfo)
+
+
+def test_make_takes_a_class_or_a_balancer() -> None:
+    cagrad = balancers.get("cagrad")
+    made = balancers.make(cagrad, 3, seed=1, c="0.9")
+    assert isinstance(made, cagrad)
+    assert made.c == 0.9
+    assert balancers.make(made, 3) is made
+    with pytest.raises(UserError, match="balances 3 tasks, not 4"):
+        balancers.make(made, 4)
+    with pytest.raises(UserError, match="takes no c any more"):
+        balancers.make(made, 3, c=0.5)
+    with pytest.raises(UserError, match="unknown option of cagrad 'd'"):
+        balancers.make(cagrad, 3, d=1)
+    with pytest.raises(UserError, match="derived from Balancer"):
+        balancers.make(dict, 3)  # type: ignore[arg-type]
+
+
+def test_methods_are_read_as_they_are_written() -> None:
+    assert balancers.parse_methods("ls, gradops:alpha=-2,conicgrad:c=0.25,solver=exact,gradops") == [
+        ("ls", {}),
+        ("gradops", {"alpha": -2.0}),
+        ("conicgrad", {"c": 0.25, "solver": "exact"}),
+        ("gradops", {}),
+    ]
+    assert [name for name, _ in balancers.parse_methods("all")] == balancers.available()
+    assert balancers.label("conicgrad", {"c": 0.25, "solver": "exact"}) == "conicgrad:c=0.25,solver=exact"
+    for text, words in (
+        ("gradop", "did you mean 'gradops'"),
+        ("gradops:beta=1", "unknown option of gradops 'beta'"),
+        ("gradops:alpha", "name:key=value"),
+        ("c=1", "unknown balancer 'c=1'"),
+        ("nashmtl,nashmtl:update_every=1,nashmtl", "nashmtl would run twice"),
+        (" , ", "at least one balancer"),
+    ):
+        with pytest.raises(UserError, match=words):
+            balancers.parse_methods(text)

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import positive
+from mtrl_conic.linalg.vectors import positive
 
 
 @register("aligned_mtl")

@@ -11,7 +11,10 @@ from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import dot, matvec, minimise_norm, normalise, positive, simplex_scales
+from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.norm import minimise_norm
+from mtrl_conic.linalg.simplex import simplex_scales
+from mtrl_conic.linalg.vectors import dot, matvec, positive
 
 
 @register("cagrad")

@@ -13,7 +13,10 @@ from typing_extensions import override
 from mtrl_conic.balancers.adam import adam_state, adam_step
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import dot, matvec, minimise_norm, normalise, positive, simplex_scales
+from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.norm import minimise_norm
+from mtrl_conic.linalg.simplex import simplex_scales
+from mtrl_conic.linalg.vectors import dot, matvec, positive
 
 _COLLINEAR = 1e-12
 """Below this share of ||g_w||^2 the part of g_w perpendicular to g0 is rounding."""

@@ -10,9 +10,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
-from mtrl_conic.balancers.methods.nashmtl import solve_with_ridge
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import normalise, solve_power
+from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.powers import solve_power, solve_with_ridge
 
 
 @register("fairgrad")

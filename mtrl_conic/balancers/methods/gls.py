@@ -6,7 +6,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, LossBalancer
-from mtrl_conic.balancers.methods.si import fallbacks, raised
+from mtrl_conic.balancers.positive_losses import fallbacks, raised
 from mtrl_conic.balancers.registry import register
 
 

@@ -11,9 +11,9 @@ from typing_extensions import override
 
 from mtrl_conic.balancers.adam import adam_state, adam_step
 from mtrl_conic.balancers.base import Balance, Balancer, given
-from mtrl_conic.balancers.methods.si import raised
+from mtrl_conic.balancers.positive_losses import raised
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import positive
+from mtrl_conic.linalg.vectors import positive
 
 
 @register("gradnorm")

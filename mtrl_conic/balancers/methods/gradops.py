@@ -10,9 +10,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
-from mtrl_conic.balancers.methods.mgda import MGDA
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import conflicts, matvec, normalise, positive, ridged_inverse
+from mtrl_conic.linalg.cosines import conflicts, normalise
+from mtrl_conic.linalg.inverse import ridged_inverse
+from mtrl_conic.linalg.simplex import shortest
+from mtrl_conic.linalg.vectors import matvec, positive
 
 _VANISHED = 1e-10
 """||g'_i||^2 / ||g_i||^2 below which nothing is left of g_i but rounding."""
@@ -59,7 +61,6 @@ class GradOPS(Balancer):
     ) -> None:
         super().__init__(num_tasks, seed=seed)
         self.alpha = alpha
-        self._mgda = MGDA(num_tasks)
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
@@ -78,6 +79,6 @@ class GradOPS(Balancer):
 
         left = (units * (units @ cosines.matrix)).sum(-1)
         vanished = (left <= _VANISHED).all(-1)
-        instead = self.num_tasks * self._mgda.balance(gramian).weights
+        instead = self.num_tasks * shortest(gramian)
         weights = torch.where(vanished.unsqueeze(-1), instead, weights)
         return Balance(weights, {"conflicts": conflicts(gramian), "fallback": vanished})

@@ -10,9 +10,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
-from mtrl_conic.balancers.methods.pcgrad import random_orders
+from mtrl_conic.balancers.random import random_orders
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import conflicts, positive
+from mtrl_conic.linalg.cosines import conflicts
+from mtrl_conic.linalg.vectors import positive
 
 
 @register("gradvac")

@@ -8,7 +8,8 @@ from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import normalise, ridged_inverse
+from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.inverse import ridged_inverse
 
 
 @register("imtl_g")

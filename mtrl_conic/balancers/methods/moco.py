@@ -12,7 +12,8 @@ from typing_extensions import override
 from mtrl_conic.balancers.base import Direction, JacobianBalancer
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.gram import combine, gramian_of
-from mtrl_conic.linalg.solvers import matvec
+from mtrl_conic.linalg.simplex import project_on_simplex
+from mtrl_conic.linalg.vectors import matvec
 
 
 @register("moco")
@@ -80,12 +81,3 @@ class MoCo(JacobianBalancer):
         if means.shape != self.state["means"].shape and means.shape[:-1] == self.state["means"].shape[:-1]:
             self.state["means"] = torch.empty_like(means)
         super().load_state_dict(saved)
-
-
-def project_on_simplex(point: Tensor) -> Tensor:
-    """The nearest point of the simplex to (..., K), by sorting (Held, Wolfe and Crowder, 1974)."""
-    ordered = point.sort(-1, descending=True).values
-    ranks = torch.arange(1, point.shape[-1] + 1, dtype=point.dtype, device=point.device)
-    shifts = (ordered.cumsum(-1) - 1) / ranks
-    shift = torch.where(ordered > shifts, shifts, -torch.inf).amax(-1, keepdim=True)
-    return (point - shift).clamp_min(0)

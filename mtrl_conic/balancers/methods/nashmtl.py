@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -12,7 +11,8 @@ from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import Cosines, PowerSolution, normalise, solve_bargain
+from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.powers import solve_bargain, solve_with_ridge
 
 
 @register("nashmtl")
@@ -64,14 +64,3 @@ class NashMTL(Balancer):
         weights = torch.where(now, solved.weights, self.state["weights"])
         self._store(weights=weights, count=self.state["count"] + 1)
         return Balance(weights, {"residual": solved.residual, "fallback": fallback})
-
-
-def solve_with_ridge(cosines: Cosines, solve: Callable[[Cosines], PowerSolution]) -> tuple[PowerSolution, Tensor]:
-    """The w with M w = w^-power, and whether (...) it needed a ridge to exist. Both are solved at once."""
-    eye = torch.eye(cosines.matrix.shape[-1], dtype=cosines.matrix.dtype, device=cosines.matrix.device)
-    both = torch.stack([cosines.matrix, cosines.matrix + 1e-8 * eye])
-    plain, ridged = zip(*(part.unbind() for part in solve(Cosines(both, *cosines[1:]))), strict=True)
-    # Far above the rounding of a solution (1e-8 at a condition of 1e8), far below one where there is none.
-    fallback = ~(plain[1] < 1e-3)
-    weights = torch.where(fallback.unsqueeze(-1), ridged[0], plain[0])
-    return PowerSolution(weights, torch.where(fallback, ridged[1], plain[1])), fallback

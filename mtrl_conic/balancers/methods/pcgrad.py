@@ -7,8 +7,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.random import random_orders
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import conflicts, positive
+from mtrl_conic.linalg.cosines import conflicts
+from mtrl_conic.linalg.vectors import positive
 
 
 @register("pcgrad")
@@ -51,9 +53,3 @@ class PCGrad(Balancer):
             coefficients = torch.zeros_like(gramian).scatter(-1, order, torch.cat(taken, -1))
             weights = weights - coefficients.mean(-2)
         return Balance(weights, {"conflicts": conflicts(gramian)})
-
-
-def random_orders(draws: Tensor) -> Tensor:
-    """For each task a random order (..., K, K - 1) of the others, from independent draws (..., K, K)."""
-    itself_last = draws + torch.eye(draws.shape[-1], dtype=draws.dtype, device=draws.device)
-    return itself_last.argsort(-1)[..., :-1]

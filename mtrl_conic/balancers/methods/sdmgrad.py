@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import dot, matvec, positive, shortest
+from mtrl_conic.linalg.simplex import shortest
+from mtrl_conic.linalg.vectors import dot, matvec, positive
 
 
 @register("sdmgrad")

@@ -6,6 +6,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, LossBalancer
+from mtrl_conic.balancers.positive_losses import fallbacks, raised
 from mtrl_conic.balancers.registry import register
 
 
@@ -26,17 +27,3 @@ class ScaleInvariant(LossBalancer):
     @override
     def weigh(self, losses: Tensor) -> Balance:
         return Balance(1 / raised(losses), {"fallback": fallbacks(losses)})
-
-
-LEAST = 1e-8
-"""What a loss is raised to where a method divides by it or takes its logarithm."""
-
-
-def raised(losses: Tensor) -> Tensor:
-    """The losses, none below `LEAST`."""
-    return losses.clamp_min(LEAST)
-
-
-def fallbacks(losses: Tensor) -> Tensor:
-    """The number (...) of losses that `raised` changes."""
-    return (losses < LEAST).sum(-1)

@@ -8,7 +8,8 @@ from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.solvers import conflicts, minimise_quadratic, normalise
+from mtrl_conic.linalg.cosines import conflicts, normalise
+from mtrl_conic.linalg.quadratic import minimise_quadratic
 
 
 @register("upgrad")

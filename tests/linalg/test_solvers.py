@@ -6,8 +6,12 @@ import pytest
 import torch
 
 from mtrl_conic.bench.residuals import STUDY, random_gramians, residuals, study, table
-from mtrl_conic.linalg import solvers
-from mtrl_conic.linalg.solvers import matvec, minimise_quadratic, normalise, ridged_inverse
+from mtrl_conic.linalg import powers, quadratic
+from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.inverse import ridged_inverse
+from mtrl_conic.linalg.quadratic import minimise_quadratic
+from mtrl_conic.linalg.simplex import project_on_simplex
+from mtrl_conic.linalg.vectors import matvec
 
 LIMIT = 1e-8
 
@@ -19,8 +23,8 @@ def test_residuals(num_tasks: int) -> None:
 
 
 def test_residuals_tell_a_wrong_solution_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solvers, "_QUADRATIC_STEPS", 6)
-    monkeypatch.setattr(solvers, "_BARGAIN_STEPS", 4)
+    monkeypatch.setattr(quadratic, "_STEPS", 6)
+    monkeypatch.setattr(powers, "_BARGAIN_STEPS", 4)
     found = residuals(random_gramians(50, 10))
     assert all(found[name].max() > LIMIT for name in ("mgda", "sdmgrad lam=0.3", "upgrad", "nashmtl"))
 
@@ -57,3 +61,15 @@ def test_normalise_takes_zero_gradients_apart() -> None:
     torch.testing.assert_close(inverse, torch.tensor([1 / 2, 0.0, 1 / 3], dtype=torch.float64))
     expected = torch.tensor([[1, 0, 1 / 3], [0, 1, 0], [1 / 3, 0, 1]], dtype=torch.float64)
     torch.testing.assert_close(matrix, expected)
+
+
+def test_simplex_projection() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = 3 * torch.randn(200, 6, generator=generator, dtype=torch.float64)
+    projected = project_on_simplex(points)
+    assert (projected >= 0).all()
+    torch.testing.assert_close(projected.sum(-1), torch.ones(200, dtype=torch.float64))
+    # Variational inequality: (point - projection).(y - projection) <= 0 for every corner y.
+    residual = points - projected
+    assert ((residual - (residual * projected).sum(-1, keepdim=True)).max() < 1e-9).all()
+    torch.testing.assert_close(project_on_simplex(projected), projected)

@@ -1,0 +1,38 @@
+"""The simplex of weights: the shortest combination of gradients, and the nearest point."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.quadratic import minimise_quadratic
+from mtrl_conic.linalg.vectors import positive
+
+
+def simplex_scales(norms: Tensor) -> Tensor:
+    """a (..., K), at most 1, such that x = D w has a.x ~ sum(w): min(norms) / norms, of which none is infinite."""
+    raised = positive(torch.maximum(norms, 1e-15 * norms.amax(-1, keepdim=True)))
+    return raised.amin(-1, keepdim=True) / raised
+
+
+def shortest(gramian: Tensor) -> Tensor:
+    """The w (..., K) on the simplex with the least w^T M w.
+
+    It is the ray of the minimiser of x^T C x / 2 + (a.x - 1)^2 / 2 over x = D w >= 0, a.x ~ sum(w): along a
+    ray of value v = x^T C x / (a.x)^2 that is v / (2 (v + 1)) at best, which grows with v.
+    """
+    cosines = normalise(gramian)
+    scales = simplex_scales(cosines.norms)
+    matrix = cosines.matrix + scales.unsqueeze(-1) * scales.unsqueeze(-2)
+    weights = scales * minimise_quadratic(matrix, -scales)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def project_on_simplex(point: Tensor) -> Tensor:
+    """The nearest point of the simplex to (..., K), by sorting (Held, Wolfe and Crowder, 1974)."""
+    ordered = point.sort(-1, descending=True).values
+    ranks = torch.arange(1, point.shape[-1] + 1, dtype=point.dtype, device=point.device)
+    shifts = (ordered.cumsum(-1) - 1) / ranks
+    shift = torch.where(ordered > shifts, shifts, -torch.inf).amax(-1, keepdim=True)
+    return (point - shift).clamp_min(0)
