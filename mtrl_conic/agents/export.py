@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mtrl_conic.agents.model_card import model_card
 from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.normalisation.observations import Standardize
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.networks.actor_critic import Actor
 from mtrl_conic.networks.gaussian import Gaussian

@@ -17,10 +17,10 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.config import AgentConfig
-from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.bench.plain import PlainMTSAC
 from mtrl_conic.bench.update import setting
 from mtrl_conic.envs import make_task_set
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution.memory import keep_freed_memory
 from mtrl_conic.schema import parse

@@ -13,8 +13,8 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.config import AgentConfig
-from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.bench.plain import PlainMTSAC
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution.memory import keep_freed_memory
 from mtrl_conic.schema import parse

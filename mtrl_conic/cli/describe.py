@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mtrl_conic.agents.mtsac.agent import MTSAC
     from mtrl_conic.agents.mtsac.component import Component
-    from mtrl_conic.agents.spec import TaskSpec
+    from mtrl_conic.envs.spec import TaskSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,8 +78,8 @@ def _combined(component: Component, name: str) -> str:
 
 def _spec(config: RunConfig) -> TaskSpec:
     """Of the tasks; those of Meta-World are alike, so that nothing has to be simulated to know it."""
-    from mtrl_conic.agents.spec import TaskSpec
     from mtrl_conic.envs.names import gymnasium_ids, task_names
+    from mtrl_conic.envs.spec import TaskSpec
     from mtrl_conic.runs.run import check, make_envs
 
     check(config)

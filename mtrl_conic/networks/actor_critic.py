@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mtrl_conic.agents.mtsac.config import AgentConfig
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.gradients import Linear, TaskLinear
 from mtrl_conic.networks.gaussian import Gaussian
 from mtrl_conic.networks.registry import find_network

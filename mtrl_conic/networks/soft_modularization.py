@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mtrl_conic.agents.mtsac.config import AgentConfig
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import Linear
 from mtrl_conic.networks.trunks import Shape

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtrl_conic.agents.mtsac.config import AgentConfig
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.gradients import LayerNorm, Linear, TaskEmbedding, TaskLayerNorm, TaskLinear
 
 

@@ -1,11 +1,9 @@
-"""Running means of statistics between two lines of the log, and the seconds each part took."""
+"""Running means of statistics between two lines of the log."""
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -43,22 +41,6 @@ class Means:
         """Continue from a `state_dict`."""
         self._sums = {name: total.to(device, copy=True) for name, total in saved["sums"].items()}
         self._counts = defaultdict(int, saved["counts"])
-
-
-class Stopwatch:
-    """Seconds by part of the work."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        """Add the time until the block ends to `part`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[part] += time.perf_counter() - start
 
 
 def plain(value: Tensor, task_names: Sequence[str]) -> Any:

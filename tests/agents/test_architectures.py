@@ -10,7 +10,7 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.losses import critic_losses
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import task_gradients
 from mtrl_conic.networks.registry import available_networks, register_network

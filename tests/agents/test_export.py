@@ -13,7 +13,7 @@ import pytest
 
 from mtrl_conic.agents.export import export_agent, load_policy
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 
 SPEC = TaskSpec(("one", "three"), 4 + 2, 3, True, (2, 4), (1, 3))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.mtsac.losses import actor_losses
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.gradients import Layout, task_gradients
 from mtrl_conic.networks.actor_critic import Critic
 from mtrl_conic.networks.gaussian import Gaussian, squashed_sample

@@ -13,7 +13,7 @@ from torch import Tensor
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.losses import critic_losses
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.networks.gaussian import squashed_sample
 from mtrl_conic.training.replay import Batch

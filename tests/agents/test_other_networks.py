@@ -11,8 +11,8 @@ from torch import nn
 from mtrl_conic.agents.mtsac.component import Component
 from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.mtsac.losses import actor_losses, critic_losses
-from mtrl_conic.agents.spec import TaskSpec
 from mtrl_conic.balancers import make
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.gradients import Layout, Linear, task_gradients
 from mtrl_conic.networks.actor_critic import Actor, Critic
 

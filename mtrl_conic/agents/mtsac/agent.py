@@ -24,16 +24,16 @@ from mtrl_conic.agents.mtsac.updates import Updates
 from mtrl_conic.agents.mtsac.work import Steps, Values
 from mtrl_conic.agents.normalisation.observations import ObservationScale
 from mtrl_conic.agents.normalisation.returns import ReturnScale
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution.compiled import has_compiler
 from mtrl_conic.execution.device import choose_device, fast_precision
+from mtrl_conic.execution.timing import Stopwatch
 from mtrl_conic.gradients import Layout
 from mtrl_conic.networks.actor_critic import Actor, Critic, in_trunk
 from mtrl_conic.networks.flat import flatten, track
 from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
 from mtrl_conic.schema import parse
-from mtrl_conic.training.metrics import Stopwatch
 from mtrl_conic.training.replay import Batch
 
 if TYPE_CHECKING:

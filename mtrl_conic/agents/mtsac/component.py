@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from mtrl_conic.agents.mtsac.work import Gradients, Steps, work_alone
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.execution.cuda_graph import step
+from mtrl_conic.execution.timing import Stopwatch
 from mtrl_conic.gradients import Layout, TaskGradients
 from mtrl_conic.gradients.task_gradients import Losses
 from mtrl_conic.networks.flat import flatten
-from mtrl_conic.training.metrics import Stopwatch
 
 Statistics = dict[str, Tensor]
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, vmap
 
 from mtrl_conic.execution.compiled import Compiled
+from mtrl_conic.execution.timing import Stopwatch
 from mtrl_conic.gradients import Layout, TaskGradients, gradients_together, stack, take, task_gradients
 from mtrl_conic.gradients.task_gradients import Losses
-from mtrl_conic.training.metrics import Stopwatch
 
 Cache = dict[Any, Compiled]
 """Compiled works by part and kind."""

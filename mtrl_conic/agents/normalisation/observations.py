@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mtrl_conic.agents.spec import TaskSpec
+from mtrl_conic.envs.spec import TaskSpec
 
 _SMALL = 0.01
 """Added to every standard deviation, in quadrature: the noise of a feature that hardly moves is not blown up."""
