@@ -50,8 +50,8 @@ class Board:
         progress = read_progress(run.directory)
         if end == "finished":
             self._finished += 1
-            success = "" if progress.success is None else f", success {progress.success:.3f}"
-            self._say(f"{run.name}: finished in {duration(progress.seconds)}{success}")
+            found = f", {progress.outcome}" if progress.outcome else ""
+            self._say(f"{run.name}: finished in {duration(progress.seconds)}{found}")
         elif end == "failed":
             self._failed += 1
             self._say(f"{run.name}: failed at step {progress.step}: {words}")
@@ -77,7 +77,7 @@ class Board:
     def _table(self, now: Sequence[tuple[PlannedRun, Progress]]) -> Group:
         table = Table(box=box.SIMPLE_HEAD)
         table.add_column("run", overflow="fold")
-        for column in ("step", "speed", "time left", "success"):
+        for column in ("step", "speed", "time left", "evaluated"):
             table.add_column(column, justify="right")
         for run, progress in now:
             table.add_row(run.name, *_cells(run, progress))
@@ -91,5 +91,5 @@ def _cells(run: PlannedRun, progress: Progress) -> tuple[str, str, str, str]:
         f"step {progress.step} of {run.config.steps}",
         "" if progress.steps_per_second is None else f"{progress.steps_per_second:.1f} steps/s",
         "" if left is None else f"{duration(left)} left",
-        "" if progress.success is None else f"success {progress.success:.3f}",
+        progress.outcome,
     )

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from mtrl_conic.cli.words import duration
 from mtrl_conic.evaluation.curves import BEST
+from mtrl_conic.evaluation.statistics import MIN_RUNS
+from mtrl_conic.evaluation.words import estimate, number, return_estimates, without_success
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.trainer import Trainer
@@ -73,7 +75,7 @@ class Progress(Callback):
         """One line with every task's rate."""
         rates = "  ".join(f"{task.removesuffix('-v3')} {rate:.2f}" for task, rate in record["success"].items())
         success = f"success {record['mean_success']:.3f} = {rates}" if rates else ""
-        others = [f"{task} {value:.1f}" for task, value in record["returns"].items() if task not in record["success"]]
+        others = [f"{task} {number(value)}" for task, value in without_success(record).items()]
         returns = f"return {'  '.join(others)}" if others else ""
         self._say(f"step {trainer.step}: {'; '.join(part for part in (success, returns) if part)}")
 
@@ -101,18 +103,21 @@ class Progress(Callback):
 
 def show_evaluation(record: dict[str, Any], title: str) -> None:
     """The per-task table of an evaluation."""
-    episodes = record["episodes_per_task"]
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_footer=True)
+    episodes, rated = record["episodes_per_task"], bool(record["success"])
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_footer=rated)
     table.add_column("task", footer="mean")
-    table.add_column("success", justify="right", footer=_rate(record["mean_success"]))
-    table.add_column("at last step", justify="right", footer=_rate(record["mean_success_at_end"]))
+    if rated:
+        table.add_column("success", justify="right", footer=_rate(record["mean_success"]))
+        table.add_column("at last step", justify="right", footer=_rate(record["mean_success_at_end"]))
     table.add_column("return", justify="right")
-    for task, value in record["returns"].items():
+    for task, of in return_estimates(record).items():
         rates = [f"{record[kind][task]:.2f}" if task in record[kind] else "" for kind in ("success", "success_at_end")]
-        table.add_row(task, *rates, f"{value:.{0 if abs(value) >= 100 else 1}f}")
+        table.add_row(task, *(rates if rated else []), estimate(of))
     _CONSOLE.print(table)
-    say(f"success: share of {episodes} episodes per task, one on each goal, with success at any step")
-    none = [task for task in record["returns"] if task not in record["success"]]
+    if rated:
+        say(f"success: share of {episodes} episodes per task, one on each goal, with success at any step")
+    say(f"return: mean over the {episodes} episodes per task, with a 95 % interval where there are at least {MIN_RUNS}")
+    none = without_success(record)
     if none:
         say(f"no success is defined for {', '.join(none)}: their returns are what counts")
 
@@ -125,7 +130,8 @@ def show_result(result: dict[str, Any], directory: Path, *, label: str = "") -> 
     """The end of a run; `label` tells it from others."""
     whose = f" of {label}" if label else ""
     steps, spent = result["step"], duration(result["seconds"])
-    show_evaluation(result, f"Final success{whose} after {steps} steps per task, {spent}")
+    measure = "success" if result["success"] else "return"
+    show_evaluation(result, f"Final {measure}{whose} after {steps} steps per task, {spent}")
     if result.get("best_over_training"):
         _show_best(result["best_over_training"])
     seconds = result["seconds_by_part"]
@@ -136,8 +142,9 @@ def show_result(result: dict[str, Any], directory: Path, *, label: str = "") -> 
 
 
 def _show_best(record: dict[str, Any]) -> None:
+    by = record.get("chosen_by", "mean_success")
     say(
-        f"{BEST}: {record['mean_success']:.3f}, at step {record['step']}, of {record['evaluations']} evaluations on "
-        f"{record['episodes_per_task']} episodes per task; chosen by the episodes it reports, so higher than what the "
-        "final agent reaches, and to be compared with numbers of the same label only"
+        f"{BEST}: {by.replace('_', ' ')} {number(record[by])}, at step {record['step']}, of {record['evaluations']} "
+        f"evaluations on {record['episodes_per_task']} episodes per task; chosen by the episodes it reports, so higher "
+        "than what the final agent reaches, and to be compared with numbers of the same label only"
     )

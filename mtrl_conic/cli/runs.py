@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mtrl_conic.cli.words import duration
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.evaluation.words import returns_in_words
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.directory import read_config
 from mtrl_conic.runs.status import State, budget, find_runs, read_error, read_progress, read_state
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("run", overflow="fold")
     table.add_column("state")
-    for column in ("step", "time", "success"):
+    for column in ("step", "time", "success", "return"):
         table.add_column(column, justify="right")
     console, count, errors, directories = Console(highlight=False), 0, [], find_runs(arguments.folders)
     above = arguments.folders[0] if len(arguments.folders) == 1 else Path()
@@ -61,6 +62,7 @@ def _cells(directory: Path, config: dict[str, Any], state: State) -> list[str]:
         f"{progress.step} of {budget(config)}",
         duration(progress.seconds),
         "" if progress.success is None else f"{progress.success:.3f}",
+        returns_in_words(progress.returns),
     ]
 
 

@@ -14,12 +14,15 @@ from rich.table import Table
 
 from mtrl_conic.cli.words import duration
 from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation.words import estimate, number, return_estimates, without_success
 from mtrl_conic.runs.directory import read_config
 from mtrl_conic.runs.status import State, budget, last_record, read_error, read_progress, read_state
 
 _COLUMNS = (
-    ("evaluated", "evaluations", "success"),
-    ("training", "metrics", "training/success"),
+    ("success", "evaluations", "success"),
+    ("return", "evaluations", "returns"),
+    ("training success", "metrics", "training/success"),
+    ("training return", "metrics", "training/return"),
     ("critic weight", "metrics", "critic/weight"),
     ("actor weight", "metrics", "actor/weight"),
     ("critic loss", "metrics", "critic/loss"),
@@ -62,7 +65,7 @@ def _view(directory: Path, config: dict[str, Any], state: State) -> Group:
         f"{'step' if 'steps' in config else 'epoch'} {progress.step} of {steps}",
         *([] if progress.steps_per_second is None else [f"{progress.steps_per_second:.1f} steps/s"]),
         *([] if left is None else [f"{duration(left)} left"]),
-        *([] if progress.success is None else [f"success {progress.success:.3f} at step {progress.evaluated_at}"]),
+        *([f"{progress.outcome} at step {progress.evaluated_at}"] if progress.outcome else []),
         *([read_error(directory)] if state == "failed" else []),
     ]
     return Group(", ".join(parts), _tasks(directory))
@@ -71,10 +74,20 @@ def _view(directory: Path, config: dict[str, Any], state: State) -> Group:
 def _tasks(directory: Path) -> Table:
     records = {name: last_record(directory, name) for name in ("evaluations", "metrics")}
     found = {title: records[name][key] for title, name, key in _COLUMNS if key in records[name]}
-    table = Table(box=box.SIMPLE_HEAD)
+    cells = {title: {task: _digits(value) for task, value in column.items()} for title, column in found.items()}
+    if not without_success(records["evaluations"]):  # then success is what counts, and the room is scarce
+        cells = {title: column for title, column in cells.items() if not title.endswith("return")}
+    if "return" in cells:
+        cells["return"] = {task: estimate(of) for task, of in return_estimates(records["evaluations"]).items()}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("task", no_wrap=True)
-    for title in found:
-        table.add_column(title, justify="right")
-    for task in dict.fromkeys(task for column in found.values() for task in column):
-        table.add_row(task, *(f"{column[task]:.3g}" if task in column else "" for column in found.values()))
+    for title in cells:
+        table.add_column(title, justify="right", overflow="fold")
+    for task in dict.fromkeys(task for column in cells.values() for task in column):
+        table.add_row(task, *(column.get(task, "") for column in cells.values()))
     return table
+
+
+def _digits(value: float) -> str:
+    """Three digits; whole numbers from 1,000 on, where they would turn into powers of ten."""
+    return f"{value:.3g}" if abs(value) < 1000 else number(value)

@@ -40,13 +40,18 @@ BEST = "best over training"
 def best_evaluation(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Of the records of a run's evaluations the one whose mean success is highest, the earliest of equals.
 
+    Where no task defines success, it is the one whose mean return is highest.
+
     Returns:
-        The record, and in `evaluations` the number that it was chosen from; None where no task defines success.
+        The record; in `chosen_by` what was highest, and in `evaluations` the number that it was chosen from. None
+        where there is none.
     """
-    rated = [evaluation for evaluation in evaluations if evaluation["mean_success"] is not None]
+    by = "mean_success" if any(evaluation["mean_success"] is not None for evaluation in evaluations) else "mean_return"
+    rated = [evaluation for evaluation in evaluations if evaluation.get(by) is not None]
     if not rated:
         return None
-    return {**max(rated, key=lambda evaluation: float(evaluation["mean_success"])), "evaluations": len(rated)}
+    best = max(rated, key=lambda evaluation: float(evaluation[by]))
+    return {**best, "chosen_by": by, "evaluations": len(rated)}
 
 
 CHECKPOINTS: dict[str, Callable[[Array], Array]] = {

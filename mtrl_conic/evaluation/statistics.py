@@ -13,6 +13,7 @@ or bad on all its tasks at once, `whole_runs=True` draws rows instead of single 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -164,12 +165,31 @@ def paired_difference(ours: Array, theirs: Array) -> Estimate:
         theirs: (R, K), row i from the same seed as row i of ours: goals and initial values are then the same,
             and what they share cancels out.
     """
-    differences = ours.mean(1) - theirs.mean(1)
-    runs, value = len(differences), float(differences.mean())
-    if runs < MIN_RUNS:
-        return Estimate(value, None, None, runs)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, runs - 1) * differences.std(ddof=1) / np.sqrt(runs))
-    return Estimate(value, value - half, value + half, runs)
+    return _student_of(ours.mean(1) - theirs.mean(1))
+
+
+def task_means(scores: Array) -> list[Estimate]:
+    """The mean of each task's scores of any scale, such as returns, over R runs, with Student's t interval."""
+    return [_student_of(column) for column in scores.T]
+
+
+def student(mean: float, deviation: float, count: int) -> Estimate:
+    """The mean of `count` independent values with Student's t interval.
+
+    Args:
+        mean: of the values.
+        deviation: their standard deviation, with count - 1 as its divisor.
+        count: fewer than `MIN_RUNS` give no interval.
+    """
+    if count < MIN_RUNS:
+        return Estimate(mean, None, None, count)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * deviation / math.sqrt(count)
+    return Estimate(mean, mean - half, mean + half, count)
+
+
+def _student_of(values: Array) -> Estimate:
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return student(float(values.mean()), deviation, len(values))
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ class Evaluation:
     """Share of episodes with success at the last step."""
     returns: dict[str, float]
     """Mean undiscounted return."""
+    return_std: dict[str, float]
+    """Standard deviation of an episode's return, with the number of episodes less one as divisor; 0 for one episode."""
     episodes_per_task: int
 
     @property
@@ -47,6 +49,8 @@ class Evaluation:
             "success_at_end": self.success_at_end,
             "mean_success_at_end": _plain(self.mean_success_at_end),
             "returns": self.returns,
+            "mean_return": _mean(self.returns),
+            "return_std": self.return_std,
             "episodes_per_task": self.episodes_per_task,
         }
 
@@ -90,12 +94,13 @@ class Evaluator:
         if episodes_per_task is not None:
             episodes = check_episodes(episodes_per_task, self.envs.stepper.num_episodes)
         results = np.array([self._episode(policy, number, each_step) for number in range(episodes)])
-        any_step, last_step, returns = (
-            dict(zip(self.envs.task_names, map(float, row), strict=True)) for row in results.mean(0)
+        deviations = results[:, 2].std(0, ddof=1) if episodes > 1 else np.zeros(self.envs.num_tasks)
+        any_step, last_step, returns, return_std = (
+            dict(zip(self.envs.task_names, map(float, row), strict=True)) for row in (*results.mean(0), deviations)
         )
         for name in (name for name, has in zip(self.envs.task_names, self.envs.has_success, strict=True) if not has):
             del any_step[name], last_step[name]
-        return Evaluation(any_step, last_step, returns, episodes)
+        return Evaluation(any_step, last_step, returns, return_std, episodes)
 
     def _episode(self, policy: Policy, number: int, each_step: Callable[[], None]) -> NDArray[np.float64]:
         """(3, K): success at any step, at the last step, and return, of episode `number` of every task."""

@@ -6,11 +6,12 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation.words import outcome, without_success
 from mtrl_conic.runs.directory import read_result
 
 State = Literal["finished", "running", "failed", "stale", "waiting"]
@@ -23,13 +24,21 @@ _TAIL = 1 << 16
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: steps of every task, seconds of training, the last evaluation and its mean success."""
+    """How far a run has come: steps of every task, seconds of training, and what the last evaluation found."""
 
     step: int = 0
     seconds: float = 0.0
     steps_per_second: float | None = None
     evaluated_at: int | None = None
     success: float | None = None
+    """Mean over the tasks that define it."""
+    returns: dict[str, float] = field(default_factory=dict)
+    """By task, of the tasks on which success is not defined."""
+
+    @property
+    def outcome(self) -> str:
+        """What the last evaluation found, in one line; empty before the first."""
+        return outcome(self.success, self.returns)
 
     def seconds_left(self, steps: int, minutes: float | None) -> float | None:
         """Until `steps` or `minutes` of training are reached, at the mean speed so far; None before the first line."""
@@ -49,6 +58,7 @@ def read_progress(directory: Path) -> Progress:
         steps_per_second=metrics.get("steps_per_second"),
         evaluated_at=evaluation.get("step"),
         success=evaluation.get("mean_success"),
+        returns=without_success(evaluation),
     )
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from mtrl_conic.training.trainer import Trainer
 
-HEADLINE = "evaluation/mean_success"
+HEADLINES = ("evaluation/mean_success", "evaluation/mean_return")
+"""What services compare runs by; the mean success is missing where no task defines success."""
 
 
 class Callback:
@@ -61,11 +62,9 @@ class TensorBoard(Callback):
             self._writer.add_scalar(name, number, trainer.step)
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Success by task and its mean."""
-        if record["mean_success"] is not None:
-            self._writer.add_scalar(HEADLINE, record["mean_success"], trainer.step)
-        for task, rate in record["success"].items():
-            self._writer.add_scalar(f"evaluation/success/{task}", rate, trainer.step)
+        """Success, success at the last step and return: by task, and their means."""
+        for name, number in evaluation_scalars(record).items():
+            self._writer.add_scalar(name, number, trainer.step)
 
     def on_stop(self, trainer: Trainer) -> None:
         """Close the event file."""
@@ -77,8 +76,17 @@ class TensorBoard(Callback):
 
         fields = flat_items(read_config(self._directory))
         values = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in fields}
-        for summary in hparams(values, {HEADLINE: 0.0}):
+        for summary in hparams(values, dict.fromkeys(HEADLINES, 0.0)):
             self._writer._get_file_writer().add_summary(summary)
+
+
+def evaluation_scalars(record: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a line of evaluations by name, `evaluation/returns/<task>` among them.
+
+    A mean that is not defined is left out.
+    """
+    told = {name: value for name, value in record.items() if name != "episodes_per_task" and value is not None}
+    return {f"evaluation/{name}": number for name, number in scalars(told).items()}
 
 
 def scalars(record: dict[str, Any]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.runs.directory import read_config
-from mtrl_conic.training.callbacks import Callback, scalars
+from mtrl_conic.training.callbacks import Callback, evaluation_scalars, scalars
 
 if TYPE_CHECKING:
     from mtrl_conic.training.trainer import Trainer
@@ -49,10 +49,8 @@ class _Service(Callback):
         self._log(scalars(record), trainer.step)
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Success by task and its mean."""
-        rates = {f"evaluation/success/{task}": rate for task, rate in record["success"].items()}
-        if rates:
-            self._log({"evaluation/mean_success": record["mean_success"], **rates}, trainer.step)
+        """Success, success at the last step and return: by task, and their means."""
+        self._log(evaluation_scalars(record), trainer.step)
 
     def on_stop(self, trainer: Trainer) -> None:
         """Finish the service's run."""

@@ -184,6 +184,18 @@ def test_paired_difference_against_scipy() -> None:
     assert estimate.value == pytest.approx((ours - theirs).mean())
 
 
+def test_task_means_against_scipy() -> None:
+    from scipy.stats import ttest_1samp
+
+    returns = np.random.default_rng(0).normal([-200, 3000], [30, 400], (5, 2))
+    for column, estimate in zip(returns.T, statistics.task_means(returns), strict=True):
+        expected = ttest_1samp(column, 0).confidence_interval(0.95)
+        assert estimate.value == pytest.approx(column.mean())
+        assert estimate.interval == pytest.approx((expected.low, expected.high))
+    assert [estimate.interval for estimate in statistics.task_means(returns[:2])] == [None, None]
+    assert statistics.task_means(returns[:1])[0].value == returns[0, 0]
+
+
 def test_profile_counts_what_is_above() -> None:
     profile = statistics.performance_profile(TINY, np.array([0.0, 0.2, 0.55, 1.0]), seed=0)
     assert profile.share.tolist() == pytest.approx([5 / 6, 4 / 6, 3 / 6, 0])
@@ -200,8 +212,11 @@ def test_which_checkpoint() -> None:
     assert curves.mean_of_last(curve, 9).tolist() == pytest.approx(curve.mean(0).tolist())
     assert curves.best(curve).tolist() == [0.9, 0.7], "the earlier of two equal means"
     records = [{"step": step, "mean_success": mean} for step, mean in ((1, 0.1), (2, 0.8), (3, 0.8), (4, None))]
-    assert curves.best_evaluation(records) == {"step": 2, "mean_success": 0.8, "evaluations": 3}
+    chosen = {"step": 2, "mean_success": 0.8, "chosen_by": "mean_success", "evaluations": 3}
+    assert curves.best_evaluation(records) == chosen
     assert curves.best_evaluation(records[3:]) is None
+    returns = [{"step": step, "mean_success": None, "mean_return": -step} for step in (5, 4)]
+    assert curves.best_evaluation(returns) == {**returns[1], "chosen_by": "mean_return", "evaluations": 2}
     assert list(curves.CHECKPOINTS) == ["final", "mean of the last 5 evaluations", "best over training"]
 
 

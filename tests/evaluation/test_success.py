@@ -48,6 +48,10 @@ def test_rates_by_hand() -> None:
     assert result.success == {"early": 3 / 6, "late": 2 / 6}
     assert result.success_at_end == {"early": 0.0, "late": 2 / 6}
     assert result.returns == {"early": 5 * 2.5, "late": 5 * 2.5}
+    deviation = 5 * np.std(range(6), ddof=1)  # an episode's return is five times its number
+    assert result.return_std == {"early": pytest.approx(deviation), "late": pytest.approx(deviation)}
+    assert result.record()["mean_return"] == 12.5
+    assert Evaluator(TaskSet(Counting(), horizon=5), 1).evaluate(zeros).return_std == {"early": 0.0, "late": 0.0}
     assert result.mean_success == pytest.approx(5 / 12)
     assert result.episodes_per_task == 6
     assert result.record()["mean_success_at_end"] == pytest.approx(1 / 6)

@@ -34,6 +34,9 @@ def test_progress(tiny: RunConfig, tmp_path: Path) -> None:
     run.append("metrics", {"step": 20, "time": 4.0, "steps_per_second": 5.0})
     run.append("evaluations", {"step": 25, "time": 6.0, "mean_success": 0.5})
     assert read_progress(tmp_path) == Progress(25, 6.0, 5.0, 25, 0.5)
+    rates = {"mean_success": 0.5, "success": {"a": 0.5}, "returns": {"a": 9.0, "b": -3.0}}
+    run.append("evaluations", {"step": 25, "time": 6.0, **rates})
+    assert read_progress(tmp_path) == Progress(25, 6.0, 5.0, 25, 0.5, {"b": -3.0}), "the return of what has no success"
     run.close()
     assert Progress(step=25, seconds=6.0).seconds_left(100, None) == pytest.approx(18)
     assert Progress(step=25, seconds=6.0).seconds_left(100, 0.2) == pytest.approx(6), "the clock ends it first"

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from mtrl_conic.cli import main
+from mtrl_conic.cli.display import show_result
 from mtrl_conic.errors import UserError
+from mtrl_conic.evaluation.words import estimate, number, return_estimates
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.directory import read_checkpoint
 from mtrl_conic.runs.run import check, train
@@ -93,11 +95,61 @@ def test_several_environments_per_task(tmp_path: Path) -> None:
     assert steps == [40, 80, 92]
 
 
-def test_a_run_without_any_success_reports_returns(tmp_path: Path) -> None:
-    result = train(config(task_set="gymnasium:Pendulum-v1", steps=25), tmp_path / "run")
+@pytest.fixture(scope="module")
+def without_success(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on a task that says nothing of success, three episodes behind its final return."""
+    run, short = tmp_path_factory.mktemp("without") / "run", config()
+    training = short.training.model_copy(update={"episodes_per_task": 3, "report_best": True})
+    train(short.model_copy(update={"task_set": "gymnasium:Pendulum-v1", "training": training}), run)
+    return run
+
+
+def test_a_run_without_any_success_reports_returns(without_success: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = json.loads((without_success / "result.json").read_text())
     assert result["success"] == {}
     assert result["mean_success"] is None, "neither success nor failure"
-    assert result["returns"]["Pendulum-v1"] < 0
+    assert result["returns"]["Pendulum-v1"] == result["mean_return"] < 0
+    (of,) = return_estimates(result).values()
+    assert of.low is not None
+    evaluations = [json.loads(line) for line in (without_success / "evaluations.jsonl").read_text().splitlines()]
+    best = max(evaluations, key=lambda record: float(record["mean_return"]))
+    assert result["best_over_training"] == {**best, "chosen_by": "mean_return", "evaluations": 3}
+
+    show_result(result, without_success)
+    said = capsys.readouterr().out
+    assert "Final return after 90 steps per task" in said
+    assert f"Pendulum-v1   {estimate(of)}" in said
+    assert f"best over training: mean return {number(best['mean_return'])}, at step {best['step']}" in said
+    assert "success  " not in said, "no empty columns"
+
+
+def test_returns_are_listed_and_watched(
+    without_success: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    result = json.loads((without_success / "result.json").read_text())
+    assert main(["runs", str(without_success)]) == 0
+    value = number(result["returns"]["Pendulum-v1"])
+    assert f"Pendulum-v1 {value}" in " ".join(capsys.readouterr().out.split())
+    assert main(["watch", str(without_success)]) == 0
+    said = capsys.readouterr().out
+    assert f"return Pendulum-v1 {value} at step 90" in " ".join(said.split())
+    assert "training return" in said
+    (of,) = return_estimates(result).values()
+    assert estimate(of) in said
+
+
+def test_returns_go_to_tensorboard(without_success: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(without_success))
+    events.Reload()
+    evaluations = [json.loads(line) for line in (without_success / "evaluations.jsonl").read_text().splitlines()]
+    for name in ("evaluation/returns/Pendulum-v1", "evaluation/mean_return"):
+        told = [(event.step, event.value) for event in events.Scalars(name)]
+        expected = [(line["step"], pytest.approx(line["mean_return"])) for line in evaluations]
+        assert told == expected, name
+    assert "evaluation/mean_success" not in events.Tags()["scalars"]
 
 
 def test_unknown_environments_are_found_before_anything_is_written(tmp_path: Path) -> None:

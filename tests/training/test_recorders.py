@@ -16,7 +16,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.run import train
 from mtrl_conic.training import recorders
-from mtrl_conic.training.callbacks import scalars
+from mtrl_conic.training.callbacks import evaluation_scalars, scalars
 from tests.training.conftest import TASKS
 
 _PROGRAM = """
@@ -63,7 +63,8 @@ def test_wandb_offline(tiny: RunConfig, tmp_path: Path) -> None:
     directory = record_with("wandb", tiny, tmp_path)
     (file,) = directory.glob("wandb/offline-run-*-conicgrad-seed_3/*.wandb")
     data = file.read_bytes()
-    for word in ("evaluation/mean_success", f"critic/loss/{TASKS[0]}", "conicgrad/seed_3"):
+    told = ("evaluation/mean_success", f"evaluation/returns/{TASKS[0]}", f"evaluation/success_at_end/{TASKS[0]}")
+    for word in (*told, f"critic/loss/{TASKS[0]}", "conicgrad/seed_3"):
         assert word.encode() in data, word
 
 
@@ -96,6 +97,34 @@ def test_scalars_of_a_line() -> None:
         "cosine": [[1, -0.5], [-0.5, 1]],
     }
     assert scalars(record) == {"speed": 2.0, "loss/a": 1.0, "cosine_mean": -0.5, "cosine_negative_share": 1.0}
+
+
+def test_all_of_an_evaluation_goes_to_the_services() -> None:
+    """Of two tasks one defines success. A mean that is not defined is no number."""
+    record: dict[str, Any] = {
+        "step": 5,
+        "time": 1.0,
+        "success": {"a": 0.5},
+        "mean_success": 0.5,
+        "success_at_end": {"a": 0.0},
+        "mean_success_at_end": 0.0,
+        "returns": {"a": 3.0, "b": -7.0},
+        "mean_return": -2.0,
+        "return_std": {"a": 1.0, "b": 2.0},
+        "episodes_per_task": 2,
+    }
+    assert evaluation_scalars(record) == {
+        "evaluation/success/a": 0.5,
+        "evaluation/mean_success": 0.5,
+        "evaluation/success_at_end/a": 0.0,
+        "evaluation/mean_success_at_end": 0.0,
+        "evaluation/returns/a": 3.0,
+        "evaluation/returns/b": -7.0,
+        "evaluation/mean_return": -2.0,
+        "evaluation/return_std/a": 1.0,
+        "evaluation/return_std/b": 2.0,
+    }
+    assert "evaluation/mean_success" not in evaluation_scalars({**record, "success": {}, "mean_success": None})
 
 
 def test_tensorboard_has_hyperparameters(tiny: RunConfig, tmp_path: Path) -> None:
