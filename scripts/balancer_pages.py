@@ -85,7 +85,7 @@ def _range(metadata: list[object]) -> str:
 
 def draw_pictures(folder: Path) -> None:
     """A picture per balancer on the classic problem, and one of all balancers per problem that `folder` holds."""
-    from mtrl_conic.toy.paths import read_trajectory
+    from mtrl_conic.toy.comparison import read_trajectory
     from mtrl_conic.toy.picture import draw
     from mtrl_conic.toy.problems import PROBLEMS
 

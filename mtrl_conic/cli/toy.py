@@ -24,11 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run, write, and print the table."""
     from mtrl_conic.cli.display import say
-    from mtrl_conic.toy import paths as toy
+    from mtrl_conic.toy import comparison
     from mtrl_conic.toy.problems import PROBLEMS
 
     names = [name for part in arguments.balancers for name in _names(part)]
-    table = toy.run(
+    table = comparison.run(
         names,
         arguments.out,
         problems=arguments.problems.split(",") if arguments.problems else tuple(PROBLEMS),

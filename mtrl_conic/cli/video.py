@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_writable(out)
     config, saved = read_run(arguments.run, checkpoint=arguments.checkpoint)
     check_goals(config, max(goals) + 1)
-    with rendered(config, arguments.size) as (envs, pictures):
+    drawn = rendered(config.task_set, config.environment, seed=config.seed, size=arguments.size)
+    with drawn as (envs, pictures):
         agent = make_agent(config.model_copy(update={"device": "cpu"}), envs)
         agent.load_state_dict(saved["agent"])
         shown = frames(

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import gymnasium as gym
 
 from mtrl_conic.envs import TaskSet, make_task_set
+from mtrl_conic.envs.config import TaskSetConfig
 from mtrl_conic.envs.gymnasium.stepper import GymnasiumStepper
 from mtrl_conic.envs.names import gymnasium_ids
 from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.evaluation.video import Picture, Pictures
-from mtrl_conic.runs.config import RunConfig
 
 if TYPE_CHECKING:
     import mujoco
@@ -28,25 +28,28 @@ PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
 
 
 @contextmanager
-def rendered(config: RunConfig, size: int) -> Iterator[tuple[TaskSet, Pictures]]:
-    """The task set of a run and its pictures.
+def rendered(
+    task_set: str | list[str], environment: TaskSetConfig, *, seed: int, size: int
+) -> Iterator[tuple[TaskSet, Pictures]]:
+    """A task set and its pictures.
 
     Meta-World's own code steps it: the compiled one keeps nothing that could be drawn.
 
     Args:
-        config: of the run.
+        task_set: see `make_task_set`.
+        environment: its options.
+        seed: of goals and resets.
         size: of a picture, pixels; Gymnasium's environments have sizes of their own.
 
     Raises:
         UserError: nothing can be drawn on this machine; the message says what to install.
     """
     check_gl()
-    environment = config.environment
-    ids = gymnasium_ids(config.task_set)
+    ids = gymnasium_ids(task_set)
     if ids is not None:
         envs = TaskSet.from_gymnasium(
             {name: partial(gym.make, name, render_mode="rgb_array", disable_env_checker=True) for name in ids},
-            seed=config.seed,
+            seed=seed,
             horizon=environment.time_limit,
             one_hot=environment.one_hot,
         )
@@ -56,7 +59,7 @@ def rendered(config: RunConfig, size: int) -> Iterator[tuple[TaskSet, Pictures]]
             envs.close()
         return
     options = environment.model_copy(update={"stepping": "metaworld"}).model_dump()
-    envs = make_task_set(config.task_set, seed=config.seed, **options)
+    envs = make_task_set(task_set, seed=seed, **options)
     from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 
     assert isinstance(envs.stepper, MetaWorldStepper)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import vl_convert
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from mtrl_conic.toy.paths import Trajectory
-    from mtrl_conic.toy.problems import Problem
+from mtrl_conic.toy.paths import Trajectory
+from mtrl_conic.toy.problems import Problem
 
 _SIDE, _GAP, _COLUMNS, _LEVELS = 180, 34, 6, 14
 _CONTOUR_POINTS, _PATH_POINTS = 81, 160

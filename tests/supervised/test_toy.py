@@ -10,6 +10,7 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError
+from mtrl_conic.toy import comparison
 from mtrl_conic.toy import paths as toy
 from mtrl_conic.toy.paths import Trajectory
 from mtrl_conic.toy.problems import PROBLEMS, Problem
@@ -116,7 +117,7 @@ def test_arrival_is_when_all_starts_stay() -> None:
 
 def test_run_writes_paths_fronts_pictures_and_a_table(tmp_path: Path) -> None:
     seen: list[str] = []
-    table = toy.run(
+    table = comparison.run(
         ["ls", "gradops:alpha=-2"],
         tmp_path,
         problems=["gradops"],
@@ -140,14 +141,16 @@ def test_run_writes_paths_fronts_pictures_and_a_table(tmp_path: Path) -> None:
 def test_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     seen: list[str] = []
     for names in (["ls"], ["ls", "famo", "ls"]):
-        toy.run(names, tmp_path, problems=["gradops"], steps=100, each=lambda trajectory: seen.append(trajectory.label))
+        comparison.run(
+            names, tmp_path, problems=["gradops"], steps=100, each=lambda trajectory: seen.append(trajectory.label)
+        )
     assert seen == ["ls", "famo"]
     with pytest.raises(UserError, match="choose another folder"):
-        toy.run(["ls"], tmp_path, problems=["gradops"], steps=50)
+        comparison.run(["ls"], tmp_path, problems=["gradops"], steps=50)
 
 
 def test_all_with_a_variant(tmp_path: Path) -> None:
-    table = toy.run(["all", "gradops:alpha=-2"], tmp_path, problems=["gradops"], steps=50)
+    table = comparison.run(["all", "gradops:alpha=-2"], tmp_path, problems=["gradops"], steps=50)
     assert [line.split()[1] for line in table.splitlines()[1:]] == [*balancers.available(), "gradops:alpha=-2"]
 
 
@@ -172,15 +175,15 @@ def test_pictures_as_png(tmp_path: Path) -> None:
 
 def test_wrong_names_are_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="did you mean 'classic'"):
-        toy.run(["ls"], tmp_path, problems=["clasic"])
+        comparison.run(["ls"], tmp_path, problems=["clasic"])
     with pytest.raises(UserError, match="did you mean 'cagrad'"):
-        toy.run(["cagrd"], tmp_path)
+        comparison.run(["cagrd"], tmp_path)
     with pytest.raises(UserError, match="key=value"):
-        toy.run(["cagrad:c"], tmp_path)
+        comparison.run(["cagrad:c"], tmp_path)
     with pytest.raises(UserError, match="option c='2'"):
-        toy.run(["cagrad:c=2"], tmp_path)
+        comparison.run(["cagrad:c=2"], tmp_path)
     with pytest.raises(UserError, match="at least one"):
-        toy.run([], tmp_path)
+        comparison.run([], tmp_path)
 
 
 @pytest.mark.slow

@@ -1,0 +1,143 @@
+"""Balancers on toy problems, in files: trajectories, Pareto fronts, pictures, and the table of who arrived where."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtrl_conic import balancers
+from mtrl_conic.balancers import Balancer
+from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.toy.paths import RECORD_EVERY, Trajectory, descend_together
+from mtrl_conic.toy.picture import draw
+from mtrl_conic.toy.problems import PROBLEMS, Problem
+
+_TOGETHER = 6
+"""Balancers that run in step: losses and Adam cost the same for many, and files are written after each group."""
+
+
+def run(
+    names: Sequence[str],
+    out: Path,
+    *,
+    problems: Sequence[str] = tuple(PROBLEMS),
+    steps: int | None = None,
+    seed: int = 0,
+    each: Callable[[Trajectory], None] = lambda _: None,
+) -> str:
+    """Run balancers on toy problems; write trajectories, fronts and pictures; tell who arrived where.
+
+    Trajectories that a run with the same steps and seed left in `out` are taken from there.
+
+    Args:
+        names: of balancers; `all` stands for all of them; one with options is `name:key=value,key=value`.
+        out: directory for `<problem>/<balancer>.csv`, `<problem>_front.csv`, `<problem>.svg` and `table.csv`.
+        problems: names in `PROBLEMS`.
+        steps: of Adam; the problem's own if not given.
+        seed: of the balancers.
+        each: called with every trajectory once it is done, to show progress.
+
+    Returns:
+        The table, as lines of text.
+    """
+    chosen = [_problem(name) for name in problems]
+    labels = list(dict.fromkeys(label for name in names for label in _expand(name)))
+    options = {label: balancers.parse_methods(label)[0] for label in labels}
+    if not labels or not chosen:
+        raise UserError("toy: name at least one balancer and one problem")
+    if steps is not None and steps < RECORD_EVERY:
+        raise UserError(f"steps={steps}: at least {RECORD_EVERY}, the distance of two recorded points")
+    _claim(out, {"steps": steps, "seed": seed})
+    for length in dict.fromkeys(steps or problem.steps for problem in chosen):
+        alike = [problem for problem in chosen if (steps or problem.steps) == length]
+        missing = [label for label in labels if not all(_path(out, problem, label).exists() for problem in alike)]
+        for first in range(0, len(missing), _TOGETHER):
+            group = missing[first : first + _TOGETHER]
+            runners = {label: _make(*options[label], seed) for label in group}
+            for trajectory in descend_together(alike, runners, length):
+                _write_trajectory(_path(out, trajectory.problem, trajectory.label), trajectory)
+                each(trajectory)
+    rows = []
+    for problem in chosen:
+        done = [read_trajectory(_path(out, problem, label), problem, label) for label in labels]
+        draw(problem, done, out / f"{problem.name}.svg")
+        front = torch.cat([problem.front, problem.losses(problem.front)], -1)
+        _write_csv(out / f"{problem.name}_front.csv", ["x1", "x2", "loss1", "loss2"], _rounded(front))
+        rows += [_row(trajectory) for trajectory in done]
+    _write_csv(out / "table.csv", _HEAD, rows)
+    return "\n".join(_FORMAT.format(*row) for row in [_HEAD, *rows])
+
+
+def _problem(name: str) -> Problem:
+    if name not in PROBLEMS:
+        raise unknown("toy problem", name, PROBLEMS)
+    return PROBLEMS[name]
+
+
+def _expand(name: str) -> list[str]:
+    return balancers.available() if name == "all" else [name]
+
+
+def _make(name: str, options: dict[str, Any], seed: int) -> Balancer:
+    return balancers.make(name, 2, seed=seed, **options)
+
+
+def _claim(out: Path, settings: dict[str, int | None]) -> None:
+    """Make the directory `out`, or see that what it holds was made with the same settings."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "run.json"
+    if not file.exists():
+        file.write_text(json.dumps(settings) + "\n")
+    elif (before := json.loads(file.read_text())) != settings:
+        raise UserError(f"{out} holds a run with {before}, not {settings}: choose another folder")
+
+
+_HEAD = ["problem", "balancer", "steps", "starts", "on_front", "at_optimum", "steps_to_optimum", "ends"]
+_FORMAT = "{:<15} {:<24} {:>7} {:>6} {:>8} {:>10} {:>16}  {}"
+
+
+def _row(trajectory: Trajectory) -> list[str]:
+    ends = " ".join(f"({a:.2f}, {b:.2f})" for a, b in trajectory.points[-1].tolist())
+    arrived = trajectory.steps_to_optimum
+    figures = [len(trajectory.problem.starts), trajectory.on_front, trajectory.at_optimum]
+    name, last = trajectory.problem.name, int(trajectory.steps[-1])
+    return [name, trajectory.label, str(last), *map(str, figures), "-" if arrived is None else str(arrived), ends]
+
+
+def _path(out: Path, problem: Problem, label: str) -> Path:
+    return out / problem.name / f"{label}.csv"
+
+
+def _write_trajectory(path: Path, trajectory: Trajectory) -> None:
+    numbers = torch.cat([trajectory.points, trajectory.problem.losses(trajectory.points)], -1)
+    rows = []
+    for step, starts in zip(trajectory.steps.tolist(), numbers, strict=True):
+        rows += [[str(step), str(start), *row] for start, row in enumerate(_rounded(starts))]
+    path.parent.mkdir(exist_ok=True)
+    _write_csv(path, ["step", "start", "x1", "x2", "loss1", "loss2"], rows)
+
+
+def read_trajectory(path: Path, problem: Problem, label: str) -> Trajectory:
+    """The trajectory that `run` wrote to `path`."""
+    with path.open(newline="") as file:
+        rows = [(int(row["step"]), float(row["x1"]), float(row["x2"])) for row in csv.DictReader(file)]
+    table = torch.tensor(rows, dtype=torch.float64).view(-1, len(problem.starts), 3)
+    return Trajectory(problem, label, table[:, 0, 0].to(torch.int64), table[..., 1:])
+
+
+def _rounded(numbers: Tensor) -> list[list[str]]:
+    return [[f"{number:.5f}" for number in row] for row in numbers.tolist()]
+
+
+def _write_csv(path: Path, head: list[str], rows: list[list[str]]) -> None:
+    """Write beside `path` and rename: a file that is there is whole."""
+    beside = path.with_name(path.name + ".part")
+    with beside.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([head, *rows])
+    beside.replace(path)
