@@ -11,14 +11,20 @@ from mtrl_conic._lazy import lazy
 
 if TYPE_CHECKING:
     from mtrl_conic.agents.mtsac.agent import MTSAC as MTSAC
+    from mtrl_conic.agents.policy import Policy as Policy
     from mtrl_conic.envs import TaskSet as TaskSet
     from mtrl_conic.envs import make_task_set as make_task_set
 
 __version__ = "0.1.0"
 
-__all__ = ["MTSAC", "TaskSet", "__version__", "make_task_set"]
+__all__ = ["MTSAC", "Policy", "TaskSet", "__version__", "make_task_set"]
 
 __getattr__ = lazy(
     __name__,
-    {"MTSAC": "mtrl_conic.agents.mtsac.agent", "TaskSet": "mtrl_conic.envs", "make_task_set": "mtrl_conic.envs"},
+    {
+        "MTSAC": "mtrl_conic.agents.mtsac.agent",
+        "Policy": "mtrl_conic.agents.policy",
+        "TaskSet": "mtrl_conic.envs",
+        "make_task_set": "mtrl_conic.envs",
+    },
 )

@@ -57,9 +57,7 @@ class Averages(Callback):
         episodes = record["episodes_per_task"]
         for over, average in self._averages.items():
             self._acting.actor.network.load_state_dict(average.network.state_dict())
-            success = self._evaluator.evaluate(
-                lambda observations: self._acting.act(observations, deterministic=True), episodes_per_task=episodes
-            ).success
+            success = self._evaluator.evaluate(self._acting.policy().act, episodes_per_task=episodes).success
             with self._file.open("a", newline="") as file:
                 for task, rate in success.items():
                     csv.writer(file).writerow((trainer.step, trainer.agent.seed, over, task, rate, episodes))

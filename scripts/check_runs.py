@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtrl_conic import MTSAC
+from mtrl_conic import MTSAC, Policy
 from mtrl_conic.runs.directory import read_result
 from mtrl_conic.runs.run import load_agent
 from mtrl_conic.runs.status import find_runs
@@ -40,34 +40,36 @@ def margins_hold(run: Path, random: dict[str, float], margins: dict[str, float])
 
 
 def acts_the_same(run: Path) -> bool:
-    """Whether the saved and the exported agent give, in a fresh process, the very actions of this one."""
+    """Whether the saved agent and its saved policy give, in a fresh process, the very actions of this one."""
     _, agent = load_agent(run, device="cpu")
+    policy = agent.policy()
     assert agent.envs is not None
     agent.envs.close()
     observations = np.random.default_rng(0).normal(size=(ROWS, agent.num_tasks, agent.spec.observation_dim))
     observations = observations.astype(np.float32)
     if agent.spec.one_hot:
         observations[:, :, agent.spec.bare_dim :] = np.eye(agent.num_tasks)
-    here = np.stack([agent.act(rows, deterministic=True) for rows in observations])
+    here = np.stack([policy.act(rows) for rows in observations])
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
         agent.save(files / "agent.pt")
-        agent.export(files / "exported")
+        policy.save(files / "policy")
         np.save(files / "observations.npy", observations)
         subprocess.run([sys.executable, __file__, "--act", folder], check=True)
-        same = [np.array_equal(here, np.load(files / name)) for name in ("saved.npy", "exported.npy")]
+        same = [np.array_equal(here, np.load(files / name)) for name in ("saved.npy", "policy.npy")]
     print(f"{run}: {ROWS} x {agent.num_tasks} actions in a fresh process: {'identical' if all(same) else 'DIFFERENT'}")
     return all(same)
 
 
 def act(folder: Path) -> None:
-    """In the fresh process: the actions of the saved and of the exported agent."""
-    from mtrl_conic.agents.export import load_policy
-
+    """In the fresh process: the actions of the saved agent and of its saved policy."""
     observations = np.load(folder / "observations.npy")
-    agent, policy = MTSAC.load(folder / "agent.pt", device="cpu"), load_policy(folder / "exported")
-    np.save(folder / "saved.npy", np.stack([agent.act(rows, deterministic=True) for rows in observations]))
-    np.save(folder / "exported.npy", np.stack([policy.act(rows) for rows in observations]))
+    policies = {
+        "saved": MTSAC.load(folder / "agent.pt", device="cpu").policy(),
+        "policy": Policy.load(folder / "policy"),
+    }
+    for name, policy in policies.items():
+        np.save(folder / f"{name}.npy", np.stack([policy.act(rows) for rows in observations]))
 
 
 def main() -> int:

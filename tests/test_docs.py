@@ -158,7 +158,7 @@ def test_python_api_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (tmp_path / "runs" / "pendulum" / "result.json").is_file()
     assert getattr(namespace["watch"], "steps", 0) == 30
     exec(export, namespace)
-    assert (tmp_path / "exported" / "actor.safetensors").is_file()
+    assert (tmp_path / "policy" / "policy.json").is_file()
 
 
 def test_commands_of_the_task_set_page_exist() -> None:

@@ -1,42 +1,42 @@
-"""What stands beside an exported agent: what it was trained on, what it reached, how to use it."""
+"""What stands beside an exported policy: what it was trained on, what it reached, how to use it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from mtrl_conic.agents.policy import Policy
 from mtrl_conic.envs.names import gymnasium_ids
-
-if TYPE_CHECKING:
-    from mtrl_conic.agents.mtsac.agent import MTSAC
 
 
 def model_card(
-    agent: MTSAC, *, run: Mapping[str, Any] | None = None, result: Mapping[str, Any] | None = None, onnx: bool = False
+    policy: Policy,
+    *,
+    run: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
+    models: Sequence[str] = (),
 ) -> str:
     """The card, in Markdown.
 
     Args:
-        agent: that is exported.
+        policy: that is exported.
         run: complete configuration of the run that trained it.
         result: `result.json` of that run.
-        onnx: whether the policy lies there as ONNX too.
+        models: names of the ONNX files beside it.
     """
-    spec = agent.spec
-    count = sum(p.numel() for p in agent.actor.network.parameters())
+    count = sum(p.numel() for p in policy.actor.parameters())
     parts = [
-        "# Multi-task SAC actor\n",
-        f"{len(spec.task_names)} tasks, one policy: {agent.config.network} network of {count:,} parameters, "
-        f"{agent.config.base} base, gradients combined by `{agent.balancer_name}`, seed {agent.seed}, "
-        f"{agent.updates:,} updates. Trained with mtrl_conic.\n",
+        "# Multi-task policy\n",
+        f"{len(policy.spec.task_names)} tasks, one actor of {count:,} parameters. Trained with mtrl_conic.\n",
+        _provenance(policy),
         "## Tasks\n",
-        _tasks(agent),
+        _tasks(policy),
         "## Protocol\n",
         _protocol(run),
         "## Results\n",
         _results(result, finished=run is None or result is not None),
         "## Use\n",
-        _use(agent, onnx),
+        _use(policy, models),
     ]
     if result is not None:
         versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
@@ -44,8 +44,20 @@ def model_card(
     return "\n".join(parts)
 
 
-def _tasks(agent: MTSAC) -> str:
-    spec = agent.spec
+def _provenance(policy: Policy) -> str:
+    rows = [(name, value) for name, value in policy.provenance.items() if value not in (None, {}, [])]
+    lines = [f"| {name.replace('_', ' ')} | {_plain(value)} |" for name, value in rows]
+    return "\n".join(["| | |", "|---|---|", *lines]) + "\n" if rows else ""
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={inner}" for key, inner in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _tasks(policy: Policy) -> str:
+    spec = policy.spec
     lines = ["| task | observation | action |", "|---|---|---|"]
     for place, name in enumerate(spec.task_names):
         lines.append(f"| {name} | {spec.own_observation_dim(place)} | {spec.own_action_dim(place)} |")
@@ -95,17 +107,25 @@ def _results(result: Mapping[str, Any] | None, *, finished: bool) -> str:
     )
 
 
-def _use(agent: MTSAC, onnx: bool) -> str:
-    name, size = agent.spec.task_names[0], agent.spec.own_observation_dim(0)
+def _use(policy: Policy, models: Sequence[str]) -> str:
+    spec = policy.spec
+    name, size = spec.task_names[0], spec.own_observation_dim(0)
     text = f"""```python
 import numpy as np
 
-from mtrl_conic.agents.export import load_policy
+from mtrl_conic import Policy
 
-policy = load_policy(".")  # this directory; nothing is unpickled
-action = policy.act(np.zeros({size}, np.float32), task={name!r})  # in [-1, 1]
+policy = Policy.load(".")  # this directory; nothing is unpickled
+action = policy.act(np.zeros({size}, np.float32), task={name!r}, own_units=True)
 ```
+
+With `own_units` an action lies between the bounds of the task's own action space, otherwise in [-1, 1].
 """
-    if onnx:
-        text += "\n`actor.onnx` holds the same policy: `observations` (K, D), a row per task, to `actions` (K, A).\n"
-    return text + "\nActions are to be mapped from [-1, 1] onto the bounds of the task's action space.\n"
+    for model in models:
+        shapes = (
+            "(K, B, D), B rows of every task, to `actions` (K, B, A)"
+            if model == "policy.onnx"
+            else ("(B, d) of one task to its `actions` (B, a)")
+        )
+        text += f"\n`{model}` maps `observations` {shapes} in [-1, 1].\n"
+    return text

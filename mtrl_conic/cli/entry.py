@@ -18,7 +18,7 @@ COMMANDS = {
     "report": "one page of evidence from runs: tables, curves, cost",
     "evaluate": "success of a run's agent, or of a random or scripted policy",
     "video": "one video of all tasks of a run, success marked",
-    "export": "write a run's actor as safetensors, with a model card; ONNX where it is installed",
+    "export": "write a run's policy as safetensors, with a model card; ONNX where it is installed",
     "describe": "the parameters of a preset's networks: whose they are, how many",
     "balancers": "list the balancers, their papers and options",
     "toy": "balancers on toy problems in the plane: trajectories, pictures, who arrives",

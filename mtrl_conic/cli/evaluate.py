@@ -25,19 +25,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"unknown policy {arguments.policy!r}; known: agent, random, expert")
     from mtrl_conic.cli.display import show_evaluation
     from mtrl_conic.evaluation.policies import expert_policy, random_policy
-    from mtrl_conic.evaluation.success import Evaluator, Policy
+    from mtrl_conic.evaluation.success import Act, Evaluator
     from mtrl_conic.runs.run import load_agent, make_evaluation_envs
 
-    policy: Policy
+    act: Act
     if arguments.policy == "agent":
         _, agent = load_agent(Path(arguments.run), device=arguments.device)
         assert agent.envs is not None
-        envs, policy = agent.envs, lambda observations: agent.act(observations, deterministic=True)
+        envs, act = agent.envs, agent.policy().act
     else:
         envs = make_evaluation_envs(make_config(arguments.run, {}))
-        policy = random_policy(envs) if arguments.policy == "random" else expert_policy(envs)
+        act = random_policy(envs) if arguments.policy == "random" else expert_policy(envs)
     try:
-        record = Evaluator(envs, arguments.episodes_per_task).evaluate(policy).record()
+        record = Evaluator(envs, arguments.episodes_per_task).evaluate(act).record()
     finally:
         envs.close()
     show_evaluation(record, f"{arguments.run}: {arguments.policy}")

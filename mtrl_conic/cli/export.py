@@ -1,4 +1,4 @@
-"""Write a run's actor as safetensors and JSON, with a model card: to act elsewhere, or to publish."""
+"""Write a run's policy as safetensors and JSON, with a model card: to act elsewhere, or to publish."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and where to write."""
     parser.add_argument("run", type=Path, help="a run directory")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made where it is missing")
-    parser.add_argument("--onnx", action="store_true", help="also as ONNX (needs onnx and onnxscript)")
+    parser.add_argument("--onnx", action="store_true", help="also as ONNX, of all tasks (needs onnx, onnxscript)")
+    parser.add_argument(
+        "--onnx-task", action="append", default=[], metavar="TASK", help="also as ONNX, this task alone; repeatable"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the files of the last checkpoint's agent."""
-    from mtrl_conic.agents.export import export_agent
+    """Write the files of the last checkpoint's policy."""
+    from mtrl_conic.agents.export import export_policy
     from mtrl_conic.cli.display import say
     from mtrl_conic.runs.directory import read_result
     from mtrl_conic.runs.run import load_agent
@@ -23,7 +26,13 @@ def run(arguments: argparse.Namespace) -> int:
     config, agent = load_agent(arguments.run, device="cpu")
     assert agent.envs is not None
     agent.envs.close()
-    described, result = config.model_dump(mode="json"), read_result(arguments.run)
-    files = export_agent(agent, arguments.out, onnx=arguments.onnx, run=described, result=result)
+    files = export_policy(
+        agent.policy(),
+        arguments.out,
+        onnx=arguments.onnx,
+        onnx_tasks=arguments.onnx_task,
+        run=config.model_dump(mode="json"),
+        result=read_result(arguments.run),
+    )
     say(f"{arguments.out}: {', '.join(file.name for file in files)}")
     return 0

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         shown = frames(
             envs,
             pictures,
-            lambda observations: agent.act(observations, deterministic=True),
+            agent.policy().act,
             goals=goals,
             title=f"{config.balancer}, seed {config.seed}, {saved['step']:,} steps per task",
             size=arguments.size,

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
+from torch.nn import functional
 
-from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.errors import UserError, first_line, unknown
 
 if TYPE_CHECKING:
     from mtrl_conic.envs import TaskSet
+
+Bounds = tuple[tuple[float, ...], tuple[float, ...]]
+"""The least and the largest value of every entry."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class TaskSpec:
     """Each task's own size, one-hot not included, where they differ; zeros follow up to the longest."""
     action_dims: tuple[int, ...] | None = None
     """Each task's own size where they differ; the entries behind it mean nothing."""
+    action_bounds: tuple[Bounds, ...] | None = None
+    """Least and largest values of each task's own actions, in its own units; None: -1 and 1 everywhere."""
 
     @classmethod
     def of(cls, envs: TaskSet) -> TaskSpec:
@@ -39,14 +45,20 @@ class TaskSpec:
         assert observation is not None
         assert action is not None
         stepper = envs.stepper
-        sizes = stepper.observation_dims, stepper.action_dims
-        return cls(tuple(envs.task_names), observation[0], action[0], envs.one_hot, *sizes)
+        own = stepper.observation_dims, stepper.action_dims, stepper.action_bounds
+        return cls(tuple(envs.task_names), observation[0], action[0], envs.one_hot, *own)
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> TaskSpec:
-        """The spec whose fields were written as plain values: lists are tuples again."""
-        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in saved.items()}
-        return cls(**fields)
+        """The spec whose fields were written as plain values: lists are tuples again.
+
+        Raises:
+            UserError: these are not its fields.
+        """
+        try:
+            return cls(**{key: _as_tuples(value) for key, value in saved.items()})
+        except TypeError as error:
+            raise UserError(f"{', '.join(saved)} do not describe tasks: {first_line(error)}") from None
 
     @property
     def bare_dim(self) -> int:
@@ -68,32 +80,83 @@ class TaskSpec:
         sizes = torch.tensor(self.action_dims, device=device).view(-1, 1, 1)
         return (torch.arange(self.action_dim, device=device) < sizes).float()
 
-    def rows(self, observations: NDArray[np.floating[Any]], task: str | None) -> NDArray[np.floating[Any]]:
+    def action_limits(self, side: int) -> Tensor:
+        """(K, 1, A) float64: the least (side 0) or largest (side 1) value of each task's actions, 0 where one pads."""
+        if self.action_bounds is None:
+            return torch.full((len(self.task_names), 1, self.action_dim), 2.0 * side - 1, dtype=torch.float64)
+        limits = torch.zeros(len(self.task_names), 1, self.action_dim, dtype=torch.float64)
+        for place, bounds in enumerate(self.action_bounds):
+            limits[place, 0, : len(bounds[side])] = torch.tensor(bounds[side], dtype=torch.float64)
+        return limits
+
+    def place(self, task: str) -> int:
+        """Which of the tasks is called `task`.
+
+        Raises:
+            UserError: none is.
+        """
+        if task not in self.task_names:
+            raise unknown("task", task, self.task_names)
+        return self.task_names.index(task)
+
+    def rows(self, observations: Tensor, task: str | None = None) -> Tensor:
         """What a network takes: (K, B, D), B rows per task.
 
         Args:
-            observations: (K B, D), those of the first task first; with `task`, that task's alone, (D,), or as the
-                task itself gives it: without one-hot and padding.
+            observations: (K, B, D), or (K B, D), those of the first task first. With `task`, that task's alone: one,
+                (D,), or several, (B, D), or as the task itself gives them, without one-hot and padding.
             task: a task's name.
 
         Raises:
             UserError: an unknown task, or another shape.
         """
-        count, expected = len(self.task_names), (len(self.task_names), self.observation_dim)
+        count, size, shape = len(self.task_names), self.observation_dim, tuple(observations.shape)
         if task is None:
-            if observations.ndim != 2 or observations.shape[1] != expected[1] or len(observations) % count:
-                raise UserError(f"observations must have shape {expected}, not {observations.shape}; or name the task")
-            return observations.reshape(count, -1, expected[1])
-        if task not in self.task_names:
-            raise unknown("task", task, self.task_names)
-        place = self.task_names.index(task)
-        row = np.asarray(observations, dtype=np.float32)
-        if row.shape == (self.own_observation_dim(place),) and row.shape != expected[1:]:
-            own, row = row, np.zeros(expected[1], dtype=np.float32)
-            row[: len(own)] = own
+            if len(shape) == 3 and shape[::2] == (count, size):
+                return observations
+            if len(shape) != 2 or shape[1] != size or shape[0] % count:
+                raise UserError(f"observations must have shape {(count, size)}, not {shape}; or name the task")
+            return observations.reshape(count, -1, size)
+        place = self.place(task)
+        if len(shape) not in (1, 2) or shape[-1] not in (size, self.own_observation_dim(place)):
+            known = dict.fromkeys([(self.own_observation_dim(place),), (size,)])
+            raise UserError(f"an observation of {task} must have shape {' or '.join(map(str, known))}, not {shape}")
+        return self.rows_of_task(torch.atleast_2d(observations), place)
+
+    def rows_of_task(self, rows: Tensor, place: int) -> Tensor:
+        """Observations of task number `place`, (B, D) or its own (B, d), as a network takes them, (K, B, D).
+
+        A network with heads takes rows of every task; what it says of those of the others is dropped.
+        """
+        if rows.shape[-1] != self.observation_dim:
+            rows = functional.pad(rows, (0, self.observation_dim - rows.shape[-1]))
             if self.one_hot:
-                row[self.bare_dim + place] = 1
-        if row.shape != expected[1:]:
-            raise UserError(f"an observation of {task} must have shape {expected[1:]}, not {row.shape}")
-        # A network with heads takes a row per task; the other rows' actions are dropped.
-        return np.tile(row, (count, 1, 1))
+                code = torch.tensor(self.bare_dim + place, device=rows.device)
+                rows = rows + functional.one_hot(code, self.observation_dim)
+        return rows.expand(len(self.task_names), *rows.shape)
+
+    def shaped(self, actions: Tensor, observations: Tensor, task: str | None = None) -> Tensor:
+        """Actions (K, B, A) in the shape that the `observations` they answer were given in, see `rows`."""
+        if task is None:
+            return actions if observations.dim() == 3 else actions.flatten(0, 1)
+        place = self.place(task)
+        own = actions[place, :, : self.own_action_dim(place)]
+        return own if observations.dim() == 2 else own[0]
+
+
+def as_tensor(observations: ArrayLike | Tensor) -> Tensor:
+    """Observations as float32.
+
+    Raises:
+        UserError: something that is no number.
+    """
+    if isinstance(observations, Tensor):
+        return observations.detach().float()
+    try:
+        return torch.from_numpy(np.array(observations, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"observations must be numbers in an array, a list or a tensor: {first_line(error)}") from None
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

@@ -56,6 +56,9 @@ class Stepper(ABC):
     """Each task's own size where they differ; the entries behind it are zero. None: `observation_dim`."""
     action_dims: tuple[int, ...] | None = None
     """Each task's own size where they differ; the entries behind it are ignored. None: `action_dim`."""
+    action_bounds: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] | None = None
+    """The least and largest values of each task's own actions, in its own units, which [-1, 1] is mapped onto. None:
+    they are -1 and 1 everywhere."""
     success_rules: tuple[str | None, ...] | None = None
     """What success means on each task, in words; None for a task where nothing does, which reports returns only.
     None in its whole: every task has its success."""

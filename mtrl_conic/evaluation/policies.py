@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
-from mtrl_conic.evaluation.success import Policy
+from mtrl_conic.evaluation.success import Act
 
 
-def random_policy(envs: TaskSet, *, seed: int = 0) -> Policy:
+def random_policy(envs: TaskSet, *, seed: int = 0) -> Act:
     """Uniform actions from a generator of its own."""
     generator = np.random.default_rng(seed)
     shape = envs.action_space.shape
@@ -24,7 +24,7 @@ def random_policy(envs: TaskSet, *, seed: int = 0) -> Policy:
     return act
 
 
-def expert_policy(envs: TaskSet) -> Policy:
+def expert_policy(envs: TaskSet) -> Act:
     """Meta-World's scripted policy of each task; they read the observation without the one-hot."""
     from metaworld.policies import ENV_POLICY_MAP
 

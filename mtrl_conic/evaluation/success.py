@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
 
-Policy = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Observations (K, D), a row per task -> actions (K, A)."""
+Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Observations (K, D), a row per task -> actions (K, A): a policy's `act`."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,19 @@ class Evaluator:
         self.episodes_per_task = check_episodes(episodes_per_task, envs.stepper.num_episodes)
 
     def evaluate(
-        self, policy: Policy, *, episodes_per_task: int | None = None, each_step: Callable[[], None] = lambda: None
+        self, act: Act, *, episodes_per_task: int | None = None, each_step: Callable[[], None] = lambda: None
     ) -> Evaluation:
-        """The policy's success and return.
+        """A policy's success and return.
 
         Args:
-            policy: deterministic, or the caller's own risk.
+            act: what it does; deterministic, or the rates are no property of the policy alone.
             episodes_per_task: another N than the evaluator's.
             each_step: called between steps; may raise to break off.
         """
         episodes = self.episodes_per_task
         if episodes_per_task is not None:
             episodes = check_episodes(episodes_per_task, self.envs.stepper.num_episodes)
-        results = np.array([self._episode(policy, number, each_step) for number in range(episodes)])
+        results = np.array([self._episode(act, number, each_step) for number in range(episodes)])
         deviations = results[:, 2].std(0, ddof=1) if episodes > 1 else np.zeros(self.envs.num_tasks)
         any_step, last_step, returns, return_std = (
             dict(zip(self.envs.task_names, map(float, row), strict=True)) for row in (*results.mean(0), deviations)
@@ -102,7 +102,7 @@ class Evaluator:
             del any_step[name], last_step[name]
         return Evaluation(any_step, last_step, returns, return_std, episodes)
 
-    def _episode(self, policy: Policy, number: int, each_step: Callable[[], None]) -> NDArray[np.float64]:
+    def _episode(self, act: Act, number: int, each_step: Callable[[], None]) -> NDArray[np.float64]:
         """(3, K): success at any step, at the last step, and return, of episode `number` of every task."""
         num_tasks = self.envs.num_tasks
         observations, _ = self.envs.reset(options={"episodes": [number] * num_tasks})
@@ -110,7 +110,7 @@ class Evaluator:
         running = np.ones(num_tasks, dtype=bool)
         while running.any():
             each_step()
-            observations, _, terminated, truncated, infos = self.envs.step(policy(observations))
+            observations, _, terminated, truncated, infos = self.envs.step(act(observations))
             ended = running & (terminated | truncated)
             rows = np.stack([infos["episode_success"], infos["success"], infos["episode_return"]])
             result[:, ended] = rows[:, ended]

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
-from mtrl_conic.evaluation.success import Policy
+from mtrl_conic.evaluation.success import Act
 
 Picture = NDArray[np.uint8]
 """(H, W, 3)"""
@@ -40,7 +40,7 @@ class _Cell:
 def frames(
     envs: TaskSet,
     pictures: Pictures,
-    policy: Policy,
+    act: Act,
     *,
     goals: Sequence[int],
     title: str,
@@ -55,7 +55,7 @@ def frames(
     Args:
         envs: stepped here; nobody else's.
         pictures: of `envs`.
-        policy: what acts.
+        act: of a policy.
         goals: the episodes' numbers, the same for all tasks; on Meta-World the goals' indices.
         title: stands below the grid, behind the goal and the step.
         size: of a cell, pixels.
@@ -73,7 +73,7 @@ def frames(
                 # Before the step: one that ends an episode starts the next one as well.
                 _look(cells, pictures, running)
                 yield _grid(cells, f"goal {goal}, step {step}   {title}", size)
-            observations, _, terminated, truncated, infos = envs.step(policy(observations))
+            observations, _, terminated, truncated, infos = envs.step(act(observations))
             step += 1
             for place in np.flatnonzero(running & infos["success"]):
                 if cells[place].succeeded_at is None:

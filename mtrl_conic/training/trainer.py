@@ -135,7 +135,7 @@ class Trainer:
         assert self.evaluator is not None
         with self.watch("evaluation"):
             evaluation = self.evaluator.evaluate(
-                lambda observations: self.agent.act(observations, deterministic=True),
+                self.agent.policy().act,
                 episodes_per_task=episodes_per_task,
                 each_step=self._raise_if_interrupted,
             )

@@ -35,7 +35,7 @@ def make_batch(seed: int = 0) -> Batch:
 
 
 def parameters(agent: MTSAC) -> Tensor:
-    policy = [p.flatten() for p in agent.policy.parameters()]
+    policy = [p.flatten() for p in agent.policy().parameters()]
     learned = [agent.actor.block, agent.critic.block, agent._target_block, agent.temperatures.log]
     return torch.cat(learned + policy).detach()
 

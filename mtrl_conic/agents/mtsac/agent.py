@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.average import Average
@@ -24,7 +24,8 @@ from mtrl_conic.agents.mtsac.updates import Updates
 from mtrl_conic.agents.mtsac.work import Steps, Values
 from mtrl_conic.agents.normalisation.observations import ObservationScale
 from mtrl_conic.agents.normalisation.returns import ReturnScale
-from mtrl_conic.envs.spec import TaskSpec
+from mtrl_conic.agents.policy import Policy
+from mtrl_conic.envs.spec import TaskSpec, as_tensor
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution.compiled import has_compiler
 from mtrl_conic.execution.device import choose_device, fast_precision
@@ -94,6 +95,8 @@ class MTSAC:
         mask = self.spec.action_mask(self.device)
         self._masks = () if mask is None else (mask,)
         """Of the actions, (K, 1, A): an input of the losses where tasks have actions of different sizes."""
+        over = config.observation_scale
+        self.observation_scale = None if over == "none" else ObservationScale(self.spec, over, self.device)
         self._make_networks(self.seed)
         self.temperatures = Temperatures(
             self.num_tasks,
@@ -103,8 +106,6 @@ class MTSAC:
             device=self.device,
         )
         self.return_scale = ReturnScale(self.num_tasks, config.discount, config.return_limit, self.device)
-        over = config.observation_scale
-        self.observation_scale = None if over == "none" else ObservationScale(self.spec, over, self.device)
         self.updates = 0
         """Made so far."""
         self._own_updates = Updates([self])
@@ -132,6 +133,9 @@ class MTSAC:
         self.critic = Component("critic", critic, self._balancer("critic"), weight_decay=decay, **common)
         self._average = Average(actor, config.average_over) if config.average_over else None
         self.actor = Component("actor", actor, self._balancer("actor"), weight_decay=actor_decay, **common)
+        scale = self.observation_scale
+        acting = self.actor.network if self._average is None else self._average.network
+        self._policy = Policy(self.spec, config, acting, None if scale is None else scale.standardize)
         self.tensors = object()
         """Another one whenever the agent's state has moved to other tensors."""
 
@@ -255,41 +259,42 @@ class MTSAC:
 
     # Acting.
 
-    @property
-    def policy(self) -> nn.Module:
-        """What acts where actions are deterministic: the actor, or the average of its weights."""
-        return self.actor.network if self._average is None else self._average.network
+    def policy(self) -> Policy:
+        """What was learned so far, to act without exploration: of the actor, or of the average of its weights.
+
+        It is a thing of its own, which further updates do not change, and tells where it comes from.
+        """
+        policy = copy.deepcopy(self._policy).requires_grad_(False).eval()
+        policy.provenance = {
+            "agent": type(self).__name__,
+            "balancer": self.balancer_name,
+            "balancer_options": self.balancer_options,
+            "seed": self.seed,
+            "updates": self.updates,
+        }
+        return policy
 
     @torch.no_grad()
     def act(
-        self, observations: NDArray[np.floating[Any]], *, task: str | None = None, deterministic: bool = False
+        self, observations: ArrayLike | Tensor, *, task: str | None = None, deterministic: bool = False
     ) -> NDArray[np.float32]:
-        """The policy's actions.
+        """Actions in [-1, 1] for observations, as `Policy.act` takes and gives them; always an array.
 
         Args:
-            observations: (K, D), a row per task, or (K B, D), B rows of each task side by side; with `task`, that
-                task's alone, (D,), or as the task itself gives it: without one-hot and padding.
+            observations: of all tasks, or of one.
             task: a task's name.
-            deterministic: the mode of `policy` instead of a sample of the actor.
-
-        Returns:
-            (K B, A), 0 where an action pads, or, with `task`, (A,) of the task's own size; float32 in [-1, 1].
+            deterministic: as `policy` acts, instead of a sample of the actor.
         """
-        rows = torch.as_tensor(self.spec.rows(observations, task), dtype=torch.float32, device=self.device)
-        network = self.policy if deterministic else self.actor.network
-        gaussian: Gaussian = network(self._standardized(rows))
+        given = as_tensor(observations)
+        rows = self.spec.rows(given, task).to(self.device)
         if deterministic:
-            actions = gaussian.mean.tanh()
-            for mask in self._masks:
-                actions *= mask
+            actions = self._policy(rows)
         else:
+            gaussian: Gaussian = self.actor.network(self._standardized(rows))
             noise = torch.randn(gaussian.mean.shape, generator=self._generator, device=self.device)
             actions, _ = squashed_sample(gaussian, noise, *self._masks)
-        result: NDArray[np.float32] = actions.flatten(0, 1).cpu().numpy()
-        if task is None:
-            return result
-        place = self.spec.task_names.index(task)
-        return result[place, : self.spec.own_action_dim(place)]
+        result: NDArray[np.float32] = self.spec.shaped(actions, given, task).cpu().numpy()
+        return result
 
     def random_actions(self, rows: int = 1) -> NDArray[np.float32]:
         """Uniform actions in [-1, 1], (K B, A), where B is `rows`."""
@@ -346,12 +351,6 @@ class MTSAC:
             "state": self.state_dict(),
         }
         torch.save(what, path)
-
-    def export(self, directory: str | Path, *, onnx: bool = False) -> list[Path]:
-        """Write the actor alone, to act elsewhere: see `mtrl_conic.agents.export.export_agent`."""
-        from mtrl_conic.agents.export import export_agent
-
-        return export_agent(self, directory, onnx=onnx)
 
     @classmethod
     def load(cls, path: str | Path, envs: TaskSet | None = None, *, device: str = "auto") -> MTSAC:

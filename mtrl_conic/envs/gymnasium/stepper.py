@@ -57,6 +57,8 @@ class GymnasiumStepper(Stepper):
         self.observation_dim, self.action_dim = max(observation_dims), max(action_dims)
         self.observation_dims = observation_dims if len(set(observation_dims)) > 1 else None
         self.action_dims = action_dims if len(set(action_dims)) > 1 else None
+        bounds = tuple(probe.action_bounds for probe in probes)
+        self.action_bounds = bounds if any(abs(x) != 1 for both in bounds for side in both for x in side) else None
         self.success_rules = tuple(probe.success_rule for probe in probes)
         self.horizons = tuple(probe.horizon for probe in probes)
         """Steps after which each task's episodes are cut."""

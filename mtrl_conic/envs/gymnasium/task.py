@@ -90,6 +90,12 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
             return f"the return of the episode is {self.success:g} or more"
         return f"{getattr(self.success, '__name__', 'the given function')} is true at a step"
 
+    @property
+    def action_bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The least and the largest value of every entry of the environment's own actions."""
+        low, high = self._bounds.low.ravel().tolist(), self._bounds.high.ravel().tolist()
+        return tuple(low), tuple(high)
+
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[NDArray[np.float64], dict[str, Any]]:
         """Start the episode of this seed."""
         observation, _ = self.env.reset(seed=seed)

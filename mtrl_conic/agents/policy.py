@@ -1,0 +1,242 @@
+"""What an agent learned, as a thing of its own: it acts, is saved and loaded, and says where it comes from."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, overload
+
+import safetensors.torch
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from mtrl_conic import files
+from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.normalisation.observations import Standardize
+from mtrl_conic.envs.spec import TaskSpec, as_tensor
+from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.networks.actor_critic import Actor
+from mtrl_conic.networks.onnx_file import write_onnx
+from mtrl_conic.schema import parse
+
+FORMAT = 2
+DESCRIPTION = "policy.json"
+"""What `Policy.save` writes last; it names the file of the weights beside it."""
+
+
+class Policy(nn.Module):
+    """The deterministic policy of an actor: the mode of its actions.
+
+    Args:
+        spec: of the tasks.
+        config: of the agent that the actor belongs to.
+        actor: what maps observations to a Gaussian over actions, before tanh.
+        observations: what scales the observations before; None: nothing does.
+        provenance: where the policy comes from, in plain values; it is saved with it.
+    """
+
+    _mask: Tensor | None
+    _low: Tensor
+    _high: Tensor
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        config: AgentConfig,
+        actor: nn.Module,
+        observations: nn.Module | None = None,
+        *,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec, self.config = spec, config
+        self.provenance = dict(provenance or {})
+        self.actor = actor
+        self.observations = nn.Identity() if observations is None else observations
+        device = next(actor.parameters()).device
+        self.register_buffer("_mask", spec.action_mask(device), persistent=False)
+        for side, name in enumerate(("_low", "_high")):
+            self.register_buffer(name, spec.action_limits(side).to(device), persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Observations (K, B, D), B rows per task -> actions (K, B, A) in [-1, 1], 0 where an entry pads."""
+        actions: Tensor = self.actor(self.observations(rows)).mean.tanh()
+        return actions if self._mask is None else actions * self._mask
+
+    @overload
+    def act(self, observations: Tensor, *, task: str | None = None, own_units: bool = False) -> Tensor: ...
+
+    @overload
+    def act(self, observations: ArrayLike, *, task: str | None = None, own_units: bool = False) -> NDArray[Any]: ...
+
+    @torch.no_grad()
+    def act(
+        self, observations: ArrayLike | Tensor, *, task: str | None = None, own_units: bool = False
+    ) -> NDArray[Any] | Tensor:
+        """Actions for observations.
+
+        Args:
+            observations: numbers in an array, a list or a tensor: B rows of every task, (K, B, D) or (K B, D), those of
+                the first task first; (K, D) is a row per task. With `task`, that task's alone: one, (D,), or several,
+                (B, D), or as the task itself gives them, without one-hot and padding.
+            task: a task's name.
+            own_units: map the actions from [-1, 1] onto the bounds of the task's own action space.
+
+        Returns:
+            float32, of the shape of the observations with the actions' size as last: A, and 0 where an entry pads; with
+            `task`, that task's own size. A tensor where a tensor was given, otherwise an array.
+
+        Raises:
+            UserError: an unknown task, another shape, or something that is no number.
+        """
+        given = as_tensor(observations)
+        actions = self(self.spec.rows(given, task).to(self._low.device))
+        if own_units:
+            actions = self.in_own_units(actions)
+        actions = self.spec.shaped(actions, given, task)
+        return actions.to(given.device) if isinstance(observations, Tensor) else actions.cpu().numpy()
+
+    def in_own_units(self, actions: Tensor) -> Tensor:
+        """Actions (K, B, A) in [-1, 1] -> the same between the bounds of each task's own action space."""
+        own: Tensor = self._low + (actions.double() + 1) / 2 * (self._high - self._low)
+        return own.float()
+
+    def save(self, directory: str | Path) -> list[Path]:
+        """Write the weights as safetensors and, last, `policy.json`, which names them: what was there before is whole
+        until then, and gone after.
+
+        Args:
+            directory: made where it is missing.
+
+        Returns:
+            The files written.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        folder = Path(directory)
+        # Views into the block of an optimiser cannot be saved as they are.
+        tensors = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
+        weights = safetensors.torch.save(tensors)
+        digest = hashlib.sha256(weights).hexdigest()
+        name = f"actor-{digest[:12]}.safetensors"
+        described = {
+            "format": FORMAT,
+            "mtrl_conic": version("mtrl-conic"),
+            "weights": {"file": name, "sha256": digest},
+            "spec": asdict(self.spec),
+            "agent": self.config.model_dump(mode="json"),
+            "provenance": self.provenance,
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            before = _weights_named_in(folder)
+            files.replace(folder / name, weights)
+            files.replace(folder / DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
+            if before is not None and before.name != name:
+                before.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+        return [folder / name, folder / DESCRIPTION]
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Policy:
+        """The policy that `save` wrote, on the CPU. Nothing is unpickled.
+
+        Raises:
+            UserError: there is none, it is damaged, or it needs a network that nobody registered.
+        """
+        folder = Path(directory)
+        described = _read_description(folder)
+        weights = _read_weights(folder, described["weights"])
+        config = parse(AgentConfig, described["agent"], where=str(folder / DESCRIPTION))
+        spec = TaskSpec.read(described["spec"])
+        over = config.observation_scale
+        policy = cls(
+            spec,
+            config,
+            Actor(spec, config, generator=torch.Generator()),
+            None if over == "none" else Standardize(spec, over),
+            provenance=described["provenance"],
+        )
+        try:
+            policy.load_state_dict(weights)
+        except RuntimeError as error:
+            raise UserError(f"the weights in {folder} do not fit their description: {first_line(error)}") from None
+        return policy.requires_grad_(False).eval()
+
+    def export_onnx(self, file: str | Path, *, task: str | None = None, own_units: bool = False) -> Path:
+        """Write the policy for ONNX runtimes, for any number B of rows (needs `onnx` and `onnxscript`).
+
+        Args:
+            file: is replaced.
+            task: whose `observations`, (B, d) as the task itself gives them, become its own `actions`, (B, a). None:
+                those of all tasks, (K, B, D), become (K, B, A).
+            own_units: see `act`.
+
+        Raises:
+            UserError: an unknown task, a package that is missing, or a place that cannot be written.
+        """
+        place = None if task is None else self.spec.place(task)
+        size = self.spec.observation_dim if place is None else self.spec.own_observation_dim(place)
+        example = torch.zeros(2, size) if place is not None else torch.zeros(len(self.spec.task_names), 2, size)
+        return write_onnx(_Exported(self, place, own_units), example, Path(file))
+
+
+class _Exported(nn.Module):
+    """What an ONNX file computes."""
+
+    def __init__(self, policy: Policy, place: int | None, own_units: bool) -> None:
+        super().__init__()
+        self.policy = copy.deepcopy(policy).cpu().eval()
+        self.place, self.own_units = place, own_units
+
+    def forward(self, observations: Tensor) -> Tensor:
+        policy, place = self.policy, self.place
+        actions: Tensor = policy(observations if place is None else policy.spec.rows_of_task(observations, place))
+        if self.own_units:
+            actions = policy.in_own_units(actions)
+        return actions if place is None else actions[place, :, : policy.spec.own_action_dim(place)]
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    file = folder / DESCRIPTION
+    try:
+        described = json.loads(file.read_text())
+    except OSError as error:
+        raise UserError(f"there is no saved policy at {folder}: {file.name}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{file} is not valid JSON: {first_line(error)}") from None
+    form = described.get("format") if isinstance(described, dict) else None
+    if form != FORMAT:
+        raise UserError(f"{file} has format {form!r}, this version reads {FORMAT}; save the policy again")
+    missing = [key for key in ("weights", "spec", "agent", "provenance") if not isinstance(described.get(key), dict)]
+    if missing:
+        raise UserError(f"{file} describes no policy: {missing[0]!r} is missing")
+    return dict(described)
+
+
+def _read_weights(folder: Path, named: Mapping[str, Any]) -> dict[str, Tensor]:
+    file = folder / Path(str(named.get("file"))).name
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        described = folder / DESCRIPTION
+        raise UserError(f"{described} names weights that are not there: {file.name}: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != named.get("sha256"):
+        raise UserError(f"{file} is damaged: its checksum is not that in {DESCRIPTION}")
+    return safetensors.torch.load(data)
+
+
+def _weights_named_in(folder: Path) -> Path | None:
+    """The weights of the policy that is saved in `folder` already, if one is."""
+    try:
+        return folder / Path(_read_description(folder)["weights"]["file"]).name
+    except (UserError, KeyError, TypeError):
+        return None

@@ -1,0 +1,47 @@
+"""A module as a file for ONNX runtimes."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mtrl_conic import files
+from mtrl_conic.errors import UserError
+
+
+def write_onnx(module: nn.Module, example: Tensor, file: Path) -> Path:
+    """Write `module`, which maps `observations` (..., B, D) to `actions` (..., B, A), for any B, all or nothing.
+
+    Args:
+        module: on the CPU.
+        example: an input, with B of at least 2.
+        file: made or replaced, and the folders above it made.
+
+    Raises:
+        UserError: a package that is missing, or a place that cannot be written.
+    """
+    try:
+        import onnxscript  # noqa: F401  # torch's exporter needs it, and onnx
+    except ImportError:
+        raise UserError('ONNX needs two more packages: pip install "mtrl-conic[onnx]"') from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecations inside its exporter
+        program = torch.onnx.export(
+            module,
+            (example,),
+            input_names=["observations"],
+            output_names=["actions"],
+            dynamic_shapes=({example.dim() - 2: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        files.replace(file, program.model_proto.SerializeToString())
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}") from None
+    return file
