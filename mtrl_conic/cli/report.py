@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mtrl_conic.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from mtrl_conic.report.page import Report
 
 FORMATS = ("html", "md", "csv")
 
@@ -24,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PROTOCOL=FILE",
         help="published curves to lay over: a CSV with number_of_environment_steps and mean, and what it measured",
     )
+    for kind, at in (("random", "0"), ("reference", "1")):
+        parser.add_argument(
+            f"--{kind}-returns",
+            type=Path,
+            metavar="FILE",
+            help=f"returns that count as {at}, to normalise by: of `evaluate --json`, or YAML with `task: return`",
+        )
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap [0]")
 
 
@@ -34,20 +45,45 @@ def run(arguments: argparse.Namespace) -> int:
         raise unknown("format", kind, FORMATS)
     if arguments.seed < 0:
         raise UserError(f"--seed {arguments.seed}: 0 or more")
-    from mtrl_conic.report import render
-    from mtrl_conic.report.data import load
-    from mtrl_conic.report.reference import read_reference
+    from mtrl_conic.report import page
 
-    runs = load(arguments.folders)
-    reference = [point for given in arguments.reference for point in read_reference(given, len(runs.tasks))]
-    report = render.make_report(runs, baseline=arguments.baseline, seed=arguments.seed, reference=reference)
-    write = {"html": render.html, "md": render.as_markdown, "csv": render.as_csv}[kind]
+    report = _report(arguments)
+    write = {"html": page.html, "md": page.as_markdown, "csv": page.as_csv}[kind]
     try:
         arguments.out.write_text(write(report))
         print(f"Written: {arguments.out}")
         if arguments.figures:
-            written = render.write_figures(report, arguments.figures)
+            written = page.write_figures(report, arguments.figures)
             print(f"Written: {len(written)} files in {arguments.figures}")
     except OSError as error:
         raise UserError(f"cannot write {error.filename}: {error.strerror}") from None
     return 0
+
+
+def _report(arguments: argparse.Namespace) -> Report:
+    from mtrl_conic.report.sources import find
+
+    found = find(arguments.folders)
+    for directory in found.foreign:
+        print(f"Passed over: {directory} holds another program's config.yaml")
+    if found.kind == "supervised":
+        for option in ("baseline", "reference", "random_returns", "reference_returns"):
+            if getattr(arguments, option):
+                raise UserError(f"--{option.replace('_', '-')} goes with runs of an agent, not of a supervised problem")
+        from mtrl_conic.report.supervised import report as supervised
+        from mtrl_conic.report.supervised.source import summarise
+
+        return supervised.make_report(summarise(found.directories))
+    from mtrl_conic.report.reinforcement.reference import read_reference
+    from mtrl_conic.report.reinforcement.report import make_report
+    from mtrl_conic.report.reinforcement.scale import read_scale
+    from mtrl_conic.report.reinforcement.source import load
+
+    runs = load(found.directories)
+    return make_report(
+        runs,
+        baseline=arguments.baseline,
+        seed=arguments.seed,
+        reference=[point for given in arguments.reference for point in read_reference(given, len(runs.tasks))],
+        scale=read_scale(arguments.random_returns, arguments.reference_returns, runs.tasks),
+    )

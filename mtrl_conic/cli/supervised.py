@@ -37,10 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check all, train what is not finished, write and print the tables."""
+    from mtrl_conic.report.supervised import numbers
+    from mtrl_conic.report.supervised.report import write
+    from mtrl_conic.report.supervised.source import summarise
+    from mtrl_conic.report.tables import in_terminal
     from mtrl_conic.runs.claim import claim, release
     from mtrl_conic.supervised.comparison import run_all
     from mtrl_conic.supervised.config import SITTING
-    from mtrl_conic.supervised.summary import summarise
     from mtrl_conic.supervised.training import Interrupted
 
     folder = arguments.out or Path("runs") / arguments.problem
@@ -61,8 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
             release(unfinished, ignore=SITTING)  # what only the data could tell
             raise
     summary = summarise([planned.directory for planned in runs])
-    written = summary.write(folder)
-    print(summary.text())
+    written = write(summary, folder)
+    print(in_terminal(numbers.methods(summary)))
     _say(f"Written: {', '.join(file.name for file in written)} in {folder}")
     return 0
 

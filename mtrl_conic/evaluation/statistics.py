@@ -90,6 +90,24 @@ def probability_of_improvement(ours: Array, theirs: Array) -> Array:
     return np.asarray((np.sign(difference) / 2 + 0.5).mean((-3, -2, -1)))
 
 
+def ranks(values: Array) -> Array:
+    """Ranks of M methods on each task, 1 for the highest value, ties share.
+
+    Args:
+        values: (..., M, K).
+    """
+    return np.asarray(stats.rankdata(-values, axis=-2))
+
+
+def mean_ranks(*scores: Array) -> Array:
+    """(..., M): the mean over tasks of the rank that each method's mean over runs has among the methods.
+
+    Args:
+        scores: of M methods, (..., R_m, K) each; the tasks may have scales of their own.
+    """
+    return np.asarray(ranks(np.stack([of.mean(-2) for of in scores], axis=-2)).mean(-1))
+
+
 # Intervals.
 
 
@@ -105,13 +123,32 @@ def bootstrap(
         resamples: arrays drawn.
         whole_runs: draw runs with all their tasks instead of scores within each task.
     """
-    value, runs = float(statistic(*scores)), min(len(array) for array in scores)
+    (estimate,) = _bootstrap(
+        lambda *of: statistic(*of)[..., None], *scores, seed=seed, resamples=resamples, whole_runs=whole_runs
+    )
+    return estimate
+
+
+def bootstrap_ranks(*scores: Array, seed: int, resamples: int = RESAMPLES) -> list[Estimate]:
+    """The mean rank of each of M methods with its stratified bootstrap interval.
+
+    Args:
+        scores: of the methods, (R_m, K) each; they are resampled apart from each other.
+        seed: of the resampling.
+        resamples: arrays drawn.
+    """
+    return _bootstrap(mean_ranks, *scores, seed=seed, resamples=resamples, whole_runs=False)
+
+
+def _bootstrap(statistic: Statistic, *scores: Array, seed: int, resamples: int, whole_runs: bool) -> list[Estimate]:
+    """An estimate for each entry of a statistic, (..., S) of score arrays (..., R, K)."""
+    values, runs = statistic(*scores), min(len(array) for array in scores)
     if runs < MIN_RUNS:
-        return Estimate(value, None, None, runs)
+        return [Estimate(float(value), None, None, runs) for value in values]
     generator = np.random.default_rng(seed)
     drawn = statistic(*(_resampled(array, resamples, generator, whole_runs) for array in scores))
     low, high = _percentiles(drawn)
-    return Estimate(value, float(low), float(high), runs)
+    return [Estimate(float(value), float(a), float(b), runs) for value, a, b in zip(values, low, high, strict=True)]
 
 
 def _resampled(scores: Array, resamples: int, generator: np.random.Generator, whole_runs: bool) -> Array:

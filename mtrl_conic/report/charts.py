@@ -1,17 +1,18 @@
-"""What the figures of a report have in common."""
+"""What the figures of a report have in common, whatever the runs are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
-from mtrl_conic.report.data import Comparison, Method
 from mtrl_conic.report.tables import Cell, Table
 
 Record = dict[str, Any]
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart
+Axis = Literal["steps", "minutes"]
 
 COLOURS = (
     *("#4269d0", "#d1810a", "#e0452c", "#2a9d8f", "#38843f", "#d5649b", "#8a5fd0", "#5599d6", "#9c6b4e", "#7f8790"),
@@ -37,30 +38,22 @@ class Figure:
     title: str
     caption: str
     specification: dict[str, Any]
-    numbers: Table | None
-    """None where a table of the report holds them already."""
+    numbers: Table | str
+    """A table of its own, or the name of the report's table that holds them already."""
+    axis: Axis | None = None
+    """Of a curve over training: the page shows the curves over one axis at a time."""
 
 
-def colours(comparison: Comparison) -> dict[str, str]:
+def colours(labels: Sequence[str]) -> dict[str, str]:
     """The colour of each method."""
-    return {method.label: COLOURS[i % len(COLOURS)] for i, method in enumerate(comparison.methods)}
+    return {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(labels)}
 
 
-def colour(comparison: Comparison) -> alt.Color:
+def colour(labels: Sequence[str]) -> alt.Color:
     """The methods' colours as an encoding."""
-    shown = colours(comparison)
+    shown = colours(labels)
     scale = alt.Scale(domain=list(shown), range=list(shown.values()))
     return alt.Color("method:N", scale=scale, title=None, legend=alt.Legend(labelLimit=400, symbolOpacity=1))
-
-
-def row_of(method: Method, task: str) -> str:
-    """The name of the row of a method's task, in a map over training."""
-    return f"{method.label}: {task.removesuffix('-v3')}"
-
-
-def rows_of(comparison: Comparison) -> list[str]:
-    """The rows of a map over training, from above."""
-    return [row_of(method, task) for method in comparison.methods for task in comparison.tasks]
 
 
 def tooltips(*fields: str) -> list[alt.Tooltip]:
@@ -69,59 +62,75 @@ def tooltips(*fields: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(field, format=formats.get(field, ".3f")) for field in fields]
 
 
-def finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart, caption: str, height: int = 320) -> dict[str, Any]:
+def finished(chart: alt.Chart | alt.LayerChart, caption: str, height: int = 320) -> dict[str, Any]:
+    """The specification of a chart, see `hideable`."""
+    return hideable(chart.properties(width=620, height=height), caption)
+
+
+def hideable(chart: Chart, caption: str) -> dict[str, Any]:
     """The specification of a chart. Its parameter `hidden` names the methods not shown; the page sets it."""
-    sized = chart.properties(width=620, height=height, description=caption)
-    specification: dict[str, Any] = sized.to_dict()
+    specification: dict[str, Any] = chart.properties(description=caption).to_dict()
     specification["params"] = [*specification.get("params", []), {"name": "hidden", "value": []}]
     return specification
 
 
-def training_map(
-    comparison: Comparison, records: Sequence[Record], number: str, scale: alt.Scale, caption: str, *, end: str
-) -> dict[str, Any]:
-    """The specification of a map: a row per method and task, training from left to right, `number` as the colour.
+def lines(
+    labels: Sequence[str], records: Sequence[Record], x: alt.X, y: alt.Y, *, hover: Sequence[str | alt.Tooltip]
+) -> alt.LayerChart:
+    """A line per method with the band from `low` to `high`, where a record has these.
 
     Args:
-        comparison: the runs.
-        records: a stretch of training each: `method`, `task`, `row` (see `row_of`), `from`, its end and its number.
-        number: which of their fields is drawn; it titles the legend.
+        labels: of the methods.
+        records: the points: `method`, the fields of the axes, `low` and `high`.
+        x: the axis of training.
+        y: the axis of what is measured.
+        hover: the fields that a tooltip shows.
+    """
+    ink = colour(labels)
+    base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
+    band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.15)
+    line = base.mark_line(point=alt.OverlayMarkDef(size=30))
+    layers = [
+        band.encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=ink),
+        line.encode(x=x, y=y, color=ink, tooltip=list(hover)),
+    ]
+    return alt.LayerChart(layer=layers)
+
+
+def training_map(
+    records: Sequence[Record], rows: Sequence[str], title: str, scale: alt.Scale, caption: str
+) -> dict[str, Any]:
+    """The specification of a map: a row per method and task, training from left to right, `value` as the colour.
+
+    Args:
+        records: a stretch of training each: `method`, `task`, `row`, `from`, `to` and `value`.
+        rows: their names, from above.
+        title: of the colours.
         scale: of the colours.
         caption: of the figure.
-        end: their field that says where a stretch ends.
     """
-    rows = rows_of(comparison)
     chart = (
         alt.Chart(alt.InlineData(values=records))
         .transform_filter(SHOWN)
         .mark_rect()
         .encode(
             x=alt.X("from:Q", title=STEPS, scale=alt.Scale(nice=False)),
-            x2=f"{end}:Q",
-            y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=260)),
-            color=alt.Color(f"{number}:Q", scale=scale, title=number),
-            tooltip=["method:N", "task:N", *tooltips("from:Q", f"{end}:Q", f"{number}:Q")],
+            x2="to:Q",
+            y=alt.Y("row:N", sort=list(rows), title=None, axis=alt.Axis(labelLimit=260)),
+            color=alt.Color("value:Q", scale=scale, title=title),
+            tooltip=["method:N", "task:N", *tooltips("from:Q", "to:Q", "value:Q")],
         )
     )
     return finished(chart, caption, 13 * len(rows))
 
 
 def wide(
-    name: str,
-    records: Sequence[Record],
-    key: str,
-    number: str,
-    title: str,
-    columns: Sequence[str],
-    *,
-    column: str = "method",
+    name: str, records: Sequence[Record], key: str, title: str, columns: Sequence[str], *, column: str = "method"
 ) -> Table:
-    """A row for each value of `key`, a column for each value of `column`, in the order of `columns`."""
+    """A table of `value`: a row for each value of `key`, a column for each value of `column`, ordered as `columns`."""
     cells: dict[float, dict[str, Cell]] = {}
     for record in records:
-        cells.setdefault(record[key], {})[record[column]] = float(record[number])
-    rows = [
-        [int(at) if key == "step" else round(at, 2), *(cells[at].get(label) for label in columns)]
-        for at in sorted(cells)
-    ]
+        cells.setdefault(record[key], {})[record[column]] = float(record["value"])
+    whole = all(float(at).is_integer() for at in cells)
+    rows = [[int(at) if whole else round(at, 2), *(cells[at].get(label) for label in columns)] for at in sorted(cells)]
     return Table(name, title, "", [title, *columns], rows)

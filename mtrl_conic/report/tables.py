@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mtrl_conic.evaluation.statistics import Estimate
+from mtrl_conic.evaluation.words import estimate, number
 
 Cell = str | int | float | Estimate | None
 
@@ -26,12 +29,8 @@ def text(cell: Cell) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, Estimate):
-        if cell.interval is None:
-            return f"{cell.value:.3f}"
-        return f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
-    if isinstance(cell, float):
-        return f"{cell:.3f}" if abs(cell) < 100 else f"{cell:.0f}"
-    return str(cell)
+        return estimate(cell)
+    return number(cell) if isinstance(cell, float) else str(cell)
 
 
 def value(cell: Cell) -> float | None:
@@ -46,6 +45,23 @@ def markdown(table: Table) -> str:
     lines = [f"| {' | '.join(table.columns)} |", "|" + "---|" * len(table.columns)]
     lines += [f"| {' | '.join(text(cell).replace('|', '/') for cell in row)} |" for row in table.rows]
     return "\n".join(lines)
+
+
+def in_terminal(table: Table) -> str:
+    """The table and its note, in columns of characters."""
+    cells = [list(table.columns), *([text(cell) for cell in row] for row in table.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return "\n".join([*lines, "", table.note])
+
+
+def csv_text(table: Table) -> str:
+    """The table as CSV, every number with all its digits; what is missing is empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows([value(cell) if isinstance(cell, Estimate) else cell for cell in row] for row in table.rows)
+    return out.getvalue()
 
 
 def joined(words: Iterable[str]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from mtrl_conic.evaluation import statistics
 from mtrl_conic.supervised.problem import Metric
 
 Array = NDArray[np.float64]
@@ -56,6 +56,6 @@ def mean_ranks(metrics: Sequence[Metric], table: Mapping[str, Array]) -> dict[st
         metrics: J of them.
         table: method -> (J,) means over seeds.
     """
-    signs = np.array([-1.0 if metric.higher_is_better else 1.0 for metric in metrics])
-    ranks = stats.rankdata(np.stack([signs * row for row in table.values()]), axis=0)
+    signs = np.array([1.0 if metric.higher_is_better else -1.0 for metric in metrics])
+    ranks = statistics.ranks(np.stack([signs * row for row in table.values()]))
     return dict(zip(table, ranks.mean(1).tolist(), strict=True))

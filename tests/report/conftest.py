@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
+from mtrl_conic.report.reinforcement import source
+from mtrl_conic.report.reinforcement.source import Comparison
+from mtrl_conic.report.sources import find
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.directory import RunDirectory
 from mtrl_conic.schema import parse
@@ -17,6 +20,11 @@ from tests.training.conftest import TASKS, tiny_values
 from tests.training.conftest import tiny as tiny
 
 LEVELS = {"ls": 0.3, "conicgrad": 0.6}
+
+
+def load(folder: Path) -> Comparison:
+    """The runs of agents at and below a folder."""
+    return source.load(find([folder]).directories)
 
 
 def evaluation(step: int, rates: np.ndarray, episodes: int) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from mtrl_conic.report.charts import colours
-from mtrl_conic.report.data import load
-from mtrl_conic.report.render import html, make_report
+from mtrl_conic.report.page import html
+from mtrl_conic.report.reinforcement.report import make_report
 
-from .conftest import results
+from .conftest import load, results
 from .test_report import FIGURES
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -55,7 +55,7 @@ class Opened:
 @pytest.fixture
 def file(folder: Path, tmp_path: Path) -> Path:
     page = tmp_path / "report.html"
-    page.write_text(html(make_report(load([folder]))))
+    page.write_text(html(make_report(load(folder))))
     return page
 
 
@@ -72,7 +72,7 @@ def test_drawn_silent_and_alone(browser: Any, file: Path, folder: Path) -> None:
 
 
 def test_a_method_is_hidden_by_its_box_and_by_the_space_bar(browser: Any, file: Path, folder: Path) -> None:
-    opened, colour = Opened(browser, file), colours(load([folder]))["ls"]
+    opened, colour = Opened(browser, file), colours(load(folder).labels)["ls"]
     drawn = opened.strokes(colour)
     assert drawn > 0
     opened.tab.get_by_label("ls", exact=True).click()

@@ -18,14 +18,15 @@ from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation import statistics
 from mtrl_conic.report.charts import Figure
-from mtrl_conic.report.data import load, read_conflicts
-from mtrl_conic.report.reference import read_reference
-from mtrl_conic.report.render import html, make_report, write_figures
-from mtrl_conic.report.words import protocol, warnings
+from mtrl_conic.report.page import html, write_figures
+from mtrl_conic.report.reinforcement.reference import read_reference
+from mtrl_conic.report.reinforcement.report import make_report
+from mtrl_conic.report.reinforcement.source import read_conflicts
+from mtrl_conic.report.reinforcement.words import protocol, warnings
 from mtrl_conic.runs.directory import RunDirectory
 from tests.training.conftest import TASKS, tiny_values
 
-from .conftest import results, write_run
+from .conftest import load, results, write_run
 
 FIGURES = 14
 
@@ -83,7 +84,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page(folder: Path) -> Page:
-    return Page(html(make_report(load([folder]))))
+    return Page(html(make_report(load(folder))))
 
 
 def scores(folder: Path, balancer: str, name: str = "success") -> np.ndarray:
@@ -118,7 +119,7 @@ def test_tasks_over_steps_cover_training_without_gaps(page: Page) -> None:
     assert len(records) == 2 * len(TASKS) * 3
     for method, task in {(record["method"], record["task"]) for record in records}:
         stretches = [one for one in records if (one["method"], one["task"]) == (method, task)]
-        assert [(one["from"], one["step"]) for one in stretches] == [(0, 50), (50, 100), (100, 150)]
+        assert [(one["from"], one["to"]) for one in stretches] == [(0, 50), (50, 100), (100, 150)]
 
 
 def test_cost(page: Page) -> None:
@@ -138,7 +139,7 @@ def test_what_a_run_did_not_measure_is_left_open(folder: Path) -> None:
         result = json.loads(file.read_text())
         del result["peak_memory_mib"], result["seconds_by_part"]["balancing"]
         file.write_text(json.dumps(result))
-    costs = Page(html(make_report(load([folder])))).tables["table-costs"]
+    costs = Page(html(make_report(load(folder)))).tables["table-costs"]
     assert costs["ls", "peak memory, MiB"] == ("-", None)
     assert costs["ls", "balancing in the update"][0] == "-"
     assert costs["ls", "ms updating per step"][1] == pytest.approx(6_000 / 150)
@@ -162,7 +163,7 @@ def test_checkpoints_and_speed(page: Page, folder: Path) -> None:
 def test_the_page_stands_alone(page: Page) -> None:
     assert page.outside == []
     assert "window.vegaEmbed=" in page.code
-    assert page.boxes == ["conicgrad", "ls", "success_over_steps", "success_over_minutes"]
+    assert page.boxes == ["conicgrad", "ls", "steps", "minutes"]
     for words in ("50 steps, episodes per task: 1", "2 episodes per task", "classic base"):
         assert words in page.words
 
@@ -171,7 +172,7 @@ def test_missing_runs_are_told(page: Page) -> None:
     assert "training <diverged>" in page.words, "escaped in the page, whole for its reader"
     assert page.tables["table-missing"]["ls", "state"][0] == "failed"
     assert page.tables["table-missing"]["conicgrad", "state"][0] == "no such run"
-    assert "Not finished, and so in no table of success: 1 of 7 runs." in page.words
+    assert "Not finished, and so in no table of results: 1 of 7 runs." in page.words
 
 
 def test_every_figure_has_a_text_and_its_numbers(page: Page) -> None:
@@ -191,13 +192,13 @@ def marks(figure: Figure, hidden: list[str]) -> int:
 
 
 def test_a_method_can_be_hidden(folder: Path) -> None:
-    for figure in make_report(load([folder])).figures:
+    for figure in make_report(load(folder)).figures:
         everything, nothing = marks(figure, []), marks(figure, ["ls", "conicgrad"])
         assert everything > marks(figure, ["ls"]) > nothing == 0, figure.name
 
 
 def test_figures_as_files(folder: Path, tmp_path: Path) -> None:
-    written = write_figures(make_report(load([folder])), tmp_path / "figures")
+    written = write_figures(make_report(load(folder)), tmp_path / "figures")
     assert len(written) == 2 * FIGURES
     for file in written:
         assert file.read_bytes().startswith(b"%PDF" if file.suffix == ".pdf" else b"<svg")
@@ -206,7 +207,7 @@ def test_figures_as_files(folder: Path, tmp_path: Path) -> None:
 def test_few_seeds_have_no_interval(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / f"ls/seed_{seed}", "ls", seed)
-    page = Page(html(make_report(load([tmp_path]))))
+    page = Page(html(make_report(load(tmp_path))))
     assert "Too few seeds for an interval (finished runs, of 3 needed): ls (2)" in page.words
     assert "[" not in page.tables["table-headline"]["ls", "mean success"][0]
     assert "table-against" not in page.tables
@@ -223,7 +224,7 @@ def test_few_seeds_have_no_interval(tmp_path: Path) -> None:
 def test_few_and_short_runs_support_nothing(seeds: int, words: str | None, tmp_path: Path) -> None:
     for seed in range(seeds):
         write_run(tmp_path / f"ls/seed_{seed}", "ls", seed)
-    said = " ".join(warnings(load([tmp_path])))
+    said = " ".join(warnings(load(tmp_path)))
     assert "seeds" not in said if words is None else words in said
     assert "Short runs: at most 150 steps of every task" in said
 
@@ -234,7 +235,7 @@ def test_runs_that_share_no_step_but_their_end(tmp_path: Path) -> None:
         run = write_run(tmp_path / f"ls/seed_{seed}", "ls", seed, minutes=2)
         last = json.loads((run / "evaluations.jsonl").read_text().splitlines()[-1])
         (run / "evaluations.jsonl").write_text(json.dumps({**last, "step": step}) + "\n")
-    curve = Page(html(make_report(load([tmp_path])))).tables["table-success_over_steps"]
+    curve = Page(html(make_report(load(tmp_path)))).tables["table-success_over_steps"]
     assert list(curve) == [("145", "ls")]
     assert curve["145", "ls"][1] == pytest.approx(scores(tmp_path, "ls").mean())
 
@@ -242,17 +243,17 @@ def test_runs_that_share_no_step_but_their_end(tmp_path: Path) -> None:
 def test_runs_that_the_clock_ended(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / f"ls/seed_{seed}", "ls", seed, minutes=1)
-    said = " ".join(warnings(load([tmp_path])))
+    said = " ".join(warnings(load(tmp_path)))
     assert "The clock" not in said
     file = tmp_path / "ls/seed_0/result.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "step": 100}))
-    assert "The clock ended runs at different steps, 100 to 150" in " ".join(warnings(load([tmp_path])))
+    assert "The clock ended runs at different steps, 100 to 150" in " ".join(warnings(load(tmp_path)))
 
 
 def test_words_for_learners_that_differ(tmp_path: Path) -> None:
     for network in ("shared", "multihead"):
         write_run(tmp_path / network / "seed_0", "ls", 0, agent={"network": network})
-    text = " ".join(protocol(load([tmp_path])))
+    text = " ".join(protocol(load(tmp_path)))
     assert "multihead network of 2 layers" in text
     assert "That is ls, network=multihead; the methods differ in network." in text
 
@@ -260,15 +261,15 @@ def test_words_for_learners_that_differ(tmp_path: Path) -> None:
 def test_words_for_tasks_of_gymnasium(tmp_path: Path) -> None:
     names = ["InvertedPendulum-v5", "Reacher-v5"]
     write_run(tmp_path / "ls", "ls", 0, task_set=[f"gymnasium:{name}" for name in names])
-    comparison = replace(load([tmp_path]), tasks=names[:1])
+    comparison = replace(load(tmp_path), tasks=names, with_success=names[:1])
     said = " ".join([*protocol(comparison), *warnings(comparison)])
     assert "Tasks: 2 (a list of its own), episodes of at most the steps that each environment allows" in said
     assert "150 environment steps of every task, 300 in all" in said
-    assert "since nothing says what success is on them: Reacher-v5." in said
+    assert "It is defined on 1 of 2 tasks: InvertedPendulum-v5." in said
     for word in ("goal", "rewards v2", "published"):
         assert word not in said
     write_run(tmp_path / "cut" / "ls", "ls", 0, task_set="gymnasium-control", environment={"time_limit": 25})
-    (said, *_) = protocol(load([tmp_path / "cut"]))
+    (said, *_) = protocol(load(tmp_path / "cut"))
     assert "Tasks: 5 (gymnasium-control), episodes of at most 25 steps" in said
 
 
@@ -293,7 +294,7 @@ def test_methods_are_told_apart_by_what_differs(tmp_path: Path) -> None:
         for balancer in ("ls", "conicgrad"):
             write_run(tmp_path / f"{balancer}_{width}", balancer, 0, agent={"width": width})
     write_run(tmp_path / "longer", "ls", 0, steps=500)
-    comparison = load([tmp_path])
+    comparison = load(tmp_path)
     labels = [method.label for method in comparison.methods]
     assert sorted(labels) == [
         "conicgrad, width=16",
@@ -329,8 +330,8 @@ def test_published_curves_over_ours(folder: Path, tmp_path: Path) -> None:
     specification = page.specifications["success_over_steps"]
     points = specification["datasets"][specification["layer"][-1]["data"]["name"]]
     # Steps per task; the point beyond our last step is left out.
-    assert [(point["step"], point["success"]) for point in points] == [(40, 0.15), (120, 0.3), (50, 0.2)]
-    report = make_report(load([folder]), reference=read_reference(f"V2={file}", 3))
+    assert [(point["step"], point["value"]) for point in points] == [(40, 0.15), (120, 0.3), (50, 0.2)]
+    report = make_report(load(folder), reference=read_reference(f"V2={file}", 3))
     assert marks(report.figures[0], ["ls", "conicgrad"]) == 1, "it stays when all methods are hidden"
 
 
@@ -423,11 +424,11 @@ def test_wrong_input(
 def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "ls", 0, finished=False)
     with pytest.raises(UserError, match="is finished yet"):
-        load([tmp_path])
+        load(tmp_path)
     write_run(tmp_path / "b", "ls", 1)
     write_run(tmp_path / "copy", "ls", 1)
     with pytest.raises(UserError, match="are the same run twice"):
-        load([tmp_path])
+        load(tmp_path)
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -14,14 +14,16 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
+from mtrl_conic.report.supervised import numbers
+from mtrl_conic.report.supervised.figures import trade_offs
+from mtrl_conic.report.supervised.report import write
+from mtrl_conic.report.supervised.source import summarise
 from mtrl_conic.runs.claim import claim
 from mtrl_conic.runs.directory import read_checkpoint
 from mtrl_conic.supervised.comparison import plan, run_all
 from mtrl_conic.supervised.config import SITTING, complete, parse_methods
 from mtrl_conic.supervised.learners import methods
 from mtrl_conic.supervised.measures import delta_m
-from mtrl_conic.supervised.summary import summarise
-from mtrl_conic.supervised.trade_offs import trade_offs
 from mtrl_conic.supervised.training import Interrupted, train
 from tests.supervised.conftest import records, write_celeba, write_census, write_kuairand, write_mtan
 
@@ -145,7 +147,7 @@ def test_the_trade_off_of_an_option(census: Path, tmp_path: Path) -> None:
     first = summary.means["conicgrad:c=0.25"]
     middle = np.mean(list(summary.means.values()), 0)
     np.testing.assert_allclose(changes[0], 100 * (first / middle - 1), rtol=1e-6)
-    (picture,) = (file for file in summary.write(tmp_path) if file.suffix == ".svg")
+    (picture,) = (file for file in write(summary, tmp_path) if file.suffix == ".svg")
     assert picture.name == "trade_off_conicgrad_c.svg"
     assert picture.read_text().startswith("<svg")
 
@@ -176,7 +178,7 @@ def test_the_command_writes_tables(compared: Path) -> None:
 def test_numbers_of_the_table(compared: Path) -> None:
     summary = summarise(sorted(compared.glob("*/seed_*")))
     assert summary.baseline is not None
-    table = {str(row[0]): row for row in summary.table().rows}
+    table = {str(row[0]): row for row in numbers.methods(summary).rows}
     assert table["stl"][-4] is None, "the baseline has no drop against itself"
     runs = summary.methods["ls"]
     per_run = np.array([[run.result["metrics"][m.name] for m in summary.metrics] for run in runs])

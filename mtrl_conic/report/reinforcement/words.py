@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
 from mtrl_conic.envs.names import gymnasium_ids, task_names
 from mtrl_conic.evaluation.statistics import MIN_RUNS
-from mtrl_conic.report.data import Comparison
+from mtrl_conic.report.reinforcement.scale import Scale
+from mtrl_conic.report.reinforcement.source import Comparison
 from mtrl_conic.runs.config import RunConfig
 
 USUAL_STEPS = int(RunConfig.model_fields["steps"].default)
@@ -20,8 +20,13 @@ FEW_RUNS = 5
 _PROTOCOL = ("task_set", "steps", "minutes", "environment.", "training.training_episodes", "training.episodes")
 
 
-def protocol(comparison: Comparison) -> list[str]:
-    """Sentences about the tasks, the budget, the evaluation and the network, of the first method."""
+def protocol(comparison: Comparison, scale: Scale | None = None) -> list[str]:
+    """Sentences about the tasks, the budget, the evaluation and the network, of the first method.
+
+    Args:
+        comparison: the runs.
+        scale: of normalised returns, where there are some.
+    """
     config = comparison.methods[0].config
     names = task_names(config["task_set"])
     budget = f"{config['steps']:,} environment steps of every task, {config['steps'] * len(names):,} in all"
@@ -31,11 +36,10 @@ def protocol(comparison: Comparison) -> list[str]:
     return [
         f"Tasks: {len(names)} ({_set_name(config)}), {episodes}; "
         f"the task's one-hot code is {'part' if config['environment.one_hot'] else 'no part'} of the observation.",
-        *_without_success(names, comparison.tasks),
         f"Budget: {budget}.",
-        f"Success of a run: the policy without noise, after the last step of training, "
-        f"{config['training.episodes_per_task']} episodes per task, each {each}; an episode counts when "
-        "success is reported at any of its steps. Nothing is chosen over training.",
+        f"Final evaluation of a run: the policy without noise, after the last step of training, "
+        f"{config['training.episodes_per_task']} episodes per task, each {each}. Nothing is chosen over training.",
+        *_measured(comparison, scale),
         f"Learning curves: every {config['training.evaluate_every']:,} steps, "
         f"episodes per task: {config['training.training_episodes_per_task']}; the last point is the final evaluation.",
         f"Learner: soft actor-critic, {config['agent.base']} base, {config['agent.network']} network of "
@@ -55,7 +59,7 @@ def warnings(comparison: Comparison) -> list[str]:
     unfinished = sum(run.result is None for method in comparison.methods for run in method.runs)
     runs = sum(len(method.runs) for method in comparison.methods)
     if unfinished:
-        said.append(f"Not finished, and so in no table of success: {unfinished} of {runs} runs.")
+        said.append(f"Not finished, and so in no table of results: {unfinished} of {runs} runs.")
     return said
 
 
@@ -108,11 +112,24 @@ def _episodes(config: dict[str, Any]) -> tuple[str, str]:
     return f"rewards {rewards}, episodes of {horizon} steps, {_goals(config)}", "on a goal of its own"
 
 
-def _without_success(names: Sequence[str], counted: Sequence[str]) -> list[str]:
-    none = [name for name in names if name not in counted]
-    return [f"Trained, and in no number here, since nothing says what success is on them: {', '.join(none)}."] * bool(
-        none
-    )
+def _measured(comparison: Comparison, scale: Scale | None) -> list[str]:
+    """What success and return are, as far as these runs are compared by them."""
+    rated, tasks = comparison.with_success, comparison.tasks
+    said = []
+    if rated:
+        of = "" if rated == tasks else f" It is defined on {len(rated)} of {len(tasks)} tasks: {', '.join(rated)}."
+        said.append(f"Success: an episode counts when success is reported at any of its steps.{of}")
+    if len(rated) < len(tasks):
+        none = f"No success is defined on {', '.join(task for task in tasks if task not in rated)}. " if rated else ""
+        whole = "" if rated else "No task defines success. "
+        said.append(f"{none}{whole}Return: the undiscounted sum of an episode's rewards, on all tasks.")
+    if scale is not None:
+        said.append(
+            "Normalised return: (return - random) / (reference - random), with the given returns of "
+            + "; ".join(f"{task}: random {scale.random[task]:g}, reference {scale.reference[task]:g}" for task in tasks)
+            + "."
+        )
+    return said
 
 
 def _goals(config: dict[str, Any]) -> str:

@@ -8,19 +8,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from mtrl_conic.report.charts import (
-    SHOWN,
-    STEPS,
-    Figure,
-    Record,
-    colour,
-    finished,
-    row_of,
-    tooltips,
-    training_map,
-    wide,
-)
-from mtrl_conic.report.data import Comparison, Method
+from mtrl_conic.report.charts import STEPS, Figure, Record, finished, lines, tooltips, training_map, wide
+from mtrl_conic.report.reinforcement.source import SAMPLE, WHOLE, Comparison, Method, row_of, rows_of
 from mtrl_conic.report.tables import Cell, Table
 
 _POINTS = 200
@@ -52,7 +41,8 @@ def conflict(comparison: Comparison) -> Table:
     note = (
         "Of the gradients with respect to the shared parameters, over training: a run's mean, of the norms the median; "
         "mean over seeds. In conflict: the cosine of two tasks' gradients is negative. Largest weight: of the "
-        f"balancer's weights on the tasks, by size, over their sum; {1 / len(comparison.tasks):.2f} is an equal share."
+        f"balancer's weights on the tasks, by size, over their sum; {1 / len(comparison.tasks):.2f} is an equal share. "
+        f"Of very long metrics (more than {WHOLE >> 20} MiB in a run), {SAMPLE:,} lines evenly spread over training."
     )
     return Table("conflict", "Conflict between tasks", note, ["method", *columns], rows)
 
@@ -103,15 +93,15 @@ def _lines(comparison: Comparison, key: str, title: str, axis: str, caption: str
     ]
     if not records:
         return None
-    base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
-    chart = base.mark_line(point=alt.OverlayMarkDef(size=15)).encode(
-        x=alt.X("step:Q", title=STEPS),
-        y=alt.Y("value:Q", title=axis, scale=alt.Scale(zero=True)),
-        color=colour(comparison),
-        tooltip=["method:N", *tooltips("step:Q", "value:Q")],
+    chart = lines(
+        comparison.labels,
+        records,
+        alt.X("step:Q", title=STEPS),
+        alt.Y("value:Q", title=axis, scale=alt.Scale(zero=True)),
+        hover=["method:N", *tooltips("step:Q", "value:Q")],
     )
     name = key.replace("/", "_")
-    numbers = wide(name, records, "step", "value", STEPS, comparison.labels)
+    numbers = wide(name, records, "step", STEPS, comparison.labels)
     return Figure(name, title, caption, finished(chart, caption), numbers)
 
 
@@ -124,7 +114,7 @@ def _weights(comparison: Comparison, component: str) -> Figure | None:
             starts = [0.0, *(step for step, _ in weights)]
             common = {"method": method.label, "task": task, "row": row_of(method, task)}
             records += [
-                common | {"from": start, "to": end, "weight": w}
+                common | {"from": start, "to": end, "value": w}
                 for start, (end, w) in zip(starts, weights, strict=False)
             ]
     if not records:
@@ -137,7 +127,7 @@ def _weights(comparison: Comparison, component: str) -> Figure | None:
     )
     name = f"{component}_weights"
     title = f"{component.capitalize()}: weights of the tasks"
-    specification = training_map(comparison, records, "weight", scale, caption, end="to")
+    specification = training_map(records, rows_of(comparison, comparison.tasks), "weight", scale, caption)
     return Figure(name, title, caption, specification, _mean_weights(comparison, component, name))
 
 

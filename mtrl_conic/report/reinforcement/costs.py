@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mtrl_conic.report.data import Comparison, Method
+from mtrl_conic.report.reinforcement.source import Comparison, Method
 from mtrl_conic.report.tables import Cell, Table, joined
 
 COLUMNS = (

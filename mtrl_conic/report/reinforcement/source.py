@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import SITTING
 from mtrl_conic.runs.directory import flat_items, read_config, read_result
-from mtrl_conic.runs.status import State, find_runs, read_error, read_progress, read_state
+from mtrl_conic.runs.status import State, read_error, read_progress, read_state
 
 _NOT_THE_METHOD = {"seed", *SITTING, "training.replay", "training.log_every", "training.checkpoint_every"}
 """Fields in which the runs of a method may differ: which sample it is, where it runs, how it is written."""
+WHOLE = 64 << 20
+"""Bytes of metrics that are read line by line; a run of two million steps on ten tasks writes a third of it."""
+SAMPLE = 4000
+"""Lines that are read of longer metrics."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,6 @@ class Run:
         """Of the run."""
         return int(self.config["seed"])
 
-    @property
-    def curve(self) -> NDArray[np.float64]:
-        """(E, K): success by evaluation and task."""
-        return np.array([list(evaluation["success"].values()) for evaluation in self.evaluations])
-
 
 @dataclass(frozen=True)
 class Method:
@@ -66,10 +64,6 @@ class Method:
         """Of the finished runs."""
         return [run.seed for run in self.finished]
 
-    def final(self, name: str = "success") -> NDArray[np.float64]:
-        """(R, K): `success` or `success_at_end` of the finished runs' final evaluations."""
-        return np.array([list(run.result[name].values()) for run in self.finished if run.result])
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -77,6 +71,8 @@ class Comparison:
 
     methods: list[Method]
     tasks: list[str]
+    with_success: list[str]
+    """The tasks that define success."""
 
     @property
     def labels(self) -> list[str]:
@@ -94,20 +90,25 @@ class Comparison:
         return _differing([method.config for method in self.methods])
 
 
-def load(folders: Sequence[Path]) -> Comparison:
-    """The runs at and below `folders`.
+def row_of(method: Method, task: str) -> str:
+    """The name of a method's task, where a figure or its table has all of them."""
+    return f"{method.label}: {task.removesuffix('-v3')}"
+
+
+def rows_of(comparison: Comparison, tasks: Sequence[str]) -> list[str]:
+    """The names of all methods' tasks."""
+    return [row_of(method, task) for method in comparison.methods for task in tasks]
+
+
+def load(directories: Sequence[Path]) -> Comparison:
+    """The runs in `directories`.
 
     Raises:
-        UserError: no runs, no finished run, no success, other tasks in some, or the same seed of a method twice.
+        UserError: no finished run, other tasks in some, or the same seed of a method twice.
     """
-    runs = [_read_run(directory) for directory in find_runs(folders)]
-    for run in runs:
-        if "task_set" not in run.config:
-            raise UserError(f"{run.directory} is no run of an agent; `mtrl-conic supervised` writes a page of its own")
+    runs = [_read_run(directory) for directory in directories]
     if not any(run.result for run in runs):
-        raise UserError(f"no run in {', '.join(map(str, folders))} is finished yet; see `mtrl-conic runs`")
-    if not any(run.result["success"] for run in runs if run.result):
-        raise UserError("no task of these runs says what success is, and success is what the report compares")
+        raise UserError("none of these runs is finished yet; see `mtrl-conic runs`")
     by_config: dict[str, list[Run]] = {}
     for run in runs:
         by_config.setdefault(json.dumps(_method_keys(run.config), sort_keys=True), []).append(run)
@@ -121,19 +122,21 @@ def load(folders: Sequence[Path]) -> Comparison:
     methods = [
         Method(label, config, group) for label, config, group in zip(_labels(configs), configs, groups, strict=True)
     ]
-    return Comparison(methods, _common_tasks(runs))
+    return Comparison(methods, _common(runs, "returns"), _common(runs, "success"))
 
 
 def read_conflicts(directory: Path) -> list[dict[str, float]]:
-    """What each line of a run's metrics says about conflict: `step`, and for critic and actor
+    """What the lines of a run's metrics say about conflict: `step`, and for critic and actor
 
     - `<component>/cosine`: mean cosine of the task pairs' gradients,
     - `<component>/negative`: share of the task pairs whose gradients have a negative cosine,
     - `<component>/norms`: the largest of the tasks' gradient norms over the smallest,
     - `<component>/largest_weight`: the largest of the balancer's |weights| over their sum; 1/K when all are equal,
     - `<component>/weight/<task>`: K times the task's weight over the sum of all |weights|; 1 when all are equal.
+
+    Of a file of more than `WHOLE` bytes, `SAMPLE` lines evenly spread over it.
     """
-    return [_conflict(record) for record in _records(directory, "metrics") if "critic/loss" in record]
+    return [_conflict(record) for record in _sampled(directory / "metrics.jsonl") if "critic/loss" in record]
 
 
 def _conflict(record: dict[str, Any]) -> dict[str, float]:
@@ -178,6 +181,26 @@ def _records(directory: Path, name: str) -> Iterator[dict[str, Any]]:
                     yield json.loads(line)
 
 
+def _sampled(file: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file, or a sample of them where it is so long that reading all would take minutes."""
+    if not file.exists():
+        return
+    size = file.stat().st_size
+    if size <= WHOLE:
+        yield from _records(file.parent, file.stem)
+        return
+    with file.open("rb") as lines:
+        for at in range(0, size, -(-size // SAMPLE)):
+            if at < lines.tell():
+                continue  # the line before was longer than a step
+            lines.seek(at)
+            if at:
+                lines.readline()  # its beginning lies before
+            line = lines.readline()
+            if line.endswith(b"\n"):
+                yield json.loads(line)
+
+
 def _method_keys(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _NOT_THE_METHOD}
 
@@ -197,10 +220,12 @@ def _labels(configs: Sequence[dict[str, Any]]) -> list[str]:
     return labels
 
 
-def _common_tasks(runs: Sequence[Run]) -> list[str]:
+def _common(runs: Sequence[Run], field: str) -> list[str]:
+    """The tasks in a field of the evaluations."""
     first, *others = [run for run in runs if run.evaluations]
-    tasks = list(first.evaluations[0]["success"])
+    tasks = list(first.evaluations[0][field])
     for run in others:
-        if list(run.evaluations[0]["success"]) != tasks:
-            raise UserError(f"{first.directory} and {run.directory} have other tasks; report on one task set at a time")
+        if list(run.evaluations[0][field]) != tasks:
+            other = "define success on other tasks" if field == "success" else "have other tasks"
+            raise UserError(f"{first.directory} and {run.directory} {other}; report on one task set at a time")
     return tasks

@@ -1,4 +1,4 @@
-"""What a method's option trades: each metric against GradOPS's alpha, ConicGrad's c, or any other number."""
+"""The figures of a report on a supervised problem: metrics over epochs, and what an option of a method trades."""
 
 from __future__ import annotations
 
@@ -7,12 +7,38 @@ from collections.abc import Iterator
 import altair as alt
 import numpy as np
 
-from mtrl_conic.report.charts import Figure, tooltips
+from mtrl_conic.report.charts import Figure, Record, finished, lines, tooltips, wide
+from mtrl_conic.report.supervised.source import Summary
 from mtrl_conic.report.tables import Cell, Table
-from mtrl_conic.supervised.summary import Summary
 
+_CURVES = 12
+"""Curves of more metrics than this are left to `curves.csv`."""
 _LEAST = 3
 """Values of an option that make a curve."""
+
+
+def figures(summary: Summary) -> list[Figure]:
+    """The trade-offs, then the metrics over training."""
+    return [*trade_offs(summary), *(_curve(summary, metric.name) for metric in summary.metrics[:_CURVES])]
+
+
+def _curve(summary: Summary, metric: str) -> Figure:
+    """A metric on the test rows over the epochs, mean over seeds."""
+    points: dict[tuple[str, int], list[float]] = {}
+    for label, runs in summary.methods.items():
+        for run in runs:
+            for record in run.curve:
+                points.setdefault((label, record["step"]), []).append(record["test"][metric])
+    records: list[Record] = [
+        {"method": label, "epoch": epoch, "value": sum(at) / len(at)} for (label, epoch), at in points.items()
+    ]
+    y = alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False))
+    labels = list(summary.methods)
+    chart = lines(labels, records, alt.X("epoch:Q"), y, hover=["method:N", "epoch:Q", *tooltips("value:Q")])
+    caption = f"{metric} on the test rows after each epoch, mean over seeds."
+    name = metric.replace(" ", "_")
+    numbers = wide(name, records, "epoch", "epoch", labels)
+    return Figure(name, f"{metric} over epochs", caption, finished(chart, caption, 280), numbers)
 
 
 def trade_offs(summary: Summary) -> list[Figure]:
@@ -58,10 +84,8 @@ def _figure(summary: Summary, name: str, option: str, labels: dict[float, str]) 
             color=alt.Color("metric:N", title=None),
             tooltip=["metric:N", *tooltips("value:Q", "better:Q")],
         )
-        .properties(width=620, height=280, description=caption)
     )
-    specification = chart.to_dict()
-    specification["params"] = [*specification.get("params", []), {"name": "hidden", "value": []}]
+    specification = finished(chart, caption, 280)
     title = f"{name}: the trade-off by {option}"
     numbers = Table(f"trade_off_{name}_{option}", title, "", [option, *(m.name for m in summary.metrics)], rows)
     return Figure(f"trade_off_{name}_{option}", title, caption, specification, numbers)

@@ -1,0 +1,1 @@
+"""Runs of agents as a report: success and returns, conflict, cost."""

@@ -1,0 +1,133 @@
+"""The figures of a report on agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+
+from mtrl_conic.evaluation import statistics
+from mtrl_conic.report.charts import RESAMPLES, SHOWN, Figure, Record, colour, finished, tooltips, wide
+from mtrl_conic.report.reinforcement.conflict import conflict_figures
+from mtrl_conic.report.reinforcement.learning_curves import learning_curves
+from mtrl_conic.report.reinforcement.measures import Measure
+from mtrl_conic.report.reinforcement.reference import ReferencePoint
+from mtrl_conic.report.reinforcement.source import Comparison
+from mtrl_conic.report.tables import Table
+
+
+def figures(
+    comparison: Comparison,
+    measures: Sequence[tuple[Measure, Table]],
+    *,
+    seed: int,
+    reference: Sequence[ReferencePoint] = (),
+) -> list[Figure]:
+    """All figures that the runs have data for.
+
+    Args:
+        comparison: the runs.
+        measures: what they are compared by, each with its table by task, for the heat map and the bars.
+        seed: of the intervals.
+        reference: published curves, laid over success over steps.
+    """
+    made: list[Figure] = []
+    for measure, tasks in measures:
+        made += learning_curves(comparison, measure, seed, reference if measure.field == "success" else ())
+        if measure.bounded:
+            made += [
+                _heat_map(measure, tasks),
+                _bars(comparison, measure, tasks),
+                _profiles(comparison, measure, seed),
+            ]
+    return made + conflict_figures(comparison)
+
+
+# Tasks.
+
+
+def _heat_map(measure: Measure, tasks: Table) -> Figure:
+    shown = alt.Chart(alt.InlineData(values=_task_records(tasks))).transform_filter(SHOWN)
+    base = shown.encode(
+        x=alt.X("method:N", sort=list(tasks.columns[1:]), title=None, axis=alt.Axis(labelAngle=-30)),
+        y=alt.Y("task:N", sort=list(measure.tasks), title=None, axis=alt.Axis(labelLimit=220)),
+    )
+    scale = alt.Scale(scheme="viridis", domain=[0, 1], clamp=True)
+    numbers = base.mark_text(fontSize=11).encode(
+        text=alt.Text("value:Q", format=".2f"),
+        color=alt.condition("datum.value > 0.6", alt.value("black"), alt.value("white")),
+    )
+    chart = base.mark_rect().encode(
+        color=alt.Color("value:Q", scale=scale, title=measure.words),
+        tooltip=["task:N", "method:N", *tooltips("value:Q")],
+    )
+    caption = f"Final {measure.words} of each task (row) by method (column), mean over seeds."
+    specification = finished(chart + numbers, caption, 24 * len(measure.tasks))
+    return Figure(measure.name("heat_map"), measure.titled("Tasks by method"), caption, specification, tasks.name)
+
+
+def _bars(comparison: Comparison, measure: Measure, tasks: Table) -> Figure:
+    methods = list(tasks.columns[1:])
+    y = alt.Y("task:N", sort=list(measure.tasks), title=None, axis=alt.Axis(labelLimit=220))
+    offset = alt.YOffset("method:N", sort=methods)
+    base = alt.Chart(alt.InlineData(values=_task_records(tasks))).transform_filter(SHOWN)
+    scale = alt.Scale(domain=[0, 1]) if measure.field == "success" else alt.Undefined
+    bars = base.mark_bar().encode(
+        x=alt.X("value:Q", title=measure.words, scale=scale),
+        y=y,
+        yOffset=offset,
+        color=colour(comparison.labels),
+        tooltip=["task:N", "method:N", *tooltips("value:Q", "low:Q", "high:Q")],
+    )
+    spread = base.transform_filter("isValid(datum.low)").mark_rule().encode(x="low:Q", x2="high:Q", y=y, yOffset=offset)
+    caption = f"Final {measure.words} of each task with its 95 % interval, where there are enough seeds for one."
+    specification = finished(bars + spread, caption, len(measure.tasks) * (8 + 8 * len(methods)))
+    title = measure.titled("Tasks with intervals")
+    return Figure(measure.name("task_bars"), title, caption, specification, tasks.name)
+
+
+def _task_records(tasks: Table) -> list[Record]:
+    return [
+        {"task": row[0], "method": method, "value": cell.value, "low": cell.low, "high": cell.high}
+        for row in tasks.rows
+        for method, cell in zip(tasks.columns[1:], row[1:], strict=True)
+        if isinstance(cell, statistics.Estimate)
+    ]
+
+
+# Profiles.
+
+
+def _profiles(comparison: Comparison, measure: Measure, seed: int) -> Figure:
+    thresholds = np.round(np.linspace(0, 1, 21), 2)
+    records: list[Record] = []
+    for method in comparison.compared:
+        profile = statistics.performance_profile(measure.final(method), thresholds, seed=seed, resamples=RESAMPLES)
+        for i, threshold in enumerate(thresholds):
+            low, high = (None if band is None else float(band[i]) for band in (profile.low, profile.high))
+            share = float(profile.share[i])
+            records.append(
+                {"method": method.label, "threshold": float(threshold), "value": share, "low": low, "high": high}
+            )
+    axis = "success rate" if measure.field == "success" else measure.words
+    x = alt.X("threshold:Q", title=axis)
+    base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
+    band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.15, interpolate="step-after")
+    line = base.mark_line(interpolate="step-after", point=alt.OverlayMarkDef(size=20))
+    ink = colour(comparison.labels)
+    layers = [
+        band.encode(x=x, y="low:Q", y2="high:Q", color=ink),
+        line.encode(
+            x=x,
+            y=alt.Y("value:Q", title="share of runs and tasks above", scale=alt.Scale(domain=[0, 1])),
+            color=ink,
+            tooltip=["method:N", *tooltips("threshold:Q", "value:Q", "low:Q", "high:Q")],
+        ),
+    ]
+    caption = f"Share of all (seed, task) pairs whose final {measure.words} lies above each value; higher is better."
+    name = measure.name("profiles")
+    numbers = wide(name, records, "threshold", f"{axis} above", comparison.labels)
+    return Figure(
+        name, measure.titled("Performance profiles"), caption, finished(alt.LayerChart(layer=layers), caption), numbers
+    )

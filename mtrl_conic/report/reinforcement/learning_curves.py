@@ -1,0 +1,185 @@
+"""What runs reach over training, in steps and in minutes: the mean over tasks, and each task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+from numpy.typing import NDArray
+
+from mtrl_conic.evaluation import statistics
+from mtrl_conic.evaluation.statistics import bootstrap
+from mtrl_conic.report.charts import (
+    RESAMPLES,
+    STEPS,
+    Axis,
+    Figure,
+    Record,
+    finished,
+    hideable,
+    lines,
+    tooltips,
+    training_map,
+    wide,
+)
+from mtrl_conic.report.reinforcement.measures import Measure
+from mtrl_conic.report.reinforcement.reference import ReferencePoint, within
+from mtrl_conic.report.reinforcement.source import Comparison, Method, row_of, rows_of
+
+_AXES: dict[Axis, tuple[str, str]] = {"steps": ("step", STEPS), "minutes": ("minutes", "minutes of training")}
+"""Axis -> the field of a record, and its title."""
+_WHERE = (
+    "Bands: 95 %, where there are enough seeds. A point stands where more than half of a method's runs were evaluated; "
+    "the last one is the final evaluation, at the mean of where the runs ended."
+)
+
+
+def learning_curves(
+    comparison: Comparison, measure: Measure, seed: int, reference: Sequence[ReferencePoint] = ()
+) -> list[Figure]:
+    """A measure over steps and over minutes: its mean over tasks where that means something, and each task.
+
+    Args:
+        comparison: the runs.
+        measure: what is drawn.
+        seed: of the bands.
+        reference: published curves, laid over the mean over steps.
+    """
+    if not measure.combines:
+        curve = [record for method in comparison.methods for record in _task_curves(method, measure, seed)]
+        return [_small_charts(comparison, measure, curve, axis) for axis in _AXES]
+    curve = [record for method in comparison.methods for record in _curve(method, measure, seed)]
+    points = within(reference, max(record["step"] for record in curve))
+    means = [_mean(comparison, measure, curve, axis, points if axis == "steps" else []) for axis in _AXES]
+    return [*means, *([_map(comparison, measure)] if measure.bounded else [])]
+
+
+# Records.
+
+
+def _evaluations(method: Method) -> list[tuple[int, list[Record]]]:
+    """The steps at which more than half of the method's runs were evaluated, and one for their ends.
+
+    A clock ends each run at a step of its own: their final evaluations make one point, at the mean of those steps.
+    """
+    by_step: dict[int, list[Record]] = {}
+    started = [run for run in method.runs if run.evaluations]
+    for run in started:
+        for evaluation in run.evaluations[:-1] if run.result else run.evaluations:
+            by_step.setdefault(evaluation["step"], []).append(evaluation)
+    shared = {step: evaluations for step, evaluations in by_step.items() if 2 * len(evaluations) > len(started)}
+    finals = [run.evaluations[-1] for run in method.finished]
+    if finals:
+        shared[round(np.mean([evaluation["step"] for evaluation in finals]))] = finals
+    return sorted(shared.items())
+
+
+def _curve(method: Method, measure: Measure, seed: int) -> Iterable[Record]:
+    for step, evaluations in _evaluations(method):
+        scores = np.array([measure.of(evaluation) for evaluation in evaluations])
+        yield _point(method, step, evaluations, scores, seed)
+
+
+def _task_curves(method: Method, measure: Measure, seed: int) -> Iterable[Record]:
+    for step, evaluations in _evaluations(method):
+        scores = np.array([measure.of(evaluation) for evaluation in evaluations])
+        for place, task in enumerate(measure.tasks):
+            point = _point(method, step, evaluations, scores[:, [place]], seed)
+            yield point | {"task": task, "row": row_of(method, task)}
+
+
+def _point(
+    method: Method, step: int, evaluations: Sequence[Record], scores: NDArray[np.float64], seed: int
+) -> dict[str, Any]:
+    estimate = bootstrap(statistics.mean, scores, seed=seed, resamples=RESAMPLES)
+    return {
+        "method": method.label,
+        "step": step,
+        "minutes": float(np.mean([evaluation["time"] for evaluation in evaluations])) / 60,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "seeds": len(evaluations),
+    }
+
+
+# Figures.
+
+
+def _mean(
+    comparison: Comparison, measure: Measure, curve: list[Record], axis: Axis, points: Sequence[ReferencePoint]
+) -> Figure:
+    key, words = _AXES[axis]
+    scale = alt.Scale(domain=[0, 1]) if measure.field == "success" else alt.Scale(zero=measure.bounded)
+    y = alt.Y("value:Q", title=f"mean {measure.words}", scale=scale)
+    chart = lines(comparison.labels, curve, alt.X(f"{key}:Q", title=words), y, hover=_hover())
+    over = "the tasks" if len(measure.tasks) > 1 else measure.tasks[0]
+    caption = f"Mean {measure.words} over {over} against {words}, mean over seeds. {_WHERE}"
+    if points:
+        chart = alt.LayerChart(layer=[*chart.layer, _published(points)], data=chart.data)
+        names = ", ".join(dict.fromkeys(point.curve for point in points))
+        caption += f" Grey, as published and by another protocol than ours: {names}."
+    name = measure.curve_name(axis)
+    title = f"{measure.words.capitalize()} over {axis}"
+    numbers = wide(name, curve, key, words, comparison.labels)
+    return Figure(name, title, caption, finished(chart, caption), numbers, axis)
+
+
+def _small_charts(comparison: Comparison, measure: Measure, curve: list[Record], axis: Axis) -> Figure:
+    """A chart for each task, with an axis of its own."""
+    key, words = _AXES[axis]
+    x = alt.X(f"{key}:Q", title=words, axis=alt.Axis(tickCount=4))
+    y = alt.Y("value:Q", title=measure.words, scale=alt.Scale(zero=False))
+    one = lines(comparison.labels, curve, x, y, hover=["task:N", *_hover()]).properties(width=260, height=150)
+    facet = alt.Facet("task:N", sort=list(measure.tasks), title=None, header=alt.Header(labelLimit=260))
+    chart = one.facet(facet=facet, columns=2).resolve_scale(y="independent").resolve_axis(x="independent")
+    caption = (
+        f"Mean {measure.words} of each task against {words}, mean over seeds; each task in its own units. {_WHERE}"
+    )
+    name, title = measure.curve_name(axis), f"{measure.words.capitalize()} of each task over {axis}"
+    numbers = wide(name, curve, key, words, rows_of(comparison, measure.tasks), column="row")
+    return Figure(name, title, caption, hideable(chart, caption), numbers, axis)
+
+
+def _hover() -> list[str | alt.Tooltip]:
+    return ["method:N", *tooltips("step:Q", "minutes:Q", "value:Q", "low:Q", "high:Q"), "seeds:Q"]
+
+
+def _map(comparison: Comparison, measure: Measure) -> Figure:
+    records = [record for method in comparison.methods for record in _task_stretches(method, measure)]
+    caption = (
+        f"{measure.words.capitalize()} of each task over training, by method, mean over seeds. The colour between two "
+        "evaluations is that of the later one."
+    )
+    name, scale = measure.name("tasks_over_steps"), alt.Scale(scheme="viridis", domain=[0, 1], clamp=True)
+    rows = rows_of(comparison, measure.tasks)
+    specification = training_map(records, rows, measure.words, scale, caption)
+    title = measure.titled("Each task over steps")
+    return Figure(name, title, caption, specification, wide(name, records, "to", STEPS, rows, column="row"))
+
+
+def _task_stretches(method: Method, measure: Measure) -> Iterable[Record]:
+    """A record for each task and each stretch from one evaluation to the next."""
+    begun = 0
+    for step, evaluations in _evaluations(method):
+        means = np.mean([measure.of(evaluation) for evaluation in evaluations], axis=0)
+        for task, value in zip(measure.tasks, means.tolist(), strict=True):
+            common = {"method": method.label, "task": task, "row": row_of(method, task)}
+            yield common | {"from": begun, "to": step, "value": value}
+        begun = step
+
+
+def _published(points: Sequence[ReferencePoint]) -> alt.Chart:
+    records = [{"curve": point.curve, "step": point.step, "value": point.success} for point in points]
+    line = alt.Chart(alt.InlineData(values=records)).mark_line(color="gray", opacity=0.8)
+    # Below the chart, where it leaves a phone the width for the curves.
+    legend = alt.Legend(orient="bottom", direction="vertical", labelLimit=300)
+    chart: alt.Chart = line.encode(
+        x="step:Q",
+        y="value:Q",
+        strokeDash=alt.StrokeDash("curve:N", title="published", legend=legend),
+        tooltip=["curve:N", *tooltips("step:Q", "value:Q")],
+    )
+    return chart

@@ -1,0 +1,219 @@
+"""The tables of a report, from the runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from mtrl_conic.errors import unknown
+from mtrl_conic.evaluation import curves, statistics
+from mtrl_conic.evaluation.statistics import Estimate, bootstrap
+from mtrl_conic.report.reinforcement.measures import Measure
+from mtrl_conic.report.reinforcement.source import Comparison, Method, Run
+from mtrl_conic.report.tables import Cell, Table, joined
+
+WORST = 3
+"""Tasks in the mean over the worst."""
+THRESHOLDS = (0.5, 0.8)
+BASELINE = "ls"
+
+
+def headline(comparison: Comparison, measure: Measure, seed: int) -> Table:
+    """The final evaluations, the aggregate ways to see them."""
+    aggregates = _aggregates(measure)
+    methods = comparison.compared
+    scores = [measure.final(method) for method in methods]
+    ranks = statistics.bootstrap_ranks(*scores, seed=seed) if len(methods) > 1 else []
+    at_end = replace(measure, field="success_at_end") if measure.field == "success" else None
+    rows: list[list[Cell]] = []
+    for place, (method, of) in enumerate(zip(methods, scores, strict=True)):
+        row: list[Cell] = [method.label, len(of)]
+        row += [bootstrap(statistic, of, seed=seed) for statistic in aggregates.values()]
+        row += [ranks[place]] if ranks else []
+        row += [bootstrap(statistics.mean, at_end.final(method), seed=seed)] if at_end else []
+        rows.append(row)
+    columns = ["method", "seeds", *aggregates]
+    columns += ["mean rank"] if ranks else []
+    columns += ["success at last step"] if at_end else []
+    return Table(measure.name("headline"), f"Final {measure.words}", _headline_note(comparison, measure), columns, rows)
+
+
+def _aggregates(measure: Measure) -> dict[str, statistics.Statistic]:
+    """Column -> statistic over seeds and tasks; none where the tasks have scales of their own."""
+    if not measure.combines:
+        return {}
+    found: dict[str, statistics.Statistic] = {
+        f"mean {measure.words}": statistics.mean,
+        "interquartile mean": statistics.iqm,
+    }
+    if measure.bounded:
+        found["optimality gap"] = statistics.optimality_gap
+    if len(measure.tasks) > WORST:
+        found[f"worst {WORST} tasks"] = partial(statistics.worst_tasks, count=WORST)
+    return found
+
+
+def _headline_note(comparison: Comparison, measure: Measure) -> str:
+    said = ["Of the final evaluation, after the last training step."]
+    if measure.field == "success":
+        said.append("Success: at any step of the episode, but for the last column.")
+    if measure.scale is not None:
+        said.append("Normalised: 0 is the return of a random policy on the task, 1 that of the reference.")
+    if not measure.combines:
+        said.append("The returns of different tasks have different scales, so no mean over tasks is taken.")
+    if measure.bounded:
+        said.append("Optimality gap: mean of what is missing to 1, lower is better.")
+    if len(comparison.compared) > 1:
+        said.append("Mean rank: over the tasks, among the methods of this table, 1 is best, ties share.")
+    return " ".join([*said, _intervals(comparison)])
+
+
+def checkpoints(comparison: Comparison, measure: Measure, seed: int) -> Table:
+    """The mean over tasks by which evaluations count."""
+    rows: list[list[Cell]] = []
+    for method in comparison.compared:
+        per_run = [[choose(measure.curve(run)) for run in method.finished] for choose in curves.CHECKPOINTS.values()]
+        rows.append([method.label, *(bootstrap(statistics.mean, np.array(scores), seed=seed) for scores in per_run)])
+    note = (
+        "The same runs, three protocols; compare within a column only. Best over training picks each run's best "
+        "evaluation by the episodes that it reports, so it flatters."
+    )
+    title = measure.titled("Which checkpoint counts")
+    return Table(measure.name("checkpoints"), title, note, ["method", *curves.CHECKPOINTS], rows)
+
+
+def speed(comparison: Comparison, measure: Measure) -> Table:
+    """How soon: the area under the learning curve, and when a threshold is first reached."""
+    thresholds = THRESHOLDS if measure.bounded else ()
+    columns = ["method", "area under the curve"]
+    for threshold in thresholds:
+        columns += [f"steps to {threshold}", f"minutes to {threshold}"]
+    rows: list[list[Cell]] = []
+    for method in comparison.compared:
+        row: list[Cell] = [method.label, float(np.mean([_area(measure, run) for run in method.finished]))]
+        for threshold in thresholds:
+            row += [_median(measure, method, threshold, "step", 1), _median(measure, method, threshold, "time", 60)]
+        rows.append(row)
+    note = f"Area: mean height of the curve of mean {measure.words} over steps."
+    if thresholds:
+        note += (
+            " Steps and minutes: median over seeds of the first evaluation that reaches it; never, where half of the "
+            "seeds or more do not."
+        )
+    return Table(measure.name("speed"), measure.titled("Speed of learning"), note, columns, rows)
+
+
+def per_task(comparison: Comparison, measure: Measure) -> Table:
+    """The final evaluations by task and method."""
+    estimates = [measure.by_task(method) for method in comparison.compared]
+    rows: list[list[Cell]] = [
+        [task, *row] for task, row in zip(measure.tasks, zip(*estimates, strict=True), strict=True)
+    ]
+    if measure.field == "success":
+        note = (
+            "Share of successful episodes over all seeds. Intervals: Wilson's, 95 %, for the effective number of "
+            "episodes, which is smaller where seeds disagree."
+        )
+    else:
+        note = (
+            f"Mean over seeds of the mean {measure.words} of an episode, undiscounted, after the last training step. "
+            f"Intervals: Student's over seeds, 95 %, where there are at least {statistics.MIN_RUNS}."
+        )
+    columns = ["task", *(method.label for method in comparison.compared)]
+    return Table(measure.name("tasks"), f"{measure.words.capitalize()} by task", note, columns, rows)
+
+
+def against(comparison: Comparison, measure: Measure, baseline: str | None, seed: int) -> Table:
+    """Every method beside one of them.
+
+    Raises:
+        UserError: there is no method `baseline`.
+    """
+    methods = {method.label: method for method in comparison.compared}
+    name = baseline or (BASELINE if BASELINE in methods else next(iter(methods)))
+    if name not in methods:
+        raise unknown("method", name, methods)
+    base = methods.pop(name)
+    rows: list[list[Cell]] = []
+    for method in methods.values():
+        ours, theirs = measure.final(method), measure.final(base)
+        chance = bootstrap(statistics.probability_of_improvement, ours, theirs, seed=seed)
+        rows.append([method.label, chance, *(_paired(measure, method, base) if measure.combines else ())])
+    note = (
+        f"Probability that a run beats one of {name} on a task, ties half, mean over tasks; its interval is the "
+        "stratified bootstrap's."
+    )
+    columns = ["method", f"probability of improvement over {name}"]
+    if measure.combines:
+        note += f" Paired difference: of mean {measure.words}, of the seeds that both have, with Student's t interval."
+        columns += ["paired difference", "paired seeds"]
+    return Table(measure.name("against"), measure.titled(f"Beside {name}"), note, columns, rows)
+
+
+def settings(comparison: Comparison) -> Table:
+    """The fields in which methods differ."""
+    rows: list[list[Cell]] = [
+        [key, *(str(method.config.get(key, "-")) for method in comparison.methods)] for key in comparison.differing
+    ]
+    for package in ("mtrl-conic", "torch", "metaworld", "mujoco", "numpy"):
+        versions = [_versions(method, package) for method in comparison.methods]
+        if len(set(versions) - {"-"}) > 1 or any(";" in version for version in versions):
+            rows.append([f"version of {package}", *versions])
+    labels = comparison.labels
+    return Table("settings", "Settings that differ", "All others are the same.", ["setting", *labels], rows)
+
+
+def missing(comparison: Comparison) -> Table:
+    """The runs that do not count, and the seeds that a method lacks."""
+    rows: list[list[Cell]] = []
+    seeds = sorted({run.seed for method in comparison.methods for run in method.runs})
+    for method in comparison.methods:
+        for run in method.runs:
+            if run.result is None:
+                rows.append([method.label, run.seed, run.state, run.step, run.error])
+        there = {run.seed for run in method.runs}
+        rows += [[method.label, seed, "no such run", 0, ""] for seed in seeds if seed not in there]
+    note = "They are in no number above; evaluations that they got to are in the learning curves."
+    return Table("missing", "Missing runs", note, ["method", "seed", "state", "step", "error"], rows)
+
+
+def _intervals(comparison: Comparison) -> str:
+    fewest = min(len(method.finished) for method in comparison.compared)
+    words = "Brackets: 95 % stratified bootstrap over seeds, each task resampled by itself."
+    if fewest < statistics.MIN_RUNS:
+        words += f" A method with fewer than {statistics.MIN_RUNS} seeds has none: so few say nothing about the spread."
+    return words
+
+
+def _means(measure: Measure, run: Run) -> list[float]:
+    return [float(row.mean()) for row in measure.curve(run)]
+
+
+def _area(measure: Measure, run: Run) -> float:
+    return curves.area_under_curve([evaluation["step"] for evaluation in run.evaluations], _means(measure, run))
+
+
+def _median(measure: Measure, method: Method, threshold: float, axis: str, unit: float) -> Cell:
+    reached = [
+        curves.first_reaching([evaluation[axis] for evaluation in run.evaluations], _means(measure, run), threshold)
+        for run in method.finished
+    ]
+    middle = float(np.median([np.inf if at is None else at for at in reached]))
+    return "never" if np.isinf(middle) else middle / unit
+
+
+def _paired(measure: Measure, method: Method, base: Method) -> tuple[Estimate | None, int]:
+    seeds = sorted(set(method.seeds) & set(base.seeds))
+    if not seeds:
+        return None, 0
+    ours, theirs = (
+        np.array([row for seed, row in zip(each.seeds, measure.final(each), strict=True) if seed in seeds])
+        for each in (method, base)
+    )
+    return statistics.paired_difference(ours, theirs), len(seeds)
+
+
+def _versions(method: Method, package: str) -> str:
+    return joined(run.result["versions"].get(package, "?") for run in method.finished if run.result) or "-"

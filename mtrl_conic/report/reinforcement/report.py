@@ -1,0 +1,84 @@
+"""Runs of agents as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.report.charts import colours
+from mtrl_conic.report.page import Report
+from mtrl_conic.report.reinforcement import numbers, words
+from mtrl_conic.report.reinforcement.conflict import conflict
+from mtrl_conic.report.reinforcement.costs import costs
+from mtrl_conic.report.reinforcement.figures import figures
+from mtrl_conic.report.reinforcement.measures import measures, returns
+from mtrl_conic.report.reinforcement.reference import ReferencePoint
+from mtrl_conic.report.reinforcement.scale import Scale
+from mtrl_conic.report.reinforcement.source import Comparison
+from mtrl_conic.report.tables import Cell, Table
+
+
+def make_report(
+    comparison: Comparison,
+    *,
+    baseline: str | None = None,
+    seed: int = 0,
+    reference: Sequence[ReferencePoint] = (),
+    scale: Scale | None = None,
+) -> Report:
+    """Compute tables and figures.
+
+    Args:
+        comparison: the runs.
+        baseline: the method that the others are held against; none takes `ls`, or else the first one.
+        seed: of the bootstrap.
+        reference: published curves to lay over success over steps.
+        scale: of normalised returns; without it returns are shown in the units of each task.
+
+    Raises:
+        UserError: there is no method `baseline`, the reference lies beyond the runs, or no task defines the success
+            that it is of.
+    """
+    if reference and not comparison.with_success:
+        raise UserError("the reference curves are of success, which no task of these runs defines")
+    compared = measures(comparison, scale)
+    of_tasks = [numbers.per_task(comparison, measure) for measure in compared]
+    if compared[-1] != returns(comparison):
+        of_tasks.append(numbers.per_task(comparison, returns(comparison)))
+    first, others = list[Table](), list[Table](of_tasks)
+    for measure in compared:
+        headline = numbers.headline(comparison, measure, seed)
+        first += [headline] if len(headline.columns) > 2 else []  # one method, and nothing to take a mean of
+        first.append(numbers.against(comparison, measure, baseline, seed))
+        if measure.combines:
+            others += [numbers.checkpoints(comparison, measure, seed), numbers.speed(comparison, measure)]
+    others += [conflict(comparison), costs(comparison), numbers.settings(comparison), numbers.missing(comparison)]
+    runs = [run for method in comparison.methods for run in method.runs]
+    return Report(
+        title="Comparison of balancers",
+        warnings=words.warnings(comparison),
+        protocol=words.protocol(comparison, scale),
+        first=[table for table in first if table.rows],
+        figures=figures(comparison, list(zip(compared, of_tasks, strict=False)), seed=seed, reference=reference),
+        others=[table for table in others if table.rows],
+        colours=colours(comparison.labels),
+        sources=[f"{run.directory} ({run.state})" for run in runs],
+        rows=_rows(comparison),
+    )
+
+
+def _rows(comparison: Comparison) -> Table:
+    """Every evaluation of every run, a row per task."""
+    rows: list[list[Cell]] = []
+    for method in comparison.methods:
+        for run in method.runs:
+            for number, evaluation in enumerate(run.evaluations, start=1):
+                final = run.result is not None and number == len(run.evaluations)
+                when = ("final" if final else "training", evaluation["step"], evaluation["time"])
+                for task, value in evaluation["returns"].items():
+                    rates = (evaluation["success"].get(task), evaluation["success_at_end"].get(task))
+                    row = (method.label, run.seed, run.state, *when, task, *rates, value)
+                    rows.append([*row, evaluation["episodes_per_task"], str(run.directory)])
+    columns = ("method", "seed", "state", "evaluation", "step", "seconds", "task")
+    measured = ("success", "success_at_end", "return", "episodes_per_task")
+    return Table("evaluations", "Evaluations", "", [*columns, *measured, "run"], rows)

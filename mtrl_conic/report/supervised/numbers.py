@@ -1,0 +1,110 @@
+"""The tables of a report on a supervised problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtrl_conic.report.supervised.source import FinishedRun, Summary
+from mtrl_conic.report.tables import Cell, Table
+from mtrl_conic.supervised import measures
+from mtrl_conic.supervised.learners import SINGLE_TASK
+from mtrl_conic.supervised.problem import Metric
+
+_MEBIBYTE = 1 << 20
+_MANY = 12
+"""More metrics than this are shown as means over tasks."""
+
+
+def methods(summary: Summary) -> Table:
+    """A row per method: metrics, mean rank, drop, cost."""
+    groups = _groups(summary.metrics)
+    columns = ["method", "seeds", *(f"{name} {_arrow(members[0])}" for name, members in groups.items())]
+    columns += ["mean rank ↓", "delta-m % ↓", "s per epoch", "CPU s per epoch", "peak MiB"]
+    compared = {label: row for label, row in summary.means.items() if label != SINGLE_TASK}
+    ranks = measures.mean_ranks(summary.metrics, compared) if compared else {}
+    rows = [
+        [*_row(label, runs, groups), *_judged(summary, label, runs, ranks), *_cost(runs)]
+        for label, runs in summary.methods.items()
+    ]
+    note = (
+        "Mean ± standard error over seeds. Mean rank: over the metrics, among the methods of this table that share "
+        f"a network. delta-m: mean over the metrics of the relative drop against {SINGLE_TASK}'s mean over seeds. "
+        "Seconds and memory: medians over runs, of the machine as it was."
+    )
+    return Table("methods", "Methods", note, columns, rows)
+
+
+def results(summary: Summary) -> Table:
+    """A row per method, seed and metric."""
+    rows: list[list[Cell]] = [
+        [
+            label,
+            run.config.seed,
+            metric.task,
+            metric.name,
+            run.result["metrics"][metric.name],
+            run.result["selected_epochs"][metric.task],
+        ]
+        for label, runs in summary.methods.items()
+        for run in runs
+        for metric in summary.metrics
+    ]
+    return Table("results", "Results", "", ["method", "seed", "task", "metric", "value", "epoch"], rows)
+
+
+def curves(summary: Summary) -> Table:
+    """A row per method, seed, epoch, split and metric."""
+    rows: list[list[Cell]] = [
+        [label, run.config.seed, record["step"], round(record["time"], 2), split, name, round(value, 6)]
+        for label, runs in summary.methods.items()
+        for run in runs
+        for record in run.curve
+        for split in ("validation", "test")
+        if split in record
+        for name, value in record[split].items()
+    ]
+    columns = ["method", "seed", "epoch", "seconds", "split", "metric", "value"]
+    return Table("curves", "Curves", "", columns, rows)
+
+
+def _groups(metrics: Sequence[Metric]) -> dict[str, list[Metric]]:
+    """Column -> its metrics: each by itself, or the kinds of metric (the last word) where there are many."""
+    if len(metrics) <= _MANY:
+        return {metric.name: [metric] for metric in metrics}
+    kinds: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        kinds.setdefault(f"mean {metric.name.split()[-1]}", []).append(metric)
+    return kinds
+
+
+def _row(label: str, runs: Sequence[FinishedRun], groups: dict[str, list[Metric]]) -> list[Cell]:
+    row: list[Cell] = [label, len(runs)]
+    for members in groups.values():
+        per_run = [float(np.mean([run.result["metrics"][metric.name] for metric in members])) for run in runs]
+        row.append(measures.mean(per_run).text())
+    return row
+
+
+def _judged(summary: Summary, label: str, runs: Sequence[FinishedRun], ranks: dict[str, float]) -> list[Cell]:
+    drop = None
+    if summary.baseline is not None and label != SINGLE_TASK:
+        drop = measures.mean(measures.delta_m(summary.metrics, summary.values(runs), summary.baseline)).text(2)
+    return [f"{ranks[label]:.2f}" if label in ranks else None, drop]
+
+
+def _cost(runs: Sequence[FinishedRun]) -> list[Cell]:
+    median = {
+        key: float(np.median([run.result[key] for run in runs]))
+        for key in ("seconds_per_epoch", "cpu_seconds_per_epoch", "peak_memory_bytes")
+    }
+    return [
+        f"{median['seconds_per_epoch']:.2f}",
+        f"{median['cpu_seconds_per_epoch']:.2f}",
+        round(median["peak_memory_bytes"] / _MEBIBYTE),
+    ]
+
+
+def _arrow(metric: Metric) -> str:
+    return "↑" if metric.higher_is_better else "↓"

@@ -1,0 +1,81 @@
+"""The finished runs of one supervised problem, by method."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.runs.directory import read_config, read_result
+from mtrl_conic.schema import parse
+from mtrl_conic.supervised.config import SupervisedConfig
+from mtrl_conic.supervised.learners import SINGLE_TASK
+from mtrl_conic.supervised.problem import Metric
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run's configuration, result and curve."""
+
+    directory: Path
+    config: SupervisedConfig
+    result: dict[str, Any]
+    curve: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All finished runs of one problem, by method in the order they came."""
+
+    metrics: Sequence[Metric]
+    methods: dict[str, list[FinishedRun]]
+
+    @cached_property
+    def means(self) -> dict[str, NDArray[np.float64]]:
+        """Method -> (J,) metrics, means over seeds."""
+        return {label: self.values(runs).mean(0) for label, runs in self.methods.items()}
+
+    @property
+    def baseline(self) -> NDArray[np.float64] | None:
+        """(J,) of the networks trained on single tasks, where there are such runs."""
+        return self.means.get(SINGLE_TASK)
+
+    def values(self, runs: Sequence[FinishedRun]) -> NDArray[np.float64]:
+        """(R, J): the metrics of each run."""
+        return np.array([[run.result["metrics"][metric.name] for metric in self.metrics] for run in runs])
+
+
+def summarise(directories: Iterable[Path]) -> Summary:
+    """The finished runs among `directories`.
+
+    Raises:
+        UserError: none is finished, or they are not of one problem.
+    """
+    runs = [found for directory in directories if (found := _read(directory)) is not None]
+    if not runs:
+        raise UserError("no supervised run there is finished")
+    first = runs[0]
+    for run in runs:
+        if run.config.problem != first.config.problem or run.config.options != first.config.options:
+            raise UserError("these runs are of different problems, or of one with different options")
+    methods: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        methods.setdefault(run.config.method, []).append(run)
+    metrics = [Metric(**metric) for metric in first.result["measured"]]
+    return Summary(metrics, {label: sorted(group, key=lambda run: run.config.seed) for label, group in methods.items()})
+
+
+def _read(directory: Path) -> FinishedRun | None:
+    result = read_result(directory)
+    if result is None:
+        return None
+    config = parse(SupervisedConfig, read_config(directory), where=str(directory / "config.yaml"))
+    lines = (directory / "evaluations.jsonl").read_text().splitlines()
+    return FinishedRun(directory, config, result, [json.loads(line) for line in lines])
