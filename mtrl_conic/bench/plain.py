@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
 from mtrl_conic.networks.values import make_value
-from mtrl_conic.training.replay import Batch
 
 
 class PlainMTSAC:

@@ -13,12 +13,12 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.bench.plain import PlainMTSAC
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution.memory import keep_freed_memory
 from mtrl_conic.schema import parse
-from mtrl_conic.training.replay import Batch
 
 PLAIN = "K backwards, explicit PCGrad"
 _TASKS, _OBSERVATION, _ACTION = 10, 49, 4

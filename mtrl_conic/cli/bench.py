@@ -12,31 +12,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, and how."""
     parser.add_argument(
         "what",
-        help="env: steps per second; update: a learning update; train: a whole training step; seeds: "
-        "updates of several seeds; solvers: gradients to direction; scaling: a step on shared rows as tasks and "
-        "parameters grow",
+        help="env: steps per second; update: a learning update; train: a whole training step; "
+        "solvers: gradients to direction; scaling: a step on shared rows as tasks and parameters grow",
     )
     parser.add_argument("--threads", type=int, default=1, help="processor threads [1]")
     parser.add_argument("--seconds", type=float, default=10.0, help="env: for each item [10]")
     parser.add_argument("--task-sets", default="mt10", help="env: of mt10, mt25, mt50, separated by commas [mt10]")
     parser.add_argument("--rounds", type=int, default=15, help="all but env, scaling: measurements of an item [15]")
     parser.add_argument(
-        "--balancers", help="names, or all [update, scaling: pcgrad,conicgrad; train, seeds: conicgrad; solvers: all]"
+        "--balancers", help="names, or all [update, scaling: pcgrad,conicgrad; train: conicgrad; solvers: all]"
     )
-    parser.add_argument("--precision", help="update, train, seeds: of ours; the plain way keeps float32 [float32]")
-    parser.add_argument("--base", help="update, train, seeds: of the agent [update: classic; others: strong]")
+    parser.add_argument("--precision", help="update, train: of ours; the plain way keeps float32 [float32]")
+    parser.add_argument("--base", help="update, train: of the agent [update: classic; others: strong]")
     parser.add_argument(
-        "--batch-size", type=int, help="update, train, seeds: transitions per task [the base's]; scaling: rows [256]"
+        "--batch-size", type=int, help="update, train: transitions per task [the base's]; scaling: rows [256]"
     )
     parser.add_argument(
         "--compile", action="store_true", default=None, help="update, train: ours with its networks compiled"
     )
-    parser.add_argument("--device", default="auto", help="seeds: auto, cpu, cuda, cuda:N [auto]")
-    parser.add_argument("--seeds", default="1,4,10", help="seeds: how many, separated by commas [1,4,10]")
     parser.add_argument("--tasks", help="scaling: numbers of tasks [2,5,10,20,40]")
     parser.add_argument("--ways", help="scaling: representation,parameters,torchjd [all]")
-    parser.add_argument("--network", help="update, train, seeds: of ours [shared]; scaling: mlp or celeba [mlp]")
-    parser.add_argument("--width", type=int, help="update, train, seeds: units of a hidden layer [the base's]")
+    parser.add_argument("--network", help="update, train: of ours [shared]; scaling: mlp or celeba [mlp]")
+    parser.add_argument("--width", type=int, help="update, train: units of a hidden layer [the base's]")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,19 +63,6 @@ def _train(arguments: argparse.Namespace) -> str:
 
     name = arguments.balancers or "conicgrad"
     return train.run(name, rounds=arguments.rounds, threads=arguments.threads, **_fields(arguments)).table()
-
-
-def _seeds(arguments: argparse.Namespace) -> str:
-    from mtrl_conic.bench import seeds
-
-    return seeds.run(
-        arguments.balancers or "conicgrad",
-        seeds=_counts("seeds", arguments.seeds),
-        rounds=arguments.rounds,
-        threads=arguments.threads,
-        device=arguments.device,
-        **_fields(arguments),
-    ).table()
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -121,4 +105,4 @@ def _names(text: str) -> list[str]:
     return balancers.available() if text == "all" else text.split(",")
 
 
-_MEASURE = {"env": _env, "update": _update, "train": _train, "seeds": _seeds, "solvers": _solvers, "scaling": _scaling}
+_MEASURE = {"env": _env, "update": _update, "train": _train, "solvers": _solvers, "scaling": _scaling}

@@ -12,20 +12,76 @@ from typing import Any
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
+from typing_extensions import override
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.execution.eager import Eager, Value
+from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
+from mtrl_conic.gradients.task_gradients import Losses
 
 _COMPILERS = ("c++", "g++", "clang++")
 
 
-class Compiled:
+class Compiled(Eager):
+    """Compiles what the networks do: functions of tensors, and task gradients with their backward.
+
+    Args:
+        after: updates of the agent that are carried out as they are written before. They are counted by the agent, so
+            that a run that was stopped goes on with the numbers it would have had.
+    """
+
+    def __init__(self, *, after: int = 0) -> None:
+        super().__init__()
+        self._after = after
+        self._starts = after == 0
+        self._functions: dict[tuple[str, bool], CompiledFunction] = {}
+
+    @override
+    def update(self, function: Callable[..., Value], *inputs: Any, made: int, **switches: bool) -> Value:
+        self._starts = made >= self._after
+        return function(*inputs, **switches)
+
+    @override
+    def call(self, part: str, function: Callable[..., Value], *inputs: Any) -> Value:
+        if not self._starts:
+            return super().call(part, function, *inputs)
+        with self.watch(part):
+            value: Value = self._compiled(part, False, function)(*inputs)
+        return value
+
+    @override
+    def task_gradients(
+        self, part: str, layout: Layout, losses: Losses, *inputs: Any, compare: bool = True
+    ) -> TaskGradients:
+        if not self._starts:
+            return super().task_gradients(part, layout, losses, *inputs, compare=compare)
+
+        def parts(*given: Any) -> tuple[Any, ...]:
+            found = task_gradients(layout, losses, *given, compare=compare)
+            return found.losses, found.extra, found.parts, found.own, found.averaged
+
+        with self.watch(part):
+            return TaskGradients(*self._compiled(part, compare, parts)(*inputs))
+
+    @override
+    def forget(self) -> None:
+        self._functions.clear()
+
+    def _compiled(self, part: str, compare: bool, function: Callable[..., Any]) -> CompiledFunction:
+        if (part, compare) not in self._functions:
+            self._functions[part, compare] = CompiledFunction(function)
+        return self._functions[part, compare]
+
+
+class CompiledFunction:
     """A function of tensors, compiled at its first call.
 
     A backward inside the function is written out as the operations it consists of, so that those of forward and
     backward are compiled together: what a layer computes between two matrix products is then one loop.
 
     Args:
-        function: pure, of nested tuples and dicts of tensors whose shapes never change; it returns the same.
+        function: of nested tuples and dicts of tensors whose shapes never change; it returns the same. Tensors that it
+            reads besides, parameters say, are read as they are at each call: they must stay the same objects.
 
     Where the compiler fails, a warning says so, and the operations run one by one.
 

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
+from typing_extensions import override
+
+from mtrl_conic.execution.eager import Eager, Value
 
 _ORDINARY_CALLS = 3
 """Before a recording, so that libraries, optimisers and balancers have made what they make at first use."""
+
+
+class CudaGraph(Eager):
+    """Records each kind of update once as a CUDA graph, and replays it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._recordings: dict[tuple[bool, ...], Recorded] = {}
+
+    @override
+    def update(self, function: Callable[..., Value], *inputs: Any, made: int, **switches: bool) -> Value:
+        kind = tuple(switches.values())
+        if kind not in self._recordings:
+            self._recordings[kind] = Recorded(partial(function, **switches))
+        with self.watch("update"):
+            value: Value = self._recordings[kind](*inputs)
+        return value
+
+    @override
+    def forget(self) -> None:
+        # A recording holds the addresses of tensors.
+        self._recordings.clear()
+
+    @override
+    def without_recording(self) -> Eager:
+        return Eager()
 
 
 class Recorded:

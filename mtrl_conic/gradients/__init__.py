@@ -12,7 +12,6 @@ from mtrl_conic.gradients.layers import (
 )
 from mtrl_conic.gradients.layout import Layout
 from mtrl_conic.gradients.task_gradients import TaskGradients, task_gradients
-from mtrl_conic.gradients.together import gradients_together, stack, take
 
 __all__ = [
     "Factors",
@@ -25,8 +24,5 @@ __all__ = [
     "TaskLayer",
     "TaskLayerNorm",
     "TaskLinear",
-    "gradients_together",
-    "stack",
-    "take",
     "task_gradients",
 ]

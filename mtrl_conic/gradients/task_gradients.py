@@ -86,15 +86,26 @@ class TaskGradients:
     def write(self, module: nn.Module, balancer: Balancer) -> dict[str, Tensor]:
         """Let the balancer decide and fill the `.grad` of every parameter of `module`.
 
-        Shared parameters get the combined gradient, those left out of the balancing the mean, and the parameters
-        of task layers their own plain one.
-        A `.grad` that is there already is overwritten in place, so it may be a view into a flat buffer.
-
         Returns:
             The balancer's statistics, and its weights (K,) as `weight` where it has any.
         """
-        combined, statistics = self.balance(balancer)
-        gradients = combined | self.own
+        direction, statistics = self.balance(balancer)
+        self.fill(module, direction)
+        return statistics
+
+    def balance(self, balancer: Balancer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Name of a shared parameter -> its combined gradient, and statistics as `write` returns them."""
+        if not self.parts:
+            return {}, {}
+        return balancer.combine(self)
+
+    def fill(self, module: nn.Module, direction: dict[str, Tensor]) -> None:
+        """Fill the `.grad` of every parameter of `module`, given what `balance` made of those that it combines.
+
+        Shared parameters that are left out of the balancing get the mean, the parameters of task layers their own
+        plain gradient. A `.grad` that is there already is overwritten in place, so it may be a view into a flat buffer.
+        """
+        gradients = direction | self.own
         if self.averaged:
             mean = torch.full_like(self.losses, 1 / len(self.losses))
             gradients |= Blocks(self.averaged).combine(mean)
@@ -104,13 +115,6 @@ class TaskGradients:
                 parameter.grad = gradient
             else:
                 parameter.grad.copy_(gradient)
-        return statistics
-
-    def balance(self, balancer: Balancer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Name of a shared parameter -> its combined gradient, and statistics as `write` returns them."""
-        if not self.parts:
-            return {}, {}
-        return balancer.combine(self)
 
 
 def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any, compare: bool = True) -> TaskGradients:

@@ -14,7 +14,7 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.mtsac.component import Statistics
+from mtrl_conic.agents.protocol import Batch, Statistics
 from mtrl_conic.envs import TaskSet, make_task_set, task_names
 from mtrl_conic.envs.gymnasium.make import check_registered
 from mtrl_conic.envs.names import gymnasium_ids
@@ -29,7 +29,6 @@ from mtrl_conic.runs.config import SITTING, RunConfig
 from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback, TensorBoard
-from mtrl_conic.training.replay import Batch
 from mtrl_conic.training.trainer import Trainer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,23 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.errors import UserError
-
-
-class Batch(NamedTuple):
-    """The same number B of transitions of each of K tasks, float32, on the agent's device."""
-
-    observations: Tensor
-    """(K, B, O)"""
-    actions: Tensor
-    """(K, B, A)"""
-    rewards: Tensor
-    """(K, B), raw; with n-step returns the discounted sum of the steps up to `next_observations`."""
-    discounts: Tensor
-    """(K, B), what the value of `next_observations` counts: gamma to the number of steps, 0 where the task itself
-    ended the episode. An episode cut by the clock goes on in the value."""
-    next_observations: Tensor
-    """(K, B, O), the true observation n steps on, or the last one of the episode where that is sooner."""
 
 
 class Replay:

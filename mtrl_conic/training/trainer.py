@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.mtsac.component import Statistics
+from mtrl_conic.agents.protocol import Batch, Statistics
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.evaluation.success import Evaluation, Evaluator
 from mtrl_conic.runs.config import TrainingConfig
 from mtrl_conic.runs.directory import RunDirectory
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.metrics import Means, plain
-from mtrl_conic.training.replay import Batch, Replay
+from mtrl_conic.training.replay import Replay
 
 
 class Interrupted(Exception):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +12,11 @@ import torch
 from torch import Tensor
 
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.mtsac.config import COMPILED_AFTER
 from mtrl_conic.errors import UserError
-from mtrl_conic.execution.compiled import Compiled, has_compiler
+from mtrl_conic.execution import COMPILED_AFTER, Compiled, Eager, make_execution
+from mtrl_conic.execution.compiled import CompiledFunction, has_compiler
 from mtrl_conic.runs.config import make_config
 from mtrl_conic.runs.run import check
-from mtrl_conic.training.together import train_together
 
 from .test_mtsac import SMALL, SPEC, make_batch, parameters
 
@@ -28,7 +26,7 @@ STRONG = {"base": "strong", "width": 24, "actor_width": 16, "batch_size": 6}
 
 def distance(**options: Any) -> float:
     """The largest difference of any number after updates of both kinds, with and without comparison."""
-    plain, compiled = (MTSAC(SPEC, device="cpu", compile=on, **options) for on in (False, True))
+    plain, compiled = (MTSAC(SPEC, device="cpu", execution=way, **options) for way in (Eager(), Compiled()))
     for update in range(4):
         told, found = (agent.update(make_batch(update)) for agent in (plain, compiled))
         assert told.keys() == found.keys()
@@ -47,7 +45,7 @@ def test_a_backward_inside_is_compiled_too() -> None:
             (gradient,) = torch.autograd.grad((y.exp() * scale["by"]).sum(), y)
         return {"gradient": gradient}
 
-    compiled = Compiled(slope)
+    compiled = CompiledFunction(slope)
     for seed in range(2):
         x, by = torch.randn(2, 5, generator=torch.Generator().manual_seed(seed))
         gradient = compiled(x, {"by": by})["gradient"]
@@ -64,17 +62,24 @@ def test_updates() -> None:
 
 def test_auto_goes_by_the_updates_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "c++")
-    agent = MTSAC(SPEC, balancer="ls", device="cpu", **SMALL)
-    assert agent.config.compile == "auto"
+    execution = make_execution(torch.device("cpu"), compile="auto")
+    assert isinstance(execution, Compiled)
+    agent = MTSAC(SPEC, balancer="ls", device="cpu", execution=execution, **SMALL)
+    compiled: list[str] = []
+    monkeypatch.setattr(execution, "_compiled", lambda part, compare, function: compiled.append(part) or function)
     agent.updates = COMPILED_AFTER - 1
-    assert not agent.compiles
-    agent.updates += 1
-    assert agent.compiles
+    agent.update(make_batch())
+    assert compiled == []
+    agent.update(make_batch())
+    assert compiled == ["targets", "critic", "actor"]
     monkeypatch.delenv("CXX")
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    without = MTSAC(SPEC, balancer="ls", device="cpu", **SMALL)
-    without.updates = COMPILED_AFTER
-    assert not without.compiles
+    assert type(make_execution(torch.device("cpu"), compile="auto")) is Eager
+
+
+@needs_compiler
+def test_networks_that_are_reset_are_compiled_again() -> None:
+    assert distance(balancer="ls", reset_every=2, **SMALL) < 1e-5
 
 
 def test_where_the_compiler_fails_updates_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,15 +106,8 @@ def test_every_network(network: str, base: str) -> None:
 def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.delenv("CXX", raising=False)
-    agent = MTSAC(SPEC, balancer="ls", device="cpu", compile=True, **SMALL)
+    agent = MTSAC(SPEC, balancer="ls", device="cpu", execution=Compiled(), **SMALL)
     with pytest.raises(UserError, match=r"compile=true needs a C\+\+ compiler"):
         agent.update(make_batch())
     with pytest.raises(UserError, match=r"compile=true needs a C\+\+ compiler"):
         check(make_config("mt10_small", {"agent": {"compile": True}}))
-
-
-def test_several_seeds_are_not_compiled(tmp_path: Path) -> None:
-    config = make_config("mt10_small", {"agent": {"compile": True}})
-    with pytest.raises(UserError, match="one seed per process"):
-        train_together(config, {seed: tmp_path / str(seed) for seed in (0, 1)})
-    assert list(tmp_path.iterdir()) == []

@@ -13,11 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.mtsac.updates import Updates
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.linalg import gram as gramian
-from mtrl_conic.training.replay import Batch
 
-from .test_mtsac import SMALL, SPEC, A, B, K, make_batch
+from .test_mtsac import SMALL, SPEC, make_batch
 
 WAIT = {
     "_local_scalar_dense",
@@ -53,13 +52,12 @@ class Waits(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
-def waits(balancer: str, *, seeds: int = 1, **options: Any) -> list[str]:
-    agents = [MTSAC(SPEC, balancer=balancer, seed=seed, device="cpu", **options) for seed in range(seeds)]
-    updates = Updates(agents)
+def waits(balancer: str, **options: Any) -> list[str]:
+    agent = MTSAC(SPEC, balancer=balancer, device="cpu", **options)
     for update in range(3):  # the first makes the optimisers' state
-        batches = [make_batch(update)] * seeds
+        batch = make_batch(update)
         with Waits() as mode:
-            updates(batches)
+            agent.update(batch)
     return mode.found
 
 
@@ -69,15 +67,17 @@ def test_no_update_waits(balancer: str) -> None:
 
 
 @pytest.mark.parametrize("network", ["shared", "multihead", "soft_modularization", "single_task"])
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_no_network_waits(network: str, seeds: int) -> None:
-    assert waits("conicgrad", seeds=seeds, base="strong", width=16, network=network) == []
+def test_no_network_waits(network: str) -> None:
+    assert waits("conicgrad", base="strong", width=16, network=network) == []
 
 
 def test_waiting_is_noticed() -> None:
     with Waits() as mode:
         assert torch.ones(3).sum().item() == 3
     assert mode.found == ["_local_scalar_dense"]
+
+
+BATCH = make_batch()
 
 
 class Crossings(TorchDispatchMode):
@@ -101,18 +101,18 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> torch.device:
     generator, device = torch.Generator, torch.device("meta")
     monkeypatch.setattr("mtrl_conic.agents.mtsac.agent.choose_device", lambda name: device)
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator())
+    randn = torch.randn  # the generator above draws on a processor alone
+    monkeypatch.setattr(torch, "randn", lambda *shape, generator, **options: randn(*shape, **options))
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
     optimizer = sys.modules["torch.optim.optimizer"]  # torch.optim deletes the name
     monkeypatch.setattr(optimizer, "_get_fused_kernels_supported_devices", lambda: ["cpu", "meta"])
-    noises = torch.empty(2, K, B, A, device=device)
-    monkeypatch.setattr(MTSAC, "draw", lambda agent, batch: (batch, noises))
     return device
 
 
 @pytest.mark.parametrize("balancer", balancers.available())
 def test_an_update_stays_on_its_device(balancer: str, elsewhere: torch.device) -> None:
+    batch = Batch(*(torch.empty(part.shape, device=elsewhere) for part in BATCH))
     agent = MTSAC(SPEC, balancer=balancer, base="strong", width=16, network="multihead")
-    batch = Batch(*(part.to(elsewhere) for part in make_batch()))
     agent.update(batch)  # a balancer's state follows its first input
     with Crossings() as mode:
         statistics = agent.update(batch)

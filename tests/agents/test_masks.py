@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.mtsac.losses import actor_losses
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.gradients import Layout, task_gradients
 from mtrl_conic.networks.actor_critic import Critic
 from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
-from mtrl_conic.training.replay import Batch
 
 SPEC = TaskSpec(("one", "three", "two"), 4 + 3, 3, True, (2, 4, 3), (1, 3, 2))
 B = 6

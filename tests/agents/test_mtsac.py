@@ -12,11 +12,10 @@ from torch import Tensor
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.mtsac.losses import critic_losses
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.networks.gaussian import squashed_sample
-from mtrl_conic.training.replay import Batch
 
 K, B, D, A = 3, 8, 7, 2
 SPEC = TaskSpec(("left", "right", "up"), D, A, True)
@@ -95,7 +94,7 @@ def test_balancers_of_components_are_separate() -> None:
     assert agent.critic.balancer is not agent.actor.balancer
     before = agent.actor.balancer.state_dict()
     batch = make_batch()
-    agent.critic.step(critic_losses, batch.observations, batch.actions, batch.rewards)
+    agent._critic_step(batch, batch.rewards, compare=True)
     after = agent.actor.balancer.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -16,10 +16,10 @@ from torch.utils import _pytree as pytree
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.mtsac.updates import Updates
+from mtrl_conic.agents.protocol import Batch
+from mtrl_conic.execution import CudaGraph, Eager, make_execution
 from mtrl_conic.execution import cuda_graph as recorded
 from mtrl_conic.linalg import gram as gramian
-from mtrl_conic.training.replay import Batch
 
 from .test_mtsac import SMALL, SPEC, make_batch, parameters
 
@@ -57,31 +57,23 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(recorded, "warm_up", lambda function, inputs: function(*inputs))
     monkeypatch.setattr(recorded, "record", record)
-    monkeypatch.setattr(MTSAC, "records", property(lambda agent: agent.config.record_updates))
     monkeypatch.setattr(gramian, "_suits_compiled", lambda jacobian: False)  # a list of torch's operations lacks it
     return replays
 
 
-def distance(replays: list[int], *, seeds: int = 1, updates: int = 7, **options: Any) -> float:
+def distance(replays: list[int], *, updates: int = 7, **options: Any) -> float:
     """The largest difference of any number between ordinary and recorded updates."""
-    ordinary, replayed = (
-        [MTSAC(SPEC, seed=seed, device="cpu", record_updates=record, **options) for seed in range(seeds)]
-        for record in (False, True)
-    )
-    make = [Updates(ordinary), Updates(replayed)]
+    ordinary, replayed = (MTSAC(SPEC, device="cpu", execution=way, **options) for way in (Eager(), CudaGraph()))
     for update in range(updates):
-        batches = [make_batch(10 * update + seed) for seed in range(seeds)]
-        for agent in (*ordinary, *replayed):
-            rewards, ended = torch.full((3,), 1.0 + update), torch.zeros(3, dtype=torch.bool)
-            agent.observe(batches[0].observations[:, 0].numpy(), rewards.numpy(), ended.numpy())
-        told, found = (each(batches) for each in make)
-        for mine, theirs in zip(told, found, strict=True):
-            assert mine.keys() == theirs.keys()
-            torch.testing.assert_close(list(mine.values()), list(theirs.values()), rtol=1e-6, atol=1e-7, equal_nan=True)
+        batch = make_batch(update)
+        rewards, ended = torch.full((3,), 1.0 + update), torch.zeros(3, dtype=torch.bool)
+        for agent in (ordinary, replayed):
+            agent.observe(batch.observations[:, 0].numpy(), rewards.numpy(), ended.numpy())
+        told, found = ordinary.update(batch), replayed.update(batch)
+        assert told.keys() == found.keys()
+        torch.testing.assert_close(list(told.values()), list(found.values()), rtol=1e-6, atol=1e-7, equal_nan=True)
     assert replays[0] > 0
-    return max(
-        float((parameters(one) - parameters(other)).abs().max()) for one, other in zip(ordinary, replayed, strict=True)
-    )
+    return float((parameters(ordinary) - parameters(replayed)).abs().max())
 
 
 OF_EACH_KIND = ("conicgrad", "famo", "gradnorm", "moco", "pcgrad")
@@ -108,13 +100,9 @@ def test_options(option: dict[str, Any], on_cpu: list[int]) -> None:
     assert distance(on_cpu, updates=13, balancer="ls", **STRONG, **option) == 0
 
 
-def test_several_seeds(on_cpu: list[int]) -> None:
-    assert distance(on_cpu, seeds=3, balancer="pcgrad", **STRONG) < 1e-6
-
-
 def test_loaded_agents_are_recorded_again(on_cpu: list[int]) -> None:
     """Optimisers take over the tensors they are given."""
-    one, other = (MTSAC(SPEC, balancer="ls", device="cpu", record_updates=r, **SMALL) for r in (False, True))
+    one, other = (MTSAC(SPEC, balancer="ls", device="cpu", execution=way, **SMALL) for way in (Eager(), CudaGraph()))
     for update in range(14):
         if update == 7:
             for agent in (one, other):
@@ -125,28 +113,23 @@ def test_loaded_agents_are_recorded_again(on_cpu: list[int]) -> None:
     assert on_cpu[0] > 4
 
 
-def test_a_balancer_that_waits_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    records = {}
-    for balancer in ("aligned_mtl", "ls"):
-        agent = MTSAC(SPEC, balancer=balancer, device="cpu", record_updates=True, **SMALL)
-        assert not agent.records
-        monkeypatch.setattr(agent, "device", torch.device("cuda"))
-        records[balancer] = agent.records
-    assert records == {"aligned_mtl": False, "ls": True}
+def test_a_balancer_that_waits_is_not_recorded() -> None:
+    for balancer, way in (("aligned_mtl", Eager), ("ls", CudaGraph)):
+        agent = MTSAC(SPEC, balancer=balancer, device="cpu", execution=CudaGraph(), **SMALL)
+        assert type(agent.execution) is way
+
+
+def test_updates_are_recorded_on_a_gpu_alone() -> None:
+    chosen = {name: make_execution(torch.device(name), compile=False, cuda_graph=True) for name in ("cpu", "cuda")}
+    assert {name: type(way) for name, way in chosen.items()} == {"cpu": Eager, "cuda": CudaGraph}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
-@pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("balancer", RECORDED if torch.cuda.is_available() else ["any"])
-def test_on_a_gpu(balancer: str, seeds: int) -> None:  # pragma: no cover  # no GPU in continuous integration
-    agents = [
-        [MTSAC(SPEC, balancer=balancer, seed=s, device="cuda", record_updates=r, **STRONG) for s in range(seeds)]
-        for r in (False, True)
-    ]
-    make = [Updates(each) for each in agents]
+def test_on_a_gpu(balancer: str) -> None:  # pragma: no cover  # no GPU in continuous integration
+    agents = [MTSAC(SPEC, balancer=balancer, device="cuda", execution=way, **STRONG) for way in (Eager(), CudaGraph())]
     for update in range(45):  # an update that compares gradients comes every tenth time
-        batches = [Batch(*(part.cuda() for part in make_batch(10 * update + seed))) for seed in range(seeds)]
-        for each in make:
-            each(batches)
-    for one, other in zip(*agents, strict=True):
-        torch.testing.assert_close(parameters(one), parameters(other), rtol=1e-4, atol=1e-5)
+        batch = Batch(*(part.cuda() for part in make_batch(update)))
+        for agent in agents:
+            agent.update(batch)
+    torch.testing.assert_close(*map(parameters, agents), rtol=1e-4, atol=1e-5)

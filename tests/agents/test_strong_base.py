@@ -17,9 +17,9 @@ from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.mtsac.losses import critic_losses
 from mtrl_conic.agents.normalisation.observations import ObservationScale
 from mtrl_conic.agents.normalisation.returns import ReturnScale
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.gradients import task_gradients
 from mtrl_conic.networks.values import CategoricalValue, ScalarValue
-from mtrl_conic.training.replay import Batch
 from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, parameters
 
 PARTS: dict[str, dict[str, Any]] = {

@@ -27,21 +27,12 @@ def test_train(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1].endswith(" 1.00"), "the plain way against itself"
 
 
-def test_seeds(capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["bench", "seeds", "--seeds", "1,2", "--rounds", "1", "--width", "8", "--batch-size", "2"]
-    assert main([*command, "--device", "cpu"]) == 0
-    rows = [re.split(r"\s{2,}", line.strip()) for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [row[:2] for row in rows] == [["1", "one after the other"], ["2", "one after the other"], ["2", "together"]]
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["train", "--rounds", "0"], "rounds=0"),
         (["train", "--balancers", "pcgard"], "did you mean 'pcgrad'"),
         (["update", "--width", "0"], "width=0"),
-        (["seeds", "--seeds", "0"], "seeds=0"),
-        (["seeds", "--seeds", "one"], "--seeds one: whole numbers"),
         (["trian"], "did you mean 'train'"),
     ],
 )

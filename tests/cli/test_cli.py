@@ -71,10 +71,6 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["train", "mt10", "--device", "cuda:64"], "cuda"),
         (["train", "mt10", "--gama", "0.9"], "unknown argument '--gama'"),
         (["train", "mt10", "--batchsize", "9"], "did you mean '--batch-size'?"),
-        (["train", "mt10", "--seeds", "0,0"], "0,0: different numbers separated by commas"),
-        (["train", "mt10", "--seeds", "0,one"], "0,one: different numbers"),
-        (["train", "mt10", "--seeds", "0,1", "--seed", "0"], "give --seed or --seeds, not both"),
-        (["train", "mt10", "--seeds", "0,1", "--record", "wandb"], "--record follows one run of a process"),
         (["train"], "preset"),
         (["train", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (["bench", "envs"], "unknown benchmark 'envs'; did you mean 'env'?"),
@@ -122,23 +118,6 @@ def test_run_directories_in_the_way(capsys: pytest.CaptureFixture[str], preset: 
     assert "balancer is 'conicgrad' there, 'ls' here" in words
     assert "cannot write" in refused(capsys, "train", preset, "--run-dir", preset)
     assert "cannot write" in refused(capsys, "train", preset, "--run-dir", "/proc/run")
-
-
-def test_train_several_seeds(preset: str, tmp_path: Path) -> None:
-    arguments = ("train", preset, "--seeds", "1,2", "--run-dir", str(tmp_path / "runs"), "--balancer", "ls")
-    done = command(*arguments)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    for seed in (1, 2):
-        directory = tmp_path / "runs" / f"seed_{seed}"
-        assert yaml.safe_load((directory / "config.yaml").read_text())["seed"] == seed
-        assert (directory / "result.json").exists()
-        for words in (f"seed {seed}: step 60", f"run: {directory}"):
-            assert words in done.stdout, words
-    again = command(*arguments)
-    assert again.returncode == 0
-    for seed in (1, 2):
-        assert f"Final success of seed {seed} after 60 steps per task" in again.stdout
 
 
 def test_train_evaluate_and_train_again(preset: str, tmp_path: Path) -> None:

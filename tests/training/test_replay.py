@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.errors import UserError
-from mtrl_conic.training.replay import Batch, Replay
+from mtrl_conic.training.replay import Replay
 
 K, D, A = 3, 2, 1
 

@@ -16,26 +16,27 @@ from torch import Tensor
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.average import Average
-from mtrl_conic.agents.mtsac.component import Component, Statistics
-from mtrl_conic.agents.mtsac.config import COMPILED_AFTER, AgentConfig
+from mtrl_conic.agents.mtsac.component import Component
+from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.mtsac.losses import actor_losses, critic_losses
 from mtrl_conic.agents.mtsac.temperatures import Temperatures
-from mtrl_conic.agents.mtsac.updates import Updates
-from mtrl_conic.agents.mtsac.work import Steps, Values
 from mtrl_conic.agents.normalisation.observations import ObservationScale
 from mtrl_conic.agents.normalisation.returns import ReturnScale
 from mtrl_conic.agents.policy import Policy
+from mtrl_conic.agents.protocol import Batch, Statistics
 from mtrl_conic.envs.spec import TaskSpec, as_tensor
 from mtrl_conic.errors import UserError
-from mtrl_conic.execution.compiled import has_compiler
+from mtrl_conic.execution.choice import make_execution
+from mtrl_conic.execution.cuda_graph import step
 from mtrl_conic.execution.device import choose_device, fast_precision
+from mtrl_conic.execution.eager import Eager
 from mtrl_conic.execution.timing import Stopwatch
-from mtrl_conic.gradients import Layout
+from mtrl_conic.gradients import TaskGradients
+from mtrl_conic.gradients.task_gradients import Losses
 from mtrl_conic.networks.actor_critic import Actor, Critic, in_trunk
 from mtrl_conic.networks.flat import flatten, track
 from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
 from mtrl_conic.schema import parse
-from mtrl_conic.training.replay import Batch
 
 if TYPE_CHECKING:
     from mtrl_conic.envs import TaskSet
@@ -58,6 +59,7 @@ class MTSAC:
         balancer_options: the balancer's own options.
         seed: of the initial values, the exploration and the balancers.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
+        execution: how updates are carried out; as the configuration says, where it is not given.
         config: every constant of the agent; or give single fields by name instead.
 
     Raises:
@@ -72,6 +74,7 @@ class MTSAC:
         balancer_options: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
+        execution: Eager | None = None,
         config: AgentConfig | None = None,
         **fields: Any,
     ) -> None:
@@ -85,8 +88,9 @@ class MTSAC:
         self.balancer_name = balancer
         self.balancer_options = balancers.check_options(balancer, dict(balancer_options or {}))
         self.num_tasks = len(self.spec.task_names)
-        self.watch = Stopwatch()
-        """Seconds of each part of the updates."""
+        self.execution = execution or make_execution(
+            self.device, compile=self.config.compile, cuda_graph=self.config.record_updates
+        )
         self._trainer: Trainer | None = None
         self._build()
 
@@ -108,8 +112,6 @@ class MTSAC:
         self.return_scale = ReturnScale(self.num_tasks, config.discount, config.return_limit, self.device)
         self.updates = 0
         """Made so far."""
-        self._own_updates = Updates([self])
-        self._can_compile = self.device.type == "cpu" and has_compiler()
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
 
     def _target_entropy(self) -> float | Tensor:
@@ -125,8 +127,7 @@ class MTSAC:
         actor = Actor(self.spec, config, generator=init).to(self.device)
         self.target = copy.deepcopy(critic).requires_grad_(False)
         self._target_block = flatten(self.target)
-        self._target_layout = Layout(self.target)
-        common: dict[str, Any] = {"learning_rate": config.learning_rate, "watch": self.watch}
+        common: dict[str, Any] = {"learning_rate": config.learning_rate}
         if config.shared_parameters == "trunk":
             common["balanced"] = in_trunk
         decay, actor_decay = config.weight_decay, config.actor_weight_decay
@@ -136,8 +137,10 @@ class MTSAC:
         scale = self.observation_scale
         acting = self.actor.network if self._average is None else self._average.network
         self._policy = Policy(self.spec, config, acting, None if scale is None else scale.standardize)
-        self.tensors = object()
-        """Another one whenever the agent's state has moved to other tensors."""
+        self._actor_losses = partial(actor_losses, critic=self.critic.layout)
+        if self.critic.balancer.waits or self.actor.balancer.waits:
+            self.execution = self.execution.without_recording()
+        self.execution.forget()
 
     def _balancer(self, component: str) -> balancers.Balancer:
         # Components draw different numbers: a shared seed would give both the same task order.
@@ -179,73 +182,28 @@ class MTSAC:
 
     def update(self, batch: Batch) -> Statistics:
         """One step of critic, actor, temperatures and target on a balanced batch (K, B, .)."""
-        (statistics,) = self._own_updates([batch])
+        config, made = self.config, self.updates
+        if config.reset_every and made and made % config.reset_every == 0:
+            self._make_networks(self.seed + made)
+        batch = batch._replace(
+            observations=self._standardized(batch.observations),
+            next_observations=self._standardized(batch.next_observations),
+        )
+        noises = torch.randn((2, *batch.actions.shape), generator=self._generator, device=self.device)
+        compare, act = made % _COMPARED_EVERY == 0, made % config.actor_every == 0
+        statistics = self.execution.update(self._update, batch, noises, made=made, compare=compare, act=act)
+        self.updates += 1
         return statistics
 
-    @property
-    def records(self) -> bool:
-        """Whether updates are recorded as CUDA graphs and replayed."""
-        waits = self.critic.balancer.waits or self.actor.balancer.waits
-        return self.config.record_updates and self.device.type == "cuda" and not waits
-
-    @property
-    def compiles(self) -> bool:
-        """Whether the networks' part of the next update is compiled."""
-        if self.config.compile != "auto":
-            return self.config.compile
-        # By the count alone, so that a run that was stopped goes on with the numbers it would have had.
-        return self.updates >= COMPILED_AFTER and self._can_compile
-
-    @property
-    def compares(self) -> bool:
-        """Whether the next update compares the tasks' gradients even where the balancer does not."""
-        return self.updates % _COMPARED_EVERY == 0
-
-    @property
-    def acts(self) -> bool:
-        """Whether the next update is one of actor and temperatures too."""
-        return self.updates % self.config.actor_every == 0
-
-    def draw(self, batch: Batch) -> tuple[Batch, Tensor]:
-        """What the next update is made from: the batch, and the noise (2, K, B, A) of the two policies in it.
-
-        Observations are scaled where the configuration asks for it; where networks are to be reset, they are.
-        """
-        if self.config.reset_every and self.updates and self.updates % self.config.reset_every == 0:
-            self._make_networks(self.seed + self.updates)
-        following = self._standardized(batch.next_observations)
-        batch = batch._replace(observations=self._standardized(batch.observations), next_observations=following)
-        return batch, torch.randn((2, *batch.actions.shape), generator=self._generator, device=self.device)
-
-    def steps(self, batch: Batch, noises: Tensor, *, compare: bool, act: bool) -> Steps[Statistics]:
-        """The parts of an update, see `draw`: a pure function of its inputs and of tensors that are written in place.
-
-        Args:
-            batch: (K, B, .)
-            noises: (2, K, B, A)
-            compare: see `compares`.
-            act: see `acts`.
-        """
+    def _update(self, batch: Batch, noises: Tensor, *, compare: bool, act: bool) -> Statistics:
         next_noise, noise = noises
-        temperature = self.temperatures.values()
-        inputs = (batch, temperature, next_noise, self.return_scale.factors)
-        targets = yield Values("targets", (self.actor.layout, self._target_layout), self._targets, inputs)
-        statistics, values = yield from self.critic.steps(
-            critic_losses, batch.observations, batch.actions, targets, compare=compare
-        )
-        statistics |= {"critic/value": values, "temperature": temperature}
+        temperature, factors = self.temperatures.values(), self.return_scale.factors
+        targets = self.execution.call("targets", self._targets, batch, temperature, next_noise, factors)
+        statistics = self._critic_step(batch, targets, compare) | {"temperature": temperature}
         if act:
-            critic = self.critic.layout
-            of_actor, log_density = yield from self.actor.steps(
-                partial(actor_losses, critic=critic),
-                *(batch.observations, noise, temperature, critic.own_values(), *self._masks),
-                compare=compare,
-                others=(critic,),
-            )
+            of_actor, log_density = self._actor_step(batch, noise, temperature, compare)
             self.temperatures.step(log_density)
-            if self._average is not None:
-                self._average.take(self.actor.block)
-            statistics |= of_actor | {"entropy": -log_density}
+            statistics |= of_actor
         with self.watch("targets"):
             track(self._target_block, self.critic.block, self.config.target_rate)
         return statistics
@@ -257,7 +215,38 @@ class MTSAC:
         targets: Tensor = self.target.value.target(batch.rewards * factors + batch.discounts * values)
         return targets
 
+    def _critic_step(self, batch: Batch, targets: Tensor, compare: bool) -> Statistics:
+        inputs = batch.observations, batch.actions, targets
+        statistics, values = self._step(self.critic, critic_losses, *inputs, compare=compare)
+        return statistics | {"critic/value": values}
+
+    def _actor_step(self, batch: Batch, noise: Tensor, temperature: Tensor, compare: bool) -> tuple[Statistics, Tensor]:
+        inputs = batch.observations, noise, temperature, self.critic.layout.own_values(), *self._masks
+        statistics, log_density = self._step(self.actor, self._actor_losses, *inputs, compare=compare)
+        if self._average is not None:
+            self._average.take(self.actor.block)
+        return statistics | {"entropy": -log_density}, log_density
+
+    def _step(self, of: Component, losses: Losses, *inputs: Any, compare: bool) -> tuple[Statistics, Any]:
+        """The seam: K losses, their gradients, one direction, one step of the optimiser."""
+        compare = compare or of.balancer.compares_gradients
+        gradients = self.execution.task_gradients(of.name, of.layout, losses, *inputs, compare=compare)
+        with self.watch("balancing"):
+            direction, decided = gradients.balance(of.balancer)
+            gradients.fill(of.network, direction)
+        with self.watch(of.name):
+            step(of.optimizer)
+        if of.balancer.observes:
+            with self.watch("balancing"), torch.no_grad():
+                of.balancer.observe(losses(of.network, *inputs)[0])
+        return _told(of, gradients, decided, compare), gradients.extra
+
     # Acting.
+
+    @property
+    def watch(self) -> Stopwatch:
+        """Seconds of each part of the updates."""
+        return self.execution.watch
 
     def policy(self) -> Policy:
         """What was learned so far, to act without exploration: of the actor, or of the average of its weights.
@@ -338,7 +327,7 @@ class MTSAC:
             self.observation_scale.load_state_dict(saved["observation_scale"])
         self.updates = saved["updates"]
         self._generator.set_state(saved["generator"].cpu())
-        self.tensors = object()  # optimisers take over those that they are given
+        self.execution.forget()  # optimisers take over the tensors that they are given
 
     def save(self, path: str | Path) -> None:
         """Write the agent to one file: configuration, networks, optimisers, generators; not the replay."""
@@ -371,3 +360,14 @@ class MTSAC:
         )
         agent.load_state_dict(saved["state"])
         return agent
+
+
+def _told(of: Component, gradients: TaskGradients, decided: Statistics, compare: bool) -> Statistics:
+    told = {"loss": gradients.losses}
+    if compare:
+        norms = gradients.gramian.diagonal().sqrt()
+        told["gradient_norm"] = norms
+        told["cosine"] = gradients.gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
+    for name, value in decided.items():
+        told[name if name == "weight" else f"{of.balancer.name}_{name}"] = value
+    return {f"{of.name}/{name}": value for name, value in told.items()}

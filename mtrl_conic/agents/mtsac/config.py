@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from mtrl_conic.execution.config import COMPILED_AFTER
 from mtrl_conic.networks.registry import check_network
 
 BASES: dict[str, dict[str, Any]] = {
@@ -31,9 +32,6 @@ BASES: dict[str, dict[str, Any]] = {
 error on raw rewards, Adam. The defaults below are its own. `strong` is the one to use: its parts, and
 trials of it, stand in docs/learning.md.
 """
-
-COMPILED_AFTER = 20_000
-"""Updates after which `compile: auto` compiles: about as many as must still follow until it has paid."""
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -104,8 +102,8 @@ class AgentConfig(BaseModel):
     batch_size: Count = Field(128, description="transitions per task and update")
     compile: bool | Literal["auto"] = Field(
         "auto",
-        description="compile the networks' part of an update (torch.compile; needs a C++ compiler), of one seed per "
-        "process: it takes about a minute, an update on a processor then about three quarters of its time. auto: on a "
+        description="compile the networks' part of an update (torch.compile; needs a C++ compiler): it takes about a "
+        "minute, an update on a processor then about three quarters of its time. auto: on a "
         f"processor, after {COMPILED_AFTER:,} updates",
     )
     record_updates: bool = Field(
