@@ -99,6 +99,10 @@ class Balancer(ABC):
     """Whether the losses must be positive (the actor's are not)."""
     observes: ClassVar[bool] = False
     """Whether `observe` wants the losses of the same batch after the optimiser's step."""
+    every_task: ClassVar[bool] = False
+    """Whether the method follows each task's loss from update to update, so that no batch may lack one."""
+    carries_gradients: ClassVar[bool] = False
+    """Whether gradients of earlier batches enter the direction, so that those of rows have no meaning."""
     draws: ClassVar[bool] = False
     """Whether the method draws random numbers."""
     waits: ClassVar[bool] = False

@@ -11,6 +11,7 @@ from mtrl_conic.gradients.layers import (
     TaskLinear,
 )
 from mtrl_conic.gradients.layout import Layout
+from mtrl_conic.gradients.own_loop import backward
 from mtrl_conic.gradients.task_gradients import TaskGradients, task_gradients
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "TaskLayer",
     "TaskLayerNorm",
     "TaskLinear",
+    "backward",
     "task_gradients",
 ]

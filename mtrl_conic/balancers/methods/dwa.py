@@ -33,6 +33,7 @@ class DynamicWeightAverage(LossBalancer):
 
     paper = "Liu et al., End-to-end multi-task learning with attention, CVPR 2019"
     positive_losses = True
+    every_task = True
 
     def __init__(
         self,

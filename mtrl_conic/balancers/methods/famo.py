@@ -40,6 +40,7 @@ class FAMO(LossBalancer):
 
     paper = "Liu et al., FAMO: fast adaptive multitask optimization, NeurIPS 2023"
     positive_losses = True
+    every_task = True
     observes = True
 
     def __init__(

@@ -39,6 +39,7 @@ class GradNorm(Balancer):
     paper = "Chen et al., GradNorm: gradient normalization for adaptive loss balancing, ICML 2018"
     needs_losses = True
     positive_losses = True
+    every_task = True
 
     def __init__(
         self,

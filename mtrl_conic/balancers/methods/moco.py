@@ -39,6 +39,7 @@ class MoCo(JacobianBalancer):
     """
 
     paper = "Fernando et al., Mitigating gradient bias in multi-objective learning, ICLR 2023"
+    carries_gradients = True
 
     def __init__(
         self,

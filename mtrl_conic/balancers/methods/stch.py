@@ -35,6 +35,7 @@ class SmoothTchebycheff(LossBalancer):
 
     paper = "Lin et al., Smooth Tchebycheff scalarization for multi-objective optimization, ICML 2024"
     positive_losses = True
+    every_task = True
 
     def __init__(
         self,

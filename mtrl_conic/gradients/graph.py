@@ -1,0 +1,244 @@
+"""Gradients of K losses on autograd's graph, taken when a balancer asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from mtrl_conic.errors import UserError
+from mtrl_conic.gradients.autograd import (
+    Found,
+    added,
+    differentiate,
+    filled,
+    leaves_around,
+    nested,
+    refuse_old_checkpoints,
+    stacked,
+)
+from mtrl_conic.gradients.blocks import Blocks
+from mtrl_conic.gradients.processes import Processes
+from mtrl_conic.gradients.task_gradients import TaskGradients
+
+
+@dataclass(frozen=True)
+class TaskLosses:
+    """The losses of the K tasks that a batch has."""
+
+    graphs: Sequence[Tensor | None]
+    """Each with its graph; none where only other processes have the task."""
+    values: Tensor
+    """(K,), detached, means over the processes that have the task."""
+    seeds: Tensor
+    """(K,), what each gradient begins with: the factor of a gradient scaler over the number of those processes."""
+    scale: Tensor | None = None
+    """That factor, where there is a scaler."""
+
+    @property
+    def known(self) -> list[Tensor]:
+        """The losses that this process has."""
+        return [loss for loss in self.graphs if loss is not None]
+
+    def gradients(
+        self, inputs: Sequence[Tensor], *, keep: bool, weights: Tensor | None = None, task: int | None = None
+    ) -> Found:
+        """Of one loss or of the sum of all, each times its weight where `weights` (K,) are given."""
+        seeds = self.seeds if weights is None else self.seeds * weights.to(self.seeds)
+        chosen = {k: loss for k, loss in enumerate(self.graphs) if loss is not None and task in (None, k)}
+        return differentiate(list(chosen.values()), inputs, [seeds[k].to(x) for k, x in chosen.items()], keep=keep)
+
+    def of_each(self, inputs: Sequence[Tensor], *, keep: bool) -> list[Found]:
+        """Of each loss by itself, in K backward passes."""
+        last = len(self.graphs) - 1
+        return [self.gradients(inputs, keep=keep or task < last, task=task) for task in range(last + 1)]
+
+
+class GraphGradients:
+    """Gradients of K losses with respect to parameters, in the form that `Balancer.combine` takes.
+
+    Nothing is computed before it is asked for: a balancer that compares gradients costs K backward passes, any other
+    one. The factor of a gradient scaler is taken out of what the balancer sees, and stays in what is made of it.
+
+    Args:
+        losses: of the tasks.
+        shared: parameters whose gradients are combined.
+        own: parameters that get the gradient of the plain sum.
+        processes: over which gradients are summed.
+        keep: whether the graph is to stay afterwards.
+    """
+
+    def __init__(
+        self,
+        losses: TaskLosses,
+        shared: Sequence[nn.Parameter],
+        own: Sequence[nn.Parameter],
+        *,
+        processes: Processes,
+        keep: bool,
+    ) -> None:
+        self.graph, self.shared, self.own, self.processes, self.keep = losses, shared, own, processes, keep
+        self.of_own: Found = [None] * len(own)
+        """Gradients of the tasks' own parameters, known once those of the shared ones are."""
+        self.rows: TaskGradients | None = None
+        """What the balancer compared, if it did."""
+        self._unused: set[int] = set()
+
+    @property
+    def losses(self) -> Tensor:
+        """(K,), detached."""
+        return self.graph.values
+
+    @cached_property
+    def gramian(self) -> Tensor:
+        """(K, K) float64."""
+        found = self._compared().gramian
+        return found if self.graph.scale is None else found / self.graph.scale.to(found).square()
+
+    def jacobian(self) -> Tensor:
+        """(K, P)."""
+        found = self._compared().jacobian()
+        return found if self.graph.scale is None else found / self.graph.scale
+
+    def combine(self, weights: Tensor) -> Found:
+        """The sum of the K gradients times weights (K,)."""
+        if self.rows is not None:
+            return self._onward(self.rows.combine(weights), weights)
+        self.of_own = self._summed(self.own, self.graph.gradients(self.own, keep=True))
+        found = self.graph.gradients(self.shared, keep=self.keep, weights=weights)
+        self._look_at_unused([found])
+        return self._summed(self.shared, found)
+
+    def unflatten(self, direction: Tensor) -> Found:
+        """A combination (P,) of the rows of `jacobian`."""
+        scaled = direction if self.graph.scale is None else direction * self.graph.scale
+        return self._onward(self._compared().unflatten(scaled), None)
+
+    def _compared(self) -> TaskGradients:
+        if self.rows is None:
+            blocks = self._separate()
+            # Seen before the balancer sees any of it, so that its state stays that of the last good batch.
+            if self.graph.scale is not None and not self.processes.all_finite(blocks):
+                raise FloatingPointError("the scaled gradients are not finite")
+            parts = {str(place): block for place, block in enumerate(blocks)}
+            self.rows = TaskGradients(self.losses.to(blocks[0]), None, parts, {})
+        return self.rows
+
+    def _separate(self) -> list[Tensor]:
+        """(K, *S) of each thing whose gradients are compared, by K backward passes."""
+        rows = self.graph.of_each([*self.shared, *self.own], keep=self.keep)
+        split = len(self.shared)
+        self.of_own = self._summed(self.own, added(row[split:] for row in rows))
+        self._look_at_unused(rows)
+        blocks = stacked(self.shared, rows)
+        self.processes.add(blocks)
+        return blocks
+
+    def _onward(self, combined: dict[str, Tensor], weights: Tensor | None) -> Found:
+        """From what was combined, with `weights` (K,) or without, to gradients of the shared parameters."""
+        return [None if place in self._unused else combined[str(place)] for place in range(len(self.shared))]
+
+    def _look_at_unused(self, rows: Sequence[Found]) -> None:
+        """Remember which shared parameters no loss depends on."""
+        used = [any(row[place] is not None for row in rows) for place in range(len(self.shared))]
+        if not all(used):
+            refuse_old_checkpoints(self.graph.known)
+        counts = self.processes.count(used, self.losses.device)
+        self._unused = {place for place, count in enumerate(counts) if count == 0}
+
+    def _summed(self, parameters: Sequence[Tensor], found: Found) -> Found:
+        """The sum over the processes; none still where no loss of any depends on the parameter."""
+        if not self.processes.several:
+            return found
+        counts = self.processes.count([each is not None for each in found], self.losses.device)
+        summed = filled(parameters, found)
+        self.processes.add(summed)
+        return [each if count else None for each, count in zip(summed, counts, strict=True)]
+
+
+class FeatureGradients(GraphGradients):
+    """Gradients with respect to a representation instead: one backward pass takes their combination through the trunk.
+
+    Shared parameters that losses reach around the representation are weighted as it is; a direction without weights
+    leaves them the mean.
+
+    Args:
+        features: parts of the representation.
+        losses: and the rest, see `GraphGradients`.
+        shared: parameters below the representation, above it, or both.
+        own: parameters of one task each.
+        processes: whose rows differ: their inner products are summed.
+        keep: whether the graph is to stay afterwards.
+
+    Raises:
+        UserError: the representation has no graph.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Tensor],
+        losses: TaskLosses,
+        shared: Sequence[nn.Parameter],
+        own: Sequence[nn.Parameter],
+        *,
+        processes: Processes,
+        keep: bool,
+    ) -> None:
+        super().__init__(losses, shared, own, processes=processes, keep=keep)
+        if not all(part.requires_grad for part in features):
+            raise UserError("features have no graph: give what the trunk returned, not detached")
+        if len(features) > 1 and nested(features):
+            raise UserError(
+                "a part of features is computed from another: hand the heads part.view_as(part) of each, and these "
+                "views as features"
+            )
+        self.features = features
+        self._around: dict[int, Tensor] = {}
+        """Place of a shared parameter that losses reach around the representation -> its gradients, (K, *S)."""
+
+    @cached_property
+    @override
+    def gramian(self) -> Tensor:
+        found = super().gramian.clone()
+        self.processes.add([found])
+        return found
+
+    @override
+    def jacobian(self) -> Tensor:
+        if self.processes.several:
+            raise UserError(
+                "a method without a Gram form needs the gradients of all rows, and each process has its own: leave "
+                "features away, or take another method"
+            )
+        return super().jacobian()
+
+    @override
+    def _separate(self) -> list[Tensor]:
+        leaves = leaves_around(self.graph.known, self.features)
+        places = [place for place, parameter in enumerate(self.shared) if id(parameter) in leaves]
+        branches = [self.shared[place] for place in places]
+        # Where a loss also reaches the trunk by another way, the last of K passes must leave the trunk's graph.
+        rows = self.graph.of_each([*self.features, *branches, *self.own], keep=self.keep or bool(branches))
+        first, second = len(self.features), len(self.features) + len(branches)
+        for loss, row in zip(self.graph.graphs, rows, strict=True):
+            if loss is not None and all(part is None for part in row[:first]):
+                raise UserError("a loss does not depend on features: give the very tensors that the heads were given")
+        self.of_own = self._summed(self.own, added(row[second:] for row in rows))
+        blocks = stacked(branches, [row[first:second] for row in rows])
+        self._around = dict(zip(places, blocks, strict=True))
+        return stacked(self.features, rows)
+
+    @override
+    def _onward(self, combined: dict[str, Tensor], weights: Tensor | None) -> Found:
+        seeds = [combined[str(place)].to(part) for place, part in enumerate(self.features)]
+        below = [parameter for place, parameter in enumerate(self.shared) if place not in self._around]
+        through = iter(differentiate(self.features, below, seeds, keep=self.keep))
+        if weights is None:
+            weights = torch.full_like(self.losses, 1 / len(self.losses))
+        around = Blocks({str(place): block for place, block in self._around.items()}).combine(weights)
+        total = [around[str(place)] if place in self._around else next(through) for place in range(len(self.shared))]
+        return self._summed(self.shared, total)

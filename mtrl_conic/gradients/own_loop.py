@@ -1,0 +1,214 @@
+"""A balanced backward for anyone's training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from mtrl_conic.balancers.base import Balancer
+from mtrl_conic.errors import UserError
+from mtrl_conic.gradients.autograd import Found
+from mtrl_conic.gradients.graph import FeatureGradients, GraphGradients, TaskLosses
+from mtrl_conic.gradients.present import combine_present, of_all_tasks
+from mtrl_conic.gradients.processes import Processes, refuse_sharded
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+Statistics = dict[str, Tensor]
+
+
+def backward(
+    losses: Tensor | Sequence[Tensor | None],
+    balancer: Balancer,
+    *,
+    shared: Iterable[nn.Parameter],
+    own: Iterable[nn.Parameter] = (),
+    features: Tensor | Sequence[Tensor] | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+    process_group: ProcessGroup | bool | None = None,
+    retain_graph: bool = False,
+) -> Statistics:
+    """Add balanced gradients to the `.grad` of parameters, in the place of `losses.sum().backward()`.
+
+    Shared parameters get the balancer's direction, the tasks' own the gradient of the plain sum. Whatever does not
+    require a gradient gets none and is not compared; what no loss depends on is left as it is.
+
+    Args:
+        losses: K scalars, or a tensor (K,), on one graph or on several: of one batch that all tasks share, or of a
+            batch per task. None for a task that this batch lacks: the others are balanced among themselves.
+        balancer: of K tasks.
+        shared: parameters whose K gradients are combined.
+        own: parameters of heads, each of one task. A parameter is in one of the two or in neither.
+        features: the representation that the heads were given, one tensor or several. Its gradients are then compared
+            in the place of the parameters' (Sener and Koltun, NeurIPS 2018, section 3.3), and one backward pass takes
+            their combination through the trunk.
+        scaler: of mixed precision; `losses` are those before `scaler.scale`. `.grad` is filled with scaled gradients,
+            as `scaler.unscale_` and `scaler.step` expect it, and the balancer sees unscaled ones. Where they overflow,
+            the balancer is left as it was and `.grad` is not finite, so that the scaler leaves out the step.
+        process_group: processes that hold the same network, and other rows: their losses and gradients are averaged,
+            each task's over those that have it. A group, or True for all; False keeps each process to itself.
+        retain_graph: whether the graph stays, as in torch.
+
+    Returns:
+        What the balancer tells, and `weight` (K,) where it has weights; where it compared gradients `gradient_norm`
+        (K,) and `cosine` (K, K); with a scaler `overflow`, true where the batch is lost. A task that the batch lacks
+        has weight zero, and nan elsewhere.
+
+    Raises:
+        UserError: what was given does not fit together; one line says what to do.
+        FloatingPointError: losses or gradients are not finite, and the balancer's `on_nonfinite` says to raise.
+    """
+    processes = Processes(process_group)
+    common, single = _trainable("shared", shared), _trainable("own", own)
+    _refuse_what_is_both(common, single)
+    taken, present = _taken(_by_task(losses, balancer.num_tasks), scaler, processes)
+    if not present:
+        return {}
+    gradients = GraphGradients(taken, common, single, processes=processes, keep=retain_graph)
+    if features is not None and common:
+        _refuse_rows(balancer)
+        parts = [features] if isinstance(features, Tensor) else list(features)
+        gradients = FeatureGradients(parts, taken, common, single, processes=processes, keep=retain_graph)
+    if taken.scale is None:
+        found, statistics = _balance(balancer, gradients, present)
+    else:
+        found, statistics = _balance_scaled(balancer, gradients, present)
+    _add([*common, *single], [*found, *gradients.of_own])
+    return statistics
+
+
+def _balance(balancer: Balancer, gradients: GraphGradients, present: Sequence[int]) -> tuple[Found, Statistics]:
+    if not gradients.shared:
+        gradients.combine(torch.ones_like(gradients.losses))
+        return [], {}
+    found, statistics = combine_present(balancer, gradients, present)
+    return found, statistics | _geometry(gradients, balancer.num_tasks, present)
+
+
+def _balance_scaled(balancer: Balancer, gradients: GraphGradients, present: Sequence[int]) -> tuple[Found, Statistics]:
+    """The same under a gradient scaler: what overflows leaves the balancer as it was, and no gradient finite."""
+    before = balancer.state_dict()
+    try:
+        _check_finite([gradients.losses], gradients.processes)
+        found, statistics = _balance(balancer, gradients, present)
+        _check_finite([*found, *gradients.of_own], gradients.processes)
+    except FloatingPointError:
+        balancer.load_state_dict(before)
+        gradients.of_own = [torch.full_like(parameter, torch.nan) for parameter in gradients.own]
+        lost: Found = [torch.full_like(parameter, torch.nan) for parameter in gradients.shared]
+        return lost, {"overflow": torch.tensor(True)}
+    return found, statistics | {"overflow": torch.tensor(False)}
+
+
+def _check_finite(found: Found, processes: Processes) -> None:
+    tensors = [each for each in found if each is not None]
+    if not processes.all_finite(tensors):
+        raise FloatingPointError("losses or scaled gradients are not finite")
+
+
+def _trainable(kind: str, given: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """What requires a gradient, each once."""
+    if isinstance(given, nn.Module | Tensor):
+        raise UserError(f"{kind} must be parameters, not a {type(given).__name__}: write {kind}=trunk.parameters()")
+    parameters = list(given)
+    for each in parameters:
+        if not (isinstance(each, Tensor) and each.is_leaf):
+            raise UserError(f"{kind} must be parameters, not a {type(each).__name__}: write {kind}=trunk.parameters()")
+    refuse_sharded(parameters)
+    return list(dict.fromkeys(each for each in parameters if each.requires_grad))
+
+
+def _refuse_what_is_both(shared: Sequence[nn.Parameter], own: Sequence[nn.Parameter]) -> None:
+    known = set(shared)
+    for place, each in enumerate(own):
+        if each in known:
+            raise UserError(
+                f"parameter {place} of own, of shape {tuple(each.shape)}, is in shared too: leave it in one of the two"
+            )
+
+
+def _refuse_rows(balancer: Balancer) -> None:
+    """Refuse to compare rows of a batch with those of another.
+
+    Raises:
+        UserError: the method carries gradients from batch to batch.
+    """
+    if balancer.carries_gradients:
+        raise UserError(
+            f"{balancer.name} averages gradients over batches, and those of features belong to the rows of one: leave "
+            "features away, or take another method"
+        )
+
+
+def _by_task(losses: Tensor | Sequence[Tensor | None], num_tasks: int) -> list[Tensor | None]:
+    """A scalar with a graph for each task, or none."""
+    if isinstance(losses, Tensor):
+        if losses.dim() != 1:
+            raise UserError(f"losses must have shape (K,), a number per task, not {tuple(losses.shape)}")
+        with torch.enable_grad():
+            losses = losses.unbind()
+    if len(losses) != num_tasks:
+        raise UserError(
+            f"{len(losses)} losses for a balancer of {num_tasks} tasks: give one per task, "
+            "None where the batch lacks it"
+        )
+    for task, loss in enumerate(losses):
+        if loss is None:
+            continue
+        if not isinstance(loss, Tensor) or loss.dim():
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise UserError(
+                f"the loss of task {task} must be a scalar tensor, not {shape}: take its mean over the rows"
+            )
+        if not loss.requires_grad:
+            raise UserError(
+                f"the loss of task {task} has no graph: compute it with gradients on, or give None "
+                "if the batch lacks the task"
+            )
+    return list(losses)
+
+
+def _taken(
+    losses: Sequence[Tensor | None], scaler: torch.amp.GradScaler | None, processes: Processes
+) -> tuple[TaskLosses, list[int]]:
+    """The losses of the tasks that some process has, and their numbers."""
+    device = next((loss.device for loss in losses if loss is not None), torch.device("cpu"))
+    counts = processes.count([loss is not None for loss in losses], device)
+    present = [task for task, count in enumerate(counts) if count]
+    graphs = [losses[task] for task in present]
+    shares = torch.tensor([1 / counts[task] for task in present], dtype=torch.float64, device=device)
+    values = [torch.zeros_like(shares[0]) if loss is None else loss.detach().to(shares) for loss in graphs]
+    means = torch.stack(values) * shares if values else shares
+    processes.add([means])
+    scale = None
+    if scaler is not None and scaler.is_enabled():
+        scale = scaler.scale(torch.ones((), device=device)).detach()
+    return TaskLosses(graphs, means, shares if scale is None else shares * scale, scale), present
+
+
+def _geometry(gradients: GraphGradients, num_tasks: int, present: Sequence[int]) -> Statistics:
+    """Lengths and cosines of what was compared."""
+    if gradients.rows is None:
+        return {}
+    norms = gradients.gramian.diagonal().sqrt()
+    cosines = gradients.gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
+    return {
+        "gradient_norm": of_all_tasks(norms, num_tasks, present),
+        "cosine": of_all_tasks(cosines, num_tasks, present),
+    }
+
+
+@torch.no_grad()
+def _add(parameters: Sequence[nn.Parameter], found: Found) -> None:
+    """Into `.grad`, as torch accumulates; what is there first is a tensor of its own, for others write into it."""
+    for parameter, gradient in zip(parameters, found, strict=True):
+        if gradient is None:
+            continue
+        if parameter.grad is None:
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+        else:
+            parameter.grad += gradient

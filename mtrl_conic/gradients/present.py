@@ -1,0 +1,89 @@
+"""Balancing the tasks that a batch has, where it lacks some."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from mtrl_conic.balancers.base import Balancer, Combined, Gradients
+from mtrl_conic.errors import UserError
+
+Form = TypeVar("Form")
+
+
+def combine_present(balancer: Balancer, gradients: Gradients[Form], present: Sequence[int]) -> Combined[Form]:
+    """`balancer.combine` of the gradients of some of its tasks, balanced among themselves.
+
+    What the balancer carries of the other tasks stays as it is.
+
+    Args:
+        balancer: of K tasks.
+        gradients: of the tasks present, in their order.
+        present: numbers of those tasks.
+
+    Returns:
+        The direction, and statistics of all K: a task that is missing has weight zero, and nan elsewhere.
+
+    Raises:
+        UserError: the method follows every task from update to update.
+    """
+    if len(present) == balancer.num_tasks:
+        return balancer.combine(gradients)
+    if balancer.every_task:
+        raise UserError(
+            f"{balancer.name} follows the loss of every task from update to update and cannot miss one: give all "
+            f"{balancer.num_tasks} losses, or take another method"
+        )
+    among, axes = copy.copy(balancer), _task_axes(balancer)
+    among.num_tasks = len(present)
+    among.state = {name: _pick(value, axes[name], present) for name, value in balancer.state.items()}
+    direction, statistics = among.combine(gradients)
+    for name, part in among.state.items():
+        balancer.state[name] = _put_back(balancer.state[name], part, axes[name], present)
+    told = {name: of_all_tasks(value, balancer.num_tasks, present) for name, value in statistics.items()}
+    return Combined(direction, told | {"weight": told["weight"].nan_to_num()} if "weight" in told else told)
+
+
+def _task_axes(balancer: Balancer) -> dict[str, int]:
+    """How many leading axes of each state run over tasks: those that are longer where there is one task more."""
+    larger = copy.copy(balancer)
+    larger.num_tasks += 1
+    more = larger.initial_state()
+    axes = dict.fromkeys(balancer.state, 0)
+    for name, value in balancer.initial_state().items():
+        axes[name] = sum(size != grown for size, grown in zip(value.shape, more[name].shape, strict=True))
+    return axes
+
+
+def _pick(value: Tensor, axes: int, present: Sequence[int]) -> Tensor:
+    return value[_places(axes, present)] if axes else value.clone()
+
+
+def _put_back(whole: Tensor, part: Tensor, axes: int, present: Sequence[int]) -> Tensor:
+    """`whole` with `part` in the places it was picked from; anew where its other axes are only known since."""
+    tasks = whole.shape[:axes]
+    if whole.shape[axes:] != part.shape[axes:]:
+        whole = part.new_zeros(*tasks, *part.shape[axes:])
+    whole = whole.to(part.device)
+    if axes:
+        whole[_places(axes, present)] = part
+        return whole
+    return whole.copy_(part)
+
+
+def of_all_tasks(value: Tensor, num_tasks: int, present: Sequence[int]) -> Tensor:
+    """A statistic of the tasks present with nan for the others; one of no task in particular as it is."""
+    axes = value.dim() if set(value.shape) == {len(present)} else 0
+    if axes == 0 or len(present) == num_tasks:
+        return value
+    whole = torch.full((num_tasks,) * axes, torch.nan, dtype=torch.float64, device=value.device)
+    whole[_places(axes, present)] = value.to(whole)
+    return whole
+
+
+def _places(axes: int, present: Sequence[int]) -> tuple[Tensor, ...]:
+    return torch.meshgrid(*[torch.tensor(present)] * axes, indexing="ij")

@@ -1,0 +1,76 @@
+"""The processes that train copies of one network, each on rows of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, distributed
+
+from mtrl_conic.errors import UserError
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+
+class Processes:
+    """Sums over the processes of a group; this one alone, where there is no group.
+
+    Gradients that are asked for, as a balancer asks for them, never reach the hooks of `DistributedDataParallel`: what
+    those do in a plain backward is done here in so many words.
+
+    Args:
+        chosen: a group, `True` for all processes, `False` for this one alone. `None` is for a program of one process.
+
+    Raises:
+        UserError: there are several processes and nothing was chosen, or all were and none was begun.
+    """
+
+    def __init__(self, chosen: ProcessGroup | bool | None) -> None:
+        begun = distributed.is_available() and distributed.is_initialized()
+        if chosen is None and begun and distributed.get_world_size() > 1:
+            raise UserError(
+                "several processes train at once: pass process_group=True to average the gradients over them "
+                "(the hooks of DistributedDataParallel do not see these), or process_group=False to keep them apart"
+            )
+        if chosen is True and not begun:
+            raise UserError("process_group=True needs torch.distributed.init_process_group before it")
+        self._group = distributed.group.WORLD if chosen is True else chosen or None
+        self.several = self._group is not None
+
+    def add(self, tensors: Sequence[Tensor]) -> None:
+        """Put the sum over the processes in the place of each tensor; all get the same bits."""
+        if self.several:
+            pending = [distributed.all_reduce(each, group=self._group, async_op=True) for each in tensors]
+            for each in pending:
+                each.wait()
+
+    def count(self, said: Sequence[bool], device: torch.device) -> list[int]:
+        """How many of the processes say so of each thing."""
+        if not self.several:
+            return [int(each) for each in said]
+        counts = torch.tensor(said, dtype=torch.int64, device=device)
+        self.add([counts])
+        found: list[int] = counts.tolist()
+        return found
+
+    def all_finite(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether every entry is, in every process; waits for the device."""
+        wrong = torch.stack([each.isfinite().logical_not().any() for each in tensors]).sum()
+        self.add([wrong])
+        return not wrong.item()
+
+
+def refuse_sharded(parameters: Sequence[Tensor]) -> None:
+    """Refuse the parameters of `FullyShardedDataParallel`, of which each process has a part.
+
+    Raises:
+        UserError: one of the parameters is sharded.
+    """
+    marks = ("device_mesh", "_is_flat_param", "_fsdp_flattened")
+    if any(getattr(parameter, mark, None) for parameter in parameters for mark in marks):
+        raise UserError(
+            "sharded parameters (FSDP, DTensor) are not supported, for a balancer compares whole gradients: "
+            "keep the whole network in every process and pass process_group=True"
+        )

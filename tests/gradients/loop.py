@@ -1,0 +1,46 @@
+"""A small problem in a loop of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+K, B, INPUTS, WIDTH = 3, 8, 4, 6
+
+
+class Net(nn.Module):
+    """A trunk and a head per task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Linear(INPUTS, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Tanh())
+        self.heads = nn.ModuleList(nn.Linear(WIDTH, 1) for _ in range(K))
+
+    def losses(self, x: Tensor, features: Tensor | None = None) -> list[Tensor]:
+        h = self.trunk(x) if features is None else features
+        goals = torch.stack([x.sum(-1), -x[:, 0], x[:, 1].sin()])
+        return [(head(h).squeeze(-1) - goal).square().mean() for head, goal in zip(self.heads, goals, strict=True)]
+
+
+def rows(seed: int = 0) -> Tensor:
+    return torch.randn(B, INPUTS, generator=torch.Generator().manual_seed(seed))
+
+
+def jacobian(losses: Sequence[Tensor], parameters: Sequence[Tensor]) -> Tensor:
+    """(K, P), by K separate backwards."""
+    found = [torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True) for loss in losses]
+    return torch.stack([torch.cat([part.flatten() for part in row]) for row in found])
+
+
+def flat_gradients(parameters: Sequence[nn.Parameter]) -> Tensor:
+    return torch.cat([p.grad.flatten() if p.grad is not None else torch.zeros(p.numel()) for p in parameters])
+
+
+def flat_values(parameters: Sequence[nn.Parameter]) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in parameters])
+
+
+def relative(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm())
