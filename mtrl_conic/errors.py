@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -27,3 +30,11 @@ def first_line(error: BaseException) -> str:
     """The message of `error` on one line."""
     text = " ".join(str(error).split())
     return text or type(error).__name__
+
+
+def origin(error: BaseException) -> str:
+    """Where `error` was raised, in code that is not installed if there is some: ` (lab.py, line 12)`."""
+    installed = ("site-packages", "dist-packages", sysconfig.get_paths()["stdlib"], "<frozen")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not any(part in frame.filename for part in installed)] or frames
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

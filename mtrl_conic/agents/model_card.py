@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtrl_conic.agents.policy import Policy
-from mtrl_conic.envs.names import gymnasium_ids
+from mtrl_conic.envs.names import is_metaworld
 
 
 def model_card(
@@ -69,7 +69,7 @@ def _protocol(run: Mapping[str, Any] | None) -> str:
     if run is None:
         return "Not told: the agent was exported by itself, not from a run.\n"
     environment, training = run["environment"], run["training"]
-    if gymnasium_ids(run["task_set"]) is None:
+    if is_metaworld(run["task_set"]):
         said = (
             f"Meta-World, rewards {environment['reward_version']}, horizon {environment['horizon']}, "
             f"{_goals(environment)}. Evaluation: the deterministic policy, {training['episodes_per_task']} goals per "
@@ -78,9 +78,9 @@ def _protocol(run: Mapping[str, Any] | None) -> str:
     else:
         limit = environment["time_limit"] or "each environment's own limit"
         said = (
-            f"Registered Gymnasium environments, steps of an episode: {limit}. Evaluation: the deterministic policy, "
-            f"{training['episodes_per_task']} episodes per task, those of the reset seeds from 0; success: the return "
-            "that the environment is registered with as solved, where it is."
+            f"Gymnasium environments, steps of an episode: {limit}. Evaluation: the deterministic policy, "
+            f"{training['episodes_per_task']} episodes per task, those of the reset seeds from 0; success: what the "
+            "task set says it is, the return that the environment is registered with as solved where it says nothing."
         )
     return f"{said} The final agent, not the best over training.\n"
 

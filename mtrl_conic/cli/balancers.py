@@ -8,9 +8,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mtrl_conic.cli.flags import add_imports
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
+    """Modules that register more of them."""
+    add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

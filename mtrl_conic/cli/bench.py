@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from mtrl_conic.cli.flags import add_imports
 from mtrl_conic.errors import UserError, unknown
 
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ways", help="scaling: representation,parameters,torchjd [all]")
     parser.add_argument("--network", help="update, train: of ours [shared]; scaling: mlp or celeba [mlp]")
     parser.add_argument("--width", type=int, help="update, train: units of a hidden layer [the base's]")
+    add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

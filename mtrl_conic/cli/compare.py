@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtrl_conic.cli.flags import add_fields, given_fields
+from mtrl_conic.cli.flags import add_fields, given_run
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.runs.config import RunConfig, preset_names
 from mtrl_conic.runs.grid import PlannedRun, plan
@@ -91,7 +91,7 @@ def _planned(arguments: argparse.Namespace) -> list[PlannedRun]:
         raise UserError("--ray-address and --gpus-per-run go with --engine ray")
     if arguments.gpus_per_run is not None and arguments.gpus_per_run < 0:
         raise UserError(f"--gpus-per-run {arguments.gpus_per_run:g}: 0 or more")
-    given = given_fields(arguments, RunConfig, many=True)
+    given = given_run(arguments, many=True)
     if given.get("balancer") == "all":
         from mtrl_conic import balancers
 

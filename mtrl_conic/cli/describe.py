@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mtrl_conic.cli.flags import add_fields, given_fields
+from mtrl_conic.cli.flags import add_fields, given_run
 from mtrl_conic.runs.config import RunConfig, make_config, preset_names
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table."""
-    config = make_config(arguments.preset, given_fields(arguments, RunConfig))
+    config = make_config(arguments.preset, given_run(arguments))
 
     from rich.console import Console
 
@@ -78,12 +78,12 @@ def _combined(component: Component, name: str) -> str:
 
 def _spec(config: RunConfig) -> TaskSpec:
     """Of the tasks; those of Meta-World are alike, so that nothing has to be simulated to know it."""
-    from mtrl_conic.envs.names import gymnasium_ids, task_names
+    from mtrl_conic.envs.names import is_metaworld, task_names
     from mtrl_conic.envs.spec import TaskSpec
     from mtrl_conic.runs.run import check, make_envs
 
     check(config)
-    if gymnasium_ids(config.task_set) is None:
+    if is_metaworld(config.task_set):
         names, one_hot = task_names(config.task_set), config.environment.one_hot
         return TaskSpec(names, 39 + len(names) * one_hot, 4, one_hot)
     envs = make_envs(config)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from mtrl_conic import plugins
 from mtrl_conic.errors import UserError, unknown
 
 COMMANDS = {
@@ -68,6 +69,9 @@ def _dispatch(arguments: list[str]) -> int:
     parsed, left = parser.parse_known_args(_joined(rest))
     if left:
         raise unknown("argument", left[0], [flag for action in parser._actions for flag in action.option_strings])
+    if "--import" in parser._option_string_actions:
+        plugins.load_installed()
+        plugins.load(getattr(parsed, "imports", ()))
     code: int = command.run(parsed)
     return code
 

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from mtrl_conic.cli.flags import add_imports
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import make_config, preset_names
 
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes-per-task", type=int, default=50, metavar="N", help="the first N goals [50]")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N [auto]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rates to FILE")
+    add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

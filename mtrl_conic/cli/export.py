@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mtrl_conic.cli.flags import add_imports
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and where to write."""
@@ -14,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--onnx-task", action="append", default=[], metavar="TASK", help="also as ONNX, this task alone; repeatable"
     )
+    add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

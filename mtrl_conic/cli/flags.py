@@ -10,8 +10,25 @@ import pydantic
 import yaml
 from pydantic.fields import FieldInfo
 
+from mtrl_conic import plugins
 from mtrl_conic.errors import UserError
 from mtrl_conic.schema import is_scalar, leaves
+
+IMPORTS = "imports"
+"""The field of a configuration that is given as `--import`, a module at a time."""
+
+
+def add_imports(parser: argparse._ActionsContainer) -> None:
+    """`--import MODULE`, of every command that builds something; it is imported before the command runs."""
+    parser.add_argument(
+        "--import",
+        dest=IMPORTS,
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="MODULE",
+        help="a module, or a path to a .py file, imported first: balancers, networks, environments and task sets of "
+        "your own; may be given several times",
+    )
 
 
 def add_fields(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]) -> None:
@@ -21,6 +38,9 @@ def add_fields(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel])
         section = path[:-1]
         if section not in groups:
             groups[section] = parser.add_argument_group("".join(section) or "run")
+        if path == (IMPORTS,):
+            add_imports(groups[section])
+            continue
         groups[section].add_argument(
             "--" + path[-1].replace("_", "-"),
             dest=".".join(path),
@@ -46,6 +66,9 @@ def given_fields(
     for path, field in leaves(model):
         if ".".join(path) in given:
             value = given[".".join(path)]
+            if path == (IMPORTS,):
+                nested[IMPORTS] = list(value)
+                continue
             inner = nested
             for part in path[:-1]:
                 inner = inner.setdefault(part, {})
@@ -53,6 +76,23 @@ def given_fields(
             words = _words(field)
             inner[path[-1]] = _pairs(value) if field.annotation == dict[str, Any] else read(value, path[-1], words)
     return nested
+
+
+def given_run(arguments: argparse.Namespace, *, many: bool = False) -> dict[str, Any]:
+    """The fields of a `RunConfig` that were given as flags, see `given_fields`.
+
+    The modules that ids in `--task-set` name, `gymnasium:my_module:MyEnv-v0`, are imported and count as given with
+    `--import`: who writes them there asks for it, a file that says so does not.
+    """
+    from mtrl_conic.envs.gymnasium.entries import modules_of
+    from mtrl_conic.runs.config import RunConfig
+
+    given = given_fields(arguments, RunConfig, many=many)
+    named = modules_of(given.get("task_set") or ())
+    plugins.load(named)
+    if named:
+        given[IMPORTS] = list(dict.fromkeys([*given.get(IMPORTS, ()), *named]))
+    return given
 
 
 def _pairs(items: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtrl_conic.cli.flags import add_fields, given_fields
+from mtrl_conic.cli.flags import add_fields, add_imports, given_fields
 from mtrl_conic.cli.interruption import asked_to_stop
 from mtrl_conic.errors import UserError
 
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--targets", help="regression: the columns to predict, a,b,c")
     parser.add_argument("--dry-run", action="store_true", help="check and list the runs, and write nothing")
     add_fields(parser, Training)
+    add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mtrl_conic.cli.flags import add_imports
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to run, and where to write."""
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--problems", default="", metavar="NAMES", help="separated by commas [all]")
     parser.add_argument("--steps", type=int, help="of Adam [the problem's own, 20,000 or 50,000]")
     parser.add_argument("--seed", type=int, default=0, help="of the balancers [0]")
+    add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtrl_conic.cli.flags import add_fields, given_fields
+from mtrl_conic.cli.flags import add_fields, given_run
 from mtrl_conic.cli.interruption import asked_to_stop
 from mtrl_conic.runs.config import RunConfig, make_config, preset_names
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train to the end, or until interrupted."""
-    config = make_config(arguments.preset, given_fields(arguments, RunConfig))
+    config = make_config(arguments.preset, given_run(arguments))
     name = f"{Path(arguments.preset).stem}_{config.balancer}_{config.seed}"
     directory = arguments.run_dir or Path("runs") / name
 

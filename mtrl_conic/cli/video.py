@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mtrl_conic.cli.flags import add_imports
 from mtrl_conic.errors import UserError
 
 
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=int, default=4, metavar="STEPS", help="between two frames [4]")
     parser.add_argument("--fps", type=int, default=20, help="frames per second; 20 with --every 4 is real time [20]")
     parser.add_argument("--size", type=int, default=240, metavar="PIXELS", help="of a task's cell [240]")
+    add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtrl_conic.envs.gymnasium.task import Factory
+from mtrl_conic.envs.gymnasium.entries import Environments
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
 
@@ -16,14 +16,12 @@ Trace = dict[str, NDArray[Any]]
 """Name -> what (n + 1 or n, N, ...) a number of steps led to."""
 
 
-def check_task_set(
-    envs: TaskSet | Mapping[str, Factory] | Sequence[tuple[str, Factory]], *, steps: int = 200, seed: int = 0
-) -> None:
+def check_task_set(envs: TaskSet | Environments, *, steps: int = 200, seed: int = 0) -> None:
     """Play random actions and raise at the first thing that is wrong, in one line that names the task.
 
     Besides what making a task set checks (spaces, names, factories, finite numbers), over `steps` steps: the same
-    episode and actions give the same numbers again, without which a run cannot resume; observations are not all the
-    same; and every episode that ends is followed by a new one.
+    episode and actions give the same numbers again, without which a run cannot resume in mid-episode; observations
+    are not all the same; and every episode that ends is followed by a new one.
 
     Args:
         envs: a task set, which is reset and stepped; or environments as `TaskSet.from_gymnasium` takes them.
@@ -39,19 +37,45 @@ def check_task_set(
     finally:
         if made is not envs:
             made.close()
-    for place, name in enumerate(made.task_names):
-        rows = slice(place * made.copies, (place + 1) * made.copies)
+    difference = _difference(made, first, second)
+    if difference is not None:
+        raise UserError(difference)
+    for name, rows in _rows(made):
+        if (first["observations"][:, rows] == first["observations"][0, rows]).all():
+            raise UserError(f"task {name!r}: the observation never changes in {steps} random steps; see its step()")
+
+
+def why_untraceable(envs: TaskSet, *, steps: int = 50, seed: int = 0) -> str | None:
+    """Why a run on a task set could not be taken up in mid-episode; None where `steps` steps show no reason.
+
+    Args:
+        envs: reset and stepped.
+        steps: of every task, twice.
+        seed: of the actions and of the order of the episodes.
+    """
+    first, second = (_play(envs, steps, seed) for _ in range(2))
+    return _difference(envs, first, second)
+
+
+def _rows(envs: TaskSet) -> Iterator[tuple[str, slice]]:
+    """Each task's name and environments."""
+    for place, name in enumerate(envs.task_names):
+        yield name, slice(place * envs.copies, (place + 1) * envs.copies)
+
+
+def _difference(envs: TaskSet, first: Trace, second: Trace) -> str | None:
+    """What differs between two plays with the same seed and actions; None where nothing does."""
+    for name, rows in _rows(envs):
         for what in ("observations", "rewards", "ends"):
             one, two = first[what][:, rows], second[what][:, rows]
             if not np.array_equal(one, two):
                 step = int(np.flatnonzero((one != two).reshape(len(one), -1).any(1))[0])
-                raise UserError(
+                return (
                     f"task {name!r}: {what} differ at step {step} of two episodes with the same seed and actions, so "
-                    "that no run on it could resume; draw all that is random from self.np_random, seeded by "
-                    "super().reset(seed=seed)"
+                    "that no run on it resumes in mid-episode; draw all that is random from self.np_random, seeded "
+                    "by super().reset(seed=seed)"
                 )
-        if (first["observations"][:, rows] == first["observations"][0, rows]).all():
-            raise UserError(f"task {name!r}: the observation never changes in {steps} random steps; see its step()")
+    return None
 
 
 def _play(envs: TaskSet, steps: int, seed: int) -> Trace:

@@ -9,8 +9,10 @@ from functools import cache
 from typing import Literal
 
 from mtrl_conic.envs.config import TaskSetConfig
+from mtrl_conic.envs.gymnasium.entries import read_entries
 from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK, Goals, draw_goals
-from mtrl_conic.envs.names import gymnasium_ids, task_names
+from mtrl_conic.envs.names import Spec, check_spec, is_metaworld, task_names
+from mtrl_conic.envs.registry import build
 from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.envs.streams import EpisodeStream
 from mtrl_conic.envs.task_set import TaskSet
@@ -21,7 +23,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def make_task_set(
-    spec: str | Sequence[str],
+    spec: Spec,
     *,
     seed: int = 0,
     stepping: Literal["auto", "fast", "metaworld"] = "auto",
@@ -35,13 +37,14 @@ def make_task_set(
     time_limit: int | None = None,
     one_hot: bool = True,
     goals_seed: int | None = None,
+    render_mode: str | None = None,
 ) -> TaskSet:
-    """A task set of Meta-World tasks, or of registered Gymnasium environments.
+    """A task set of Meta-World tasks, of registered Gymnasium environments, or one that was registered itself.
 
     Args:
-        spec: `mt10`, `mt25`, `mt50`, `mt1:<task>`, or a list of Meta-World tasks; `gymnasium-control`,
-            `gymnasium:<id>`, or a list of these, which take `seed`, `copies`, `vector`, `time_limit` and `one_hot`. See
-            `TaskSet.from_gymnasium` for environments that are not registered, and for more options.
+        spec: see `mtrl_conic.envs.names.check_spec`. Gymnasium's and registered sets take `seed`, `copies`, `vector`,
+            `time_limit`, `one_hot` and `render_mode`. See `TaskSet.from_gymnasium` for environments that are not
+            registered, and for more options.
         seed: chooses the goal of each episode, 0 or more.
         stepping: `fast` is compiled, `metaworld` the reference; `auto` is `fast` for each task that it supports.
         stepping_threads: how many threads share the tasks of compiled stepping; the results do not depend on it.
@@ -55,15 +58,17 @@ def make_task_set(
         copies: environments of each task, which step together: rows are then (N, .), the copies of a task side by
             side, and a step of all of them counts as so many steps of each task.
         vector: `sync` or `async`, see `TaskSet.from_gymnasium`.
-        time_limit: steps after which an episode of a Gymnasium environment is truncated; by default its own limit.
+        time_limit: steps after which an episode of a Gymnasium environment is truncated, where its entry does not
+            say; by default its own limit.
         one_hot: whether observations end with the code of the task.
         goals_seed: draws the goals of each task as Meta-World does with it; by default `seed`. The
             tasks of a list get the goals of `Meta-World/custom-mt-envs`: those of seed + place, each.
+        render_mode: see `TaskSet.from_gymnasium`; Meta-World's own code, `stepping="metaworld"`, always draws.
 
     Raises:
         UserError: an unknown task or a value out of range, in one line.
     """
-    names = task_names(spec)
+    check_spec(spec)
     options = {
         "stepping": stepping,
         "stepping_threads": stepping_threads,
@@ -77,17 +82,11 @@ def make_task_set(
         "one_hot": one_hot,
     }
     config = parse(TaskSetConfig, options)
-    ids = gymnasium_ids(spec)
-    _check_kind(config, _OF_METAWORLD if ids else _OF_GYMNASIUM, "Meta-World" if ids else "Gymnasium")
-    if ids is not None:
-        return TaskSet.from_gymnasium(
-            {name: name for name in ids},
-            seed=seed,
-            horizon=config.time_limit,
-            copies=config.copies,
-            vector=config.vector or "sync",
-            one_hot=config.one_hot,
-        )
+    if not is_metaworld(spec):
+        _check_kind(config, _OF_METAWORLD, "Meta-World")
+        return _make_own(spec, config, seed, render_mode)
+    _check_kind(config, _OF_GYMNASIUM, "Gymnasium")
+    names = task_names(spec)
     goals_seed = seed if goals_seed is None else goals_seed
     stream: EpisodeStream = config.goal_stream
     if isinstance(spec, str):
@@ -109,6 +108,20 @@ def _check_kind(config: TaskSetConfig, fields: Sequence[str], kind: str) -> None
         if getattr(config, field) != TaskSetConfig.model_fields[field].default:
             hint = "; use time_limit" if field == "horizon" else "; use horizon" if field == "time_limit" else ""
             raise UserError(f"{field}={getattr(config, field)!r} is an option of {kind} tasks only{hint}")
+
+
+def _make_own(spec: Spec, config: TaskSetConfig, seed: int, render_mode: str | None) -> TaskSet:
+    """A registered set, or one of registered environments, with what was chosen about it."""
+    chosen = config.model_dump(include={"copies", "vector", "one_hot"}, exclude_defaults=True)
+    if config.time_limit is not None:
+        chosen["horizon"] = config.time_limit
+    if render_mode is not None:
+        chosen["render_mode"] = render_mode
+    entries = read_entries(spec)
+    if entries is not None:
+        return TaskSet.from_gymnasium([entry.task() for entry in entries], seed=seed, **chosen)
+    assert isinstance(spec, str)
+    return build(spec, seed=seed, **chosen)
 
 
 def _make_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> Stepper:

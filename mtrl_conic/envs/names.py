@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from mtrl_conic.envs.gymnasium.entries import GYMNASIUM_SETS, read_entries
+from mtrl_conic.envs.gymnasium.ids import find_environment
 from mtrl_conic.envs.metaworld.goals import GOAL_SPACES
+from mtrl_conic.envs.registry import available_task_sets, build
 from mtrl_conic.errors import UserError, unknown
 
 MT10 = (
@@ -41,35 +45,62 @@ MT50 = tuple(GOAL_SPACES)
 
 BENCHMARKS = {"mt10": MT10, "mt25": MT25, "mt50": MT50}
 
-GYMNASIUM_SETS = {
-    "gymnasium-control": (
-        "Pendulum-v1",
-        "MountainCarContinuous-v0",
-        "InvertedPendulum-v5",
-        "Reacher-v5",
-        "Hopper-v5",
-    )
-}
-"""Sets of registered Gymnasium environments that need nothing more to be installed; the ids name the tasks."""
-GYMNASIUM = "gymnasium:"
-"""Before the id of a registered environment, to name it as a task."""
+Spec = str | Sequence[str | Mapping[str, Any]]
+"""What names a task set, as plain values: see `check_spec`."""
 
 
-def task_names(spec: str | Sequence[str]) -> tuple[str, ...]:
-    """The tasks that `spec` means, in order.
+def is_metaworld(spec: Spec) -> bool:
+    """Whether `spec` means Meta-World's tasks; a name that is not known here does not."""
+    if isinstance(spec, str):
+        return spec in BENCHMARKS or spec.startswith("mt1:")
+    return read_entries(spec) is None
+
+
+def check_spec(spec: Spec) -> None:
+    """That `spec` names a task set that can be made, without making it.
 
     Args:
-        spec: `mt10`, `mt25`, `mt50`, `mt1:<task>`, or a list of Meta-World tasks, where `reach` means `reach-v3`;
-            `gymnasium-control`, `gymnasium:<id>`, or a list of these.
+        spec: `mt10`, `mt25`, `mt50`, `mt1:<task>`, or a list of Meta-World tasks; the name of a registered set;
+            `gymnasium-control`, `gymnasium:<id>`, or a list of these and of entries such as
+            `{name: heavy, id: Pendulum-v1, kwargs: {g: 12}}`, see `TaskEntry`.
 
     Raises:
         UserError: an unknown name (the message names the nearest), a task twice, or none at all.
     """
-    ids = gymnasium_ids(spec)
-    if ids is not None:
-        return ids
+    if isinstance(spec, str) and spec in available_task_sets():
+        return
+    entries = read_entries(spec)
+    if entries is None:
+        _metaworld_names(spec)
+    for entry in entries or ():
+        try:
+            find_environment(entry.plain_id)
+        except UserError as error:
+            raise UserError(f"task {entry.task().name!r}: {error}") from None
+
+
+def task_names(spec: Spec) -> tuple[str, ...]:
+    """The tasks that `spec` means, in order; a registered set is made to be asked.
+
+    Args:
+        spec: see `check_spec`; `reach` means `reach-v3`.
+
+    Raises:
+        UserError: an unknown name (the message names the nearest), a task twice, or none at all.
+    """
+    if isinstance(spec, str) and spec in available_task_sets():
+        envs = build(spec, seed=0)
+        try:
+            return tuple(envs.task_names)
+        finally:
+            envs.close()
+    entries = read_entries(spec)
+    return _metaworld_names(spec) if entries is None else tuple(entry.task().name for entry in entries)
+
+
+def _metaworld_names(spec: Spec) -> tuple[str, ...]:
     if not isinstance(spec, str):
-        names = tuple(_task_name(name) for name in spec)
+        names = tuple(_task_name(str(name)) for name in spec)
         if not names:
             raise UserError("a task set needs at least one task")
         for place, name in enumerate(names):
@@ -79,31 +110,9 @@ def task_names(spec: str | Sequence[str]) -> tuple[str, ...]:
     if spec.startswith("mt1:"):
         return (_task_name(spec.removeprefix("mt1:")),)
     if spec not in BENCHMARKS:
-        raise unknown("task set", spec, [*BENCHMARKS, *GYMNASIUM_SETS, *(f"mt1:{name}" for name in MT50)])
+        known = [*BENCHMARKS, *GYMNASIUM_SETS, *available_task_sets(), *(f"mt1:{name}" for name in MT50)]
+        raise unknown("task set", spec, known)
     return BENCHMARKS[spec]
-
-
-def gymnasium_ids(spec: str | Sequence[str]) -> tuple[str, ...] | None:
-    """The ids of the registered Gymnasium environments that `spec` means; None where it means Meta-World tasks.
-
-    Raises:
-        UserError: a list mixes both kinds, or an id comes twice.
-    """
-    if isinstance(spec, str):
-        if spec in GYMNASIUM_SETS:
-            return GYMNASIUM_SETS[spec]
-        return (spec.removeprefix(GYMNASIUM),) if spec.startswith(GYMNASIUM) else None
-    marked = [name for name in spec if name.startswith(GYMNASIUM)]
-    if not marked:
-        return None
-    if len(marked) < len(spec):
-        other = next(name for name in spec if name not in marked)
-        raise UserError(f"a list is of Meta-World tasks or of {GYMNASIUM}<id>, not of both: {other}, {marked[0]}")
-    ids = tuple(name.removeprefix(GYMNASIUM) for name in marked)
-    for place, name in enumerate(ids):
-        if name in ids[:place]:
-            raise UserError(f"{name} is listed twice: a task set holds a task once")
-    return ids
 
 
 def _task_name(name: str) -> str:

@@ -12,13 +12,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
+from mtrl_conic.envs.stepper import Bounds
 from mtrl_conic.errors import UserError, first_line, unknown
 
 if TYPE_CHECKING:
     from mtrl_conic.envs import TaskSet
-
-Bounds = tuple[tuple[float, ...], tuple[float, ...]]
-"""The least and the largest value of every entry."""
 
 
 @dataclass(frozen=True)

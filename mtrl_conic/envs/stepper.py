@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError
 
+Bounds = tuple[tuple[float, ...], tuple[float, ...]]
+"""The least and the largest value of every entry."""
+
 
 class Step(NamedTuple):
     """What one step of N environments led to. The arrays may be reused by the next step."""
@@ -56,7 +59,7 @@ class Stepper(ABC):
     """Each task's own size where they differ; the entries behind it are zero. None: `observation_dim`."""
     action_dims: tuple[int, ...] | None = None
     """Each task's own size where they differ; the entries behind it are ignored. None: `action_dim`."""
-    action_bounds: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] | None = None
+    action_bounds: tuple[Bounds, ...] | None = None
     """The least and largest values of each task's own actions, in its own units, which [-1, 1] is mapped onto. None:
     they are -1 and 1 everywhere."""
     success_rules: tuple[str | None, ...] | None = None

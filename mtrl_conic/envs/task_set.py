@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,13 +13,15 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
+from mtrl_conic.envs.gymnasium.entries import Environments, make_tasks, success_in_words
+from mtrl_conic.envs.gymnasium.stepper import GymnasiumStepper
+from mtrl_conic.envs.gymnasium.success import AUTO, Success
 from mtrl_conic.envs.running import RunningEpisodes
 from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.envs.streams import EpisodeStream, make_streams
 from mtrl_conic.errors import UserError, unknown
 
-if TYPE_CHECKING:
-    from mtrl_conic.envs.gymnasium.task import Factory, Success
+_LOGGER = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 Transition = tuple[Floats, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, NDArray[Any]]]
@@ -98,15 +101,16 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
     @classmethod
     def from_gymnasium(
         cls,
-        environments: Mapping[str, Factory] | Sequence[tuple[str, Factory]],
+        environments: Environments,
         *,
         seed: int = 0,
-        success: Mapping[str, Success | None] | None = None,
+        success: Success | Mapping[str, Success | None] | None = AUTO,
         reward_scale: float | Mapping[str, float] = 1.0,
         horizon: int | Mapping[str, int] | None = None,
         copies: int = 1,
         vector: Literal["sync", "async"] = "sync",
         one_hot: bool = True,
+        render_mode: str | None = None,
     ) -> TaskSet:
         """A task set of any Gymnasium environments whose observations and actions are Boxes of floats.
 
@@ -114,13 +118,13 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         each environment's bounds. Episode n of a task is the one that `reset(seed=n)` of its environment starts.
 
         Args:
-            environments: names of the tasks, and for each the id of a registered environment or a function
-                without arguments that makes one.
+            environments: names of the tasks, and for each the id of a registered environment, as `gymnasium.make`
+                takes it, or a function that makes one; or a list of such pairs, or of `Task`s.
             seed: chooses the episodes, 0 or more.
-            success: by task, what counts as one: a key of `info`, the return that an episode has to reach, or
-                a function of (observation, reward, terminated, info). A task left out takes the threshold that
-                its environment is registered with (`spec.reward_threshold`); without one, or with None, it has no
-                success and its returns are reported.
+            success: for all tasks or by task, what counts as one: a key of `info`, the return that an episode has to
+                reach, or a function of (observation, reward, terminated, info); None: nothing, the returns are
+                reported. Where nothing is said, the return that the environment is registered with as solved
+                (`spec.reward_threshold`) counts, without one `info["is_success"]` where it is given.
             reward_scale: what the learner's rewards are multiplied by, for all tasks or by task; the returns
                 reported are not.
             horizon: steps after which an episode is truncated, for all tasks or by task; by default the
@@ -129,22 +133,18 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
                 by side, and a step of all of them counts as so many steps of each task.
             vector: `sync`, or `async` for a process per environment.
             one_hot: whether observations end with the code of the task.
+            render_mode: how the environments are drawn, for ids and for functions that take a `render_mode`.
 
         Raises:
             UserError: what is wrong with the first task that cannot be used, and how to mend it.
         """
-        from mtrl_conic.envs.gymnasium.make import make_gymnasium_set
-
-        return make_gymnasium_set(
-            environments,
-            seed=seed,
-            success=success,
-            reward_scale=reward_scale,
-            horizon=horizon,
-            copies=copies,
-            vector=vector,
-            one_hot=one_hot,
+        tasks = make_tasks(
+            environments, success=success, reward_scale=reward_scale, horizon=horizon, render_mode=render_mode
         )
+        stepper = GymnasiumStepper(tasks, copies=copies, vector=vector)
+        _LOGGER.info("%s", success_in_words(stepper))
+        scales = [task.reward_scale for task in tasks]
+        return cls(stepper, seed=seed, horizon=stepper.horizons, one_hot=one_hot, reward_scales=scales)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -227,19 +227,20 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             The current observations (N, D) float32, those that the last `step` or `reset` gave.
 
         Raises:
-            UserError: the state is of other tasks, horizons or numbers of copies, or its actions lead elsewhere
-                here, as they do with other goals.
+            UserError: the state is of other tasks, horizons or numbers of copies.
+            Untraceable: its actions lead elsewhere here, as they do with other goals. The streams are where they
+                were, so that `reset()` starts the episodes that would have come next.
         """
         for key, mine in (("task_names", list(self.task_names)), ("horizon", self._horizon_saved)):
             if state[key] != mine:
                 raise UserError(f"the saved task set has {key} {state[key]}, this one {mine}")
         if len(state["episodes"]) != self.num_envs:
             raise UserError(f"the saved task set has {len(state['episodes'])} environments, this one {self.num_envs}")
-        saved = state["observations"].numpy()[:, : self.stepper.observation_dim]
-        observations = self._observe(self._running.load_state_dict(state, expected=saved))
         self.seed = state["seed"]
         for stream, position in zip(self._streams, state["streams"], strict=True):
             stream.bit_generator.state = position
+        saved = state["observations"].numpy()[:, : self.stepper.observation_dim]
+        observations = self._observe(self._running.load_state_dict(state, expected=saved))
         self._observations = observations
         return np.array(observations)
 

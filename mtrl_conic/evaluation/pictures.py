@@ -15,7 +15,7 @@ import gymnasium as gym
 from mtrl_conic.envs import TaskSet, make_task_set
 from mtrl_conic.envs.config import TaskSetConfig
 from mtrl_conic.envs.gymnasium.stepper import GymnasiumStepper
-from mtrl_conic.envs.names import gymnasium_ids
+from mtrl_conic.envs.names import Spec, is_metaworld
 from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.evaluation.video import Picture, Pictures
 
@@ -28,9 +28,7 @@ PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
 
 
 @contextmanager
-def rendered(
-    task_set: str | list[str], environment: TaskSetConfig, *, seed: int, size: int
-) -> Iterator[tuple[TaskSet, Pictures]]:
+def rendered(task_set: Spec, environment: TaskSetConfig, *, seed: int, size: int) -> Iterator[tuple[TaskSet, Pictures]]:
     """A task set and its pictures.
 
     Meta-World's own code steps it: the compiled one keeps nothing that could be drawn.
@@ -44,20 +42,18 @@ def rendered(
     Raises:
         UserError: nothing can be drawn on this machine; the message says what to install.
     """
-    check_gl()
-    ids = gymnasium_ids(task_set)
-    if ids is not None:
-        envs = TaskSet.from_gymnasium(
-            {name: partial(gym.make, name, render_mode="rgb_array", disable_env_checker=True) for name in ids},
-            seed=seed,
-            horizon=environment.time_limit,
-            one_hot=environment.one_hot,
-        )
+    _choose_gl()
+    if not is_metaworld(task_set):
+        chosen = environment.model_copy(update={"copies": 1}).model_dump()
+        envs = make_task_set(task_set, seed=seed, render_mode="rgb_array", **chosen)
         try:
+            if "mujoco" in sys.modules:
+                check_gl()
             yield envs, partial(_of_gymnasium, envs)
         finally:
             envs.close()
         return
+    check_gl()
     options = environment.model_copy(update={"stepping": "metaworld"}).model_dump()
     envs = make_task_set(task_set, seed=seed, **options)
     from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
@@ -79,14 +75,18 @@ def check_gl() -> None:
     Raises:
         UserError: it cannot.
     """
-    if sys.platform.startswith("linux"):
-        os.environ.setdefault("MUJOCO_GL", "egl")  # read when MuJoCo is imported
+    _choose_gl()
     # In a process of its own: where the libraries are broken, their remains would be spoken of at its end.
     code = "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8).close()"
     if subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode:
         chosen = os.environ.get("MUJOCO_GL", "")
         hint = f"install GL, on Debian: apt-get install {PACKAGES}"
         raise UserError(f"nothing can be drawn here (MUJOCO_GL={chosen}); {hint if chosen == 'egl' else 'unset it'}")
+
+
+def _choose_gl() -> None:
+    if sys.platform.startswith("linux"):
+        os.environ.setdefault("MUJOCO_GL", "egl")  # read when MuJoCo is imported
 
 
 class _Camera:
@@ -119,7 +119,8 @@ class _Camera:
 
 
 def _of_gymnasium(envs: TaskSet) -> Sequence[Picture]:
-    assert isinstance(envs.stepper, GymnasiumStepper)
+    if not isinstance(envs.stepper, GymnasiumStepper):
+        raise UserError(f"tasks stepped by a {type(envs.stepper).__name__} cannot be drawn, those of Gymnasium can")
     try:
         return envs.stepper.render()
     except gym.error.DependencyNotInstalled as error:

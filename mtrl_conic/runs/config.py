@@ -11,8 +11,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from mtrl_conic import plugins
 from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.envs.config import TaskSetConfig
+from mtrl_conic.envs.gymnasium.entries import modules_of
+from mtrl_conic.envs.registry import available_task_sets
 from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.schema import parse
 
@@ -31,6 +34,11 @@ class TrainingConfig(BaseModel):
     checkpoint_every: int = Field(5_000, ge=1, description="steps between two checkpoints")
     training_episodes_per_task: int = Field(10, ge=1, description="goals per task in an evaluation during training")
     episodes_per_task: int = Field(50, ge=1, description="goals per task in the final evaluation, whose rates count")
+    on_untraceable: Literal["fresh", "refuse"] = Field(
+        "fresh",
+        description="a run taken up again whose saved episodes do not come out the same, since an environment is not "
+        "determined by seed and actions: start new episodes, or refuse",
+    )
     report_best: bool = Field(
         False,
         description="also report the best of all evaluations of the run, labelled so: it is chosen by the very "
@@ -43,8 +51,15 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task_set: str | list[str] = Field(
-        "mt10", description="mt10, mt25, mt50, mt1:<task>, gymnasium-control, gymnasium:<id>, or a list of tasks"
+    task_set: str | list[str | dict[str, Any]] = Field(
+        "mt10",
+        description="mt10, mt25, mt50, mt1:<task>, gymnasium-control, gymnasium:<id>, one of your own, or a list of "
+        "tasks or of {name: ..., id: ..., kwargs: ..., success: ..., reward_scale: ..., horizon: ...}",
+    )
+    imports: list[str] = Field(
+        default_factory=list,
+        description="a module, or a path to a .py file, that is imported first, for balancers, networks, "
+        "environments and task sets of your own; may be given several times",
     )
     balancer: str = Field("conicgrad", description="how the tasks' gradients are combined; see `mtrl-conic balancers`")
     balancer_options: dict[str, Any] = Field(default_factory=dict, description="key=value of the balancer's options")
@@ -63,7 +78,7 @@ class RunConfig(BaseModel):
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())
 
 
-SITTING = ("device", "threads", "overlap")
+SITTING = ("device", "threads", "overlap", "imports", "training.on_untraceable")
 """Fields that may change when a run is taken up again: they say where it runs, not what it is."""
 
 
@@ -73,21 +88,24 @@ def preset_names() -> list[str]:
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """The values of a preset, or of the YAML file at the path `name`.
+    """The values of a preset, of the YAML file at the path `name`, or for a registered task set of this name.
 
     Raises:
-        UserError: neither a preset nor a readable file.
+        UserError: none of these.
     """
     if name in preset_names():
         return _read_yaml(name, _presets().joinpath(f"{name}.yaml").read_text())
+    if name in available_task_sets():
+        return {**read_preset("own"), "task_set": name}
     file = Path(name)
     if file.suffix in (".yaml", ".yml"):
         try:
             return _read_yaml(name, file.read_text())
         except OSError as error:
             raise UserError(f"cannot read {name}: {error.strerror}") from None
-    near = difflib.get_close_matches(name, preset_names(), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(preset_names())}, or a YAML file"
+    known = [*preset_names(), *available_task_sets()]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}, or a YAML file"
     raise UserError(f"unknown preset {name!r}; {hint}")
 
 
@@ -98,7 +116,26 @@ def make_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
         preset: a preset's name or a YAML file's path.
         overrides: nested like the configuration.
     """
-    return parse(RunConfig, _merge(read_preset(preset), overrides))
+    values = _merge(read_preset(preset), overrides)
+    require_modules(values, of=preset)
+    return parse(RunConfig, values)
+
+
+def require_modules(values: Mapping[str, Any], *, of: str) -> None:
+    """That the modules which a configuration needs are imported, before anything in it is looked up.
+
+    Args:
+        values: of the configuration, which need not be right.
+        of: whose they are.
+
+    Raises:
+        UserError: one is not; the message says which `--import` to give.
+    """
+    imports, task_set = values.get("imports"), values.get("task_set")
+    needed = [module for module in imports if isinstance(module, str)] if isinstance(imports, list) else []
+    if isinstance(task_set, str | list):
+        needed += modules_of(task_set)
+    plugins.require(list(dict.fromkeys(needed)), of=of)
 
 
 def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtrl_conic import plugins
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import RunConfig, make_config, read_preset
 from mtrl_conic.schema import is_scalar, leaves
@@ -34,7 +35,8 @@ class PlannedRun:
     def command(self, threads: int) -> list[str]:
         """The arguments of `mtrl-conic` that train it, its directory being claimed."""
         directory = str(self.directory)
-        return ["train", f"{directory}/config.yaml", "--run-dir", directory, "--threads", str(threads)]
+        imports = [f"--import={module}" for module in plugins.absolute(self.config.imports)]
+        return ["train", f"{directory}/config.yaml", "--run-dir", directory, "--threads", str(threads), *imports]
 
 
 def plan(preset: str, given: Mapping[str, Any], folder: Path) -> list[PlannedRun]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -15,9 +16,8 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.protocol import Batch, Statistics
-from mtrl_conic.envs import TaskSet, make_task_set, task_names
-from mtrl_conic.envs.gymnasium.make import check_registered
-from mtrl_conic.envs.names import gymnasium_ids
+from mtrl_conic.envs import TaskSet, make_task_set, why_untraceable
+from mtrl_conic.envs.names import check_spec, is_metaworld
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.curves import best_evaluation
 from mtrl_conic.evaluation.success import Evaluator, check_episodes
@@ -25,11 +25,13 @@ from mtrl_conic.execution.compiled import check_compiler
 from mtrl_conic.execution.cores import available_cores
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
-from mtrl_conic.runs.config import SITTING, RunConfig
+from mtrl_conic.runs.config import SITTING, RunConfig, require_modules
 from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.trainer import Trainer
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def train(
@@ -69,11 +71,9 @@ def train(
 
 def check(config: RunConfig) -> None:
     """Find what single fields cannot show, before anything is built or written."""
-    task_names(config.task_set)
+    require_modules(dict(config), of="this run")
+    check_spec(config.task_set)
     balancers.check_options(config.balancer, config.balancer_options)
-    ids = gymnasium_ids(config.task_set)
-    if ids is not None:
-        check_registered(ids)
     for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
         check_goals(config, episodes)
     device = choose_device(config.device)
@@ -85,7 +85,7 @@ def check(config: RunConfig) -> None:
 
 def check_goals(config: RunConfig, episodes_per_task: int) -> None:
     """That Meta-World's tasks have as many goals; Gymnasium's have as many episodes as anyone asks for."""
-    if gymnasium_ids(config.task_set) is None:
+    if is_metaworld(config.task_set):
         check_episodes(episodes_per_task, config.environment.num_goals)
 
 
@@ -115,6 +115,7 @@ def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunCon
     values = read_config(directory)
     if "task_set" not in values:
         raise UserError(f"{directory} is no run of an agent")
+    require_modules(values, of=str(directory))
     config = parse(RunConfig, values, where=str(directory / "config.yaml"))
     saved = read_checkpoint(directory, checkpoint)
     if saved is None:
@@ -158,7 +159,8 @@ def _train(
         interrupted=interrupted,
     )
     try:
-        trainer.resume()
+        if not trainer.resume() and not is_metaworld(config.task_set):
+            _warn_of_untraceable(evaluation_envs, config)
         evaluation = trainer.train(config.steps, minutes=config.minutes)
         assert evaluation is not None
         result = _result(trainer, evaluation.record(), memory)
@@ -169,6 +171,15 @@ def _train(
         envs.close()
         evaluation_envs.close()
     return result
+
+
+def _warn_of_untraceable(envs: TaskSet, config: RunConfig) -> None:
+    """A run that cannot be taken up in mid-episode is worth knowing before it begins."""
+    reason = why_untraceable(envs)
+    if reason is not None:
+        fresh = config.training.on_untraceable == "fresh"
+        then = "when it is taken up again, new episodes are started" if fresh else "it could not be taken up again"
+        _LOGGER.warning("%s; this run begins all the same, %s", reason, then)
 
 
 def _overlap(config: RunConfig) -> bool:

@@ -106,6 +106,13 @@ class Replay:
         self._block[:, first : first + self._copies] = steps
         self.position += self._copies
 
+    def cut(self) -> None:
+        """No episode goes on behind the newest transitions: new ones have been started."""
+        if self.position:
+            last = (self.position - self._copies) % self._shape[1]
+            self._block[:, last : last + self._copies, self._columns[-1]] = 1
+            self._saved_position = min(self._saved_position, self.position - self._copies)
+
     def sample(self, batch_size: int) -> Batch:
         """`batch_size` transitions of every task, uniform with replacement."""
         num_tasks = self._shape[0]

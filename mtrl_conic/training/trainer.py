@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import defaultdict
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.protocol import Batch, Statistics
+from mtrl_conic.envs.running import Untraceable
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.evaluation.success import Evaluation, Evaluator
 from mtrl_conic.runs.config import TrainingConfig
@@ -22,6 +24,8 @@ from mtrl_conic.runs.directory import RunDirectory
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.metrics import Means, plain
 from mtrl_conic.training.replay import Replay
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
@@ -284,8 +288,15 @@ class Trainer:
         self.step, self.seconds = saved["step"], saved["seconds"]
         self._evaluated_at = saved["evaluated_at"]
         self.agent.load_state_dict(saved["agent"])
-        self._observations = self.envs.load_state_dict(saved["envs"])
         self.replay.load(saved["replay"])
+        try:
+            self._observations = self.envs.load_state_dict(saved["envs"])
+        except Untraceable as error:
+            if self.config.on_untraceable == "refuse":
+                raise
+            _LOGGER.warning("%s; new episodes are started", error)
+            self._observations, _ = self.envs.reset()
+            self.replay.cut()
         self._means.load_state_dict(saved["means"], self.agent.device)
         for name, by_task in saved["episodes"].items():
             self._episodes[name] = defaultdict(list, {task: list(values) for task, values in by_task.items()})

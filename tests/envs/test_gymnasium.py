@@ -36,8 +36,7 @@ class Point(gym.Env[NDArray[Any], NDArray[Any]]):
         assert self.action_space.contains(action)
         self.taken.append(action)
         self.place += 0.05 * float(action.sum()) + 0.01 * float(self.np_random.normal())
-        info = {"solved": True} if self.place > 0.9 else {}
-        return self._observation(), self.place, self.place > 1, False, info
+        return self._observation(), self.place, self.place > 1, False, {"solved": self.place > 0.9}
 
     def _observation(self) -> NDArray[Any]:
         return np.full(self.size, self.place, self.observation_space.dtype)
@@ -299,17 +298,17 @@ class Broken(Point):
         ("integers", "observations are int64, floats are needed in every task; wrap it in .*DtypeObservation"),
         ("matrix", "wrap it in gymnasium.wrappers.FlattenObservation"),
         ("dictionary", "observations are a Dict.*FlattenObservation"),
-        ("nan", r"returned the observation \[nan, nan\]; find the step"),
-        ("reward", "returned the reward inf; find the step"),
-        ("longer", r"an observation has shape \(3,\), its space says \(2,\)"),
-        ("no seed", "fails on reset.seed=0. and one step: TypeError: .*'seed'"),
-        ("late nan", "returned the observation"),
+        ("nan", "episode 0, step 1: entry 0 of the observation is nan; find the step"),
+        ("reward", "episode 0, step 1: the reward is inf; find the step"),
+        ("longer", r"episode 0, step 1: an observation has shape \(3,\), its space says \(2,\)"),
+        ("no seed", r"episode 0, step 0: reset\(\) of its environment fails: TypeError: .*'seed' \(test_gymn.*, line"),
+        ("late nan", r"episode \d+, step 21: entry 0 of the observation is nan"),
         ("random", r"observations differ at step \d+ .* self.np_random"),
         ("still", "the observation never changes"),
     ],
 )
 def test_what_is_wrong_with_an_environment_is_one_line_that_names_the_task(how: str, words: str) -> None:
-    with pytest.raises(UserError, match=f"task 'mine': .*{words}") as caught:
+    with pytest.raises(UserError, match=f"task 'mine'.*: .*{words}|task 'mine', {words}") as caught:
         check_task_set({"fine": Point, "mine": lambda: Broken(how)}, steps=30)
     assert "\n" not in str(caught.value)
 
@@ -320,7 +319,7 @@ def test_what_is_wrong_with_an_environment_is_one_line_that_names_the_task(how: 
         ({}, {}, "needs at least one environment"),
         ([("a", Point), ("b", Point), ("a", Point)], {}, "two tasks are called 'a': give each a name of its own"),
         ({"a": raises}, {}, "task 'a': its environment cannot be made: FileNotFoundError: no such model: robot.xml"),
-        ({"a": "Pendulm-v1"}, {}, "task 'a': its environment cannot be made: .*Pendulum"),
+        ({"a": "Pendulm-v1"}, {}, "task 'a': Environment `Pendulm` doesn't exist. Did you mean: `Pendulum`"),
         ({"a": lambda: 3}, {}, "task 'a': its factory returned int, no gymnasium.Env"),
         ({"a": Point()}, {}, "task 'a': Point makes no environment; .*lambda: MyEnv"),
         (["Pendulum-v1"], {}, "give the environments as {name: id or function}"),

@@ -270,7 +270,7 @@ def test_words_for_tasks_of_gymnasium(tmp_path: Path) -> None:
         assert word not in said
     write_run(tmp_path / "cut" / "ls", "ls", 0, task_set="gymnasium-control", environment={"time_limit": 25})
     (said, *_) = protocol(load(tmp_path / "cut"))
-    assert "Tasks: 5 (gymnasium-control), episodes of at most 25 steps" in said
+    assert "Tasks: 3 (gymnasium-control), episodes of at most 25 steps" in said
 
 
 def test_csv_holds_every_evaluation(folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
-from mtrl_conic.envs.names import gymnasium_ids, task_names
+from mtrl_conic.envs.names import is_metaworld
 from mtrl_conic.evaluation.statistics import MIN_RUNS
 from mtrl_conic.report.reinforcement.scale import Scale
 from mtrl_conic.report.reinforcement.source import Comparison
@@ -28,7 +28,7 @@ def protocol(comparison: Comparison, scale: Scale | None = None) -> list[str]:
         scale: of normalised returns, where there are some.
     """
     config = comparison.methods[0].config
-    names = task_names(config["task_set"])
+    names = comparison.tasks
     budget = f"{config['steps']:,} environment steps of every task, {config['steps'] * len(names):,} in all"
     if config["minutes"]:
         budget = f"{config['minutes']:g} minutes of training, or {budget}, whichever ends first"
@@ -84,7 +84,7 @@ def _seeds(comparison: Comparison) -> list[str]:
 def _budget(comparison: Comparison) -> list[str]:
     ends = [int(run.result["step"]) for method in comparison.methods for run in method.runs if run.result]
     said = []
-    published = gymnasium_ids(comparison.methods[0].config["task_set"]) is None
+    published = is_metaworld(comparison.methods[0].config["task_set"])
     if published and SHORT * max(ends) < USUAL_STEPS:
         said.append(
             f"Short runs: at most {max(ends):,} steps of every task, where published numbers are taken after "
@@ -104,7 +104,7 @@ def _set_name(config: dict[str, Any]) -> str:
 
 def _episodes(config: dict[str, Any]) -> tuple[str, str]:
     """What an episode is, and how those of an evaluation differ."""
-    if gymnasium_ids(config["task_set"]) is not None:
+    if not is_metaworld(config["task_set"]):
         limit = config["environment.time_limit"]
         length = f"at most {limit} steps" if limit else "at most the steps that each environment allows"
         return f"episodes of {length}, each from a reset of its own", "from a reset seed of its own"

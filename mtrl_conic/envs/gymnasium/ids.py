@@ -1,0 +1,37 @@
+"""Ids of registered environments, as `gymnasium.make` takes them."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_id, parse_env_id
+
+from mtrl_conic import plugins
+from mtrl_conic.errors import UserError, first_line
+
+
+def module_of(identifier: str) -> str | None:
+    """The module that `my_module:MyEnv-v0` names; None where there is none."""
+    module, colon, _ = identifier.rpartition(":")
+    return module if colon else None
+
+
+def find_environment(identifier: str) -> EnvSpec:
+    """What Gymnasium knows of an id. A module before it is imported; without a version it is the latest one.
+
+    Raises:
+        UserError: there is none, or its module cannot be imported.
+    """
+    module = module_of(identifier)
+    if module is not None:
+        plugins.load([module])
+    try:
+        name = identifier.rpartition(":")[2]
+        namespace, plain, version = parse_env_id(name)
+        if version is None:
+            name = get_env_id(namespace, plain, find_highest_version(namespace, plain))
+        return gym.spec(name)
+    except gym.error.Error as error:
+        said = first_line(error)
+        if "Did you mean" not in said and module is None:
+            said += "; one of your own is known once the module that registers it is imported (--import)"
+        raise UserError(said) from None

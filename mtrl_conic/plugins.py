@@ -1,0 +1,135 @@
+"""Modules of one's own: imported because somebody names them, they register what the library then knows by name.
+
+A module registers by being imported: balancers (`balancers.register`), networks (`networks.register_network`), task
+sets (`envs.register_task_set`), environments (`gymnasium.register`) and whatever else has a registry. Nothing is
+imported because a file says so: a run's directory names the modules that it needs, and `require` asks for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from mtrl_conic.errors import UserError, first_line, origin
+
+GROUP = "mtrl_conic.plugins"
+"""Entry points of this group name modules of installed packages, which every command imports."""
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def load(modules: Iterable[str]) -> None:
+    """Import modules, in this order.
+
+    The folder of a file is searched for modules from then on, the working directory for those given by name, both
+    behind everything else: a module finds those beside it, and so do the processes that this one starts.
+
+    Args:
+        modules: each a name (`my_package.tasks`) or a path to a file (`path/to/lab.py`).
+
+    Raises:
+        UserError: there is no such module, another one has its name, or it fails.
+    """
+    for module in modules:
+        importlib.invalidate_caches()
+        if _is_file(module):
+            _find_file(module)
+        else:
+            _search(Path.cwd())
+        _import(module)
+
+
+def load_installed() -> list[str]:
+    """Import the modules that installed packages name as entry points; one that fails is warned of and left out.
+
+    Returns:
+        What was imported, as `name (package version)`.
+    """
+    loaded = []
+    for entry in entry_points(group=GROUP):
+        try:
+            entry.load()
+        except Exception as error:
+            _LOGGER.warning("the plug-in %s is left out: %s: %s", _told(entry), type(error).__name__, first_line(error))
+        else:
+            loaded.append(_told(entry))
+    return loaded
+
+
+def require(modules: Sequence[str], *, of: str) -> None:
+    """That modules are imported already.
+
+    Args:
+        modules: as `load` takes them.
+        of: what needs them, for the message.
+
+    Raises:
+        UserError: one is not; the message says which `--import` to give.
+    """
+    missing = [module for module in modules if module_name(module) not in sys.modules]
+    if missing:
+        flags = " ".join(f"--import {shlex.quote(module)}" for module in missing)
+        raise UserError(f"{of} needs code of its own, which is imported only when you say so: give {flags}")
+
+
+def module_name(module: str) -> str:
+    """The name under which a module is imported: a file's is that of the file."""
+    return Path(module).stem if _is_file(module) else module
+
+
+def absolute(modules: Iterable[str]) -> list[str]:
+    """The same modules for a process in another working directory: files by their whole path."""
+    return [str(Path(module).resolve()) if _is_file(module) else module for module in modules]
+
+
+def _is_file(module: str) -> bool:
+    return module.endswith(".py") or "/" in module
+
+
+def _search(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _find_file(module: str) -> None:
+    """Make a file the one that its name stands for."""
+    file, name = Path(module).resolve(), module_name(module)
+    if not file.is_file():
+        raise UserError(f"--import {module}: there is no such file")
+    if not name.isidentifier():
+        raise UserError(f"--import {module}: a module's name is letters, digits and underscores; rename the file")
+    _search(file.parent)
+    taken = sys.modules.get(name)
+    found = importlib.util.find_spec(name) if taken is None else None
+    there = getattr(taken, "__file__", None) if found is None else found.origin
+    if there is None or Path(there).resolve() != file:
+        raise UserError(
+            f"--import {module}: {name!r} is already the name of {there or 'another module'}; rename the file"
+        )
+
+
+def _import(module: str) -> None:
+    name = module_name(module)
+    try:
+        importlib.import_module(name)
+    except UserError as error:
+        raise UserError(f"--import {module}: {error}") from error
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"--import {module}: there is no module {error.name!r} here; a file is given by its path, "
+                f"such as path/to/{name}.py"
+            ) from None
+        raise UserError(f"--import {module}: it needs {error.name!r}, which is not installed") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(f"--import {module}: {type(error).__name__}: {first_line(error)}{origin(error)}") from error
+
+
+def _told(entry: EntryPoint) -> str:
+    return f"{entry.name} ({entry.dist.name} {entry.dist.version})" if entry.dist else entry.name
