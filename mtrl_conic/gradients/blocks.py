@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mtrl_conic.gradients.factors import Factors
-from mtrl_conic.linalg.gram import combine, gramian_of
+from mtrl_conic.linalg.gram import combine, sum_of_gramians
 
 _SMALL = 8192
 """Columns below which a parameter's gradients are joined with others'."""
@@ -28,9 +28,9 @@ class Blocks:
         self._joined = [(names, _side_by_side([self._whole[name] for name in names])) for names in groups]
 
     def gramians(self) -> Iterator[Tensor]:
-        """(K, K) float64 of each block: inner products of the tasks' gradients."""
-        for _, joined in self._joined:
-            yield gramian_of(joined)
+        """(K, K) float64, one of all blocks and one of each weight with factors: inner products of the gradients."""
+        if self._joined:
+            yield sum_of_gramians([joined for _, joined in self._joined])
         for factors in self._factors.values():
             yield factors.gramian()
 

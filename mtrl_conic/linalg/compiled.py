@@ -1,4 +1,8 @@
-"""The Gram matrix of a few long rows, compiled: a matrix library has no kernel for ten columns by a million."""
+"""The Gram matrix of rows in compiled code: a matrix library has no kernel for ten columns by a million.
+
+Rows are taken four at a time: a number that is read serves four products, of which sixteen sums stay in the processor's
+registers. Numbers are widened to float64 as they are read, so that a product of two float32 is exact.
+"""
 
 from __future__ import annotations
 
@@ -8,39 +12,157 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = NDArray[Any]
+Matrix = NDArray[np.float64]
 
-# Sums may be reordered, which lets the loop over columns use the processor's vectors; nan and inf stay themselves.
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
-def gramian(rows: NDArray[Any], block: int) -> NDArray[np.float64]:  # pragma: no cover  # compiled
-    """M (K, K) float64 of rows (K, P), contiguous along P.
+_BLOCK = 2048
+"""Columns that are read for all pairs of rows before the next ones: they stay in the processor's cache."""
 
-    Two rows against two at a time, four sums to four loads; `block` columns are summed in the rows' own type,
-    beyond that in float64.
+# Sums may be reordered, which lets a loop over columns use the processor's vectors; nan and inf stay themselves.
+_compiled = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+
+
+def is_compiled() -> bool:
+    """Whether this code is compiled; as it is read here it would take hours (`NUMBA_DISABLE_JIT`)."""
+    return not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # numba takes it from the environment
+
+
+@_compiled
+def add_gramian(rows: Rows, total: Matrix) -> None:  # pragma: no cover  # compiled
+    """Add M = J J^T of rows J (K, P), each contiguous, to the first K rows and columns of the symmetric `total`.
+
+    The sides of `total` are K rounded up to a multiple of four.
     """
     count, columns = rows.shape
-    total = np.zeros((count, count))
-    zero = rows.dtype.type(0)
-    for start in range(0, columns, block):
-        stop = min(start + block, columns)
-        for i in range(0, count, 2):
-            a, b = rows[i, start:stop], rows[min(i + 1, count - 1), start:stop]
-            for j in range(i, count, 2):
-                c, d = rows[j, start:stop], rows[min(j + 1, count - 1), start:stop]
-                ac = ad = bc = bd = zero
-                for column in range(stop - start):
-                    ac += a[column] * c[column]
-                    ad += a[column] * d[column]
-                    bc += b[column] * c[column]
-                    bd += b[column] * d[column]
-                total[i, j] += ac
-                # Of an odd last row the partner is that row again, which is left out.
-                if j + 1 < count:
-                    total[i, j + 1] += ad
-                if i + 1 < count:
-                    total[i + 1, j] += bc
-                if i + 1 < count and j + 1 < count:
-                    total[i + 1, j + 1] += bd
+    last = count - 1
+    for start in range(0, columns, _BLOCK):
+        stop = min(start + _BLOCK, columns)
+        for i in range(0, count, 4):
+            # In the place of rows beyond the last stands the last; what it adds there is never looked at.
+            a, b = rows[i, start:stop], rows[min(i + 1, last), start:stop]
+            c, d = rows[min(i + 2, last), start:stop], rows[min(i + 3, last), start:stop]
+            if count - i <= 2:
+                _within_two(a, b, total[i:, i:])
+            else:
+                _within_four(a, b, c, d, total[i:, i:])
+            for j in range(i + 4, count, 4):
+                p, q = rows[j, start:stop], rows[min(j + 1, last), start:stop]
+                if count - j <= 2:
+                    _four_by_two(a, b, c, d, p, q, total[i:, j:])
+                else:
+                    r, s = rows[min(j + 2, last), start:stop], rows[min(j + 3, last), start:stop]
+                    _four_by_four(a, b, c, d, p, q, r, s, total[i:, j:])
     for i in range(count):
         for j in range(i):
             total[i, j] = total[j, i]
-    return total
+
+
+@_compiled
+def _within_two(a: Rows, b: Rows, total: Matrix) -> None:  # pragma: no cover  # compiled
+    aa = ab = bb = 0.0
+    for x in range(len(a)):
+        at, bt = np.float64(a[x]), np.float64(b[x])
+        aa += at * at
+        ab += at * bt
+        bb += bt * bt
+    total[0, 0] += aa
+    total[0, 1] += ab
+    total[1, 1] += bb
+
+
+@_compiled
+def _within_four(a: Rows, b: Rows, c: Rows, d: Rows, total: Matrix) -> None:  # pragma: no cover  # compiled
+    aa = ab = ac = ad = bb = bc = bd = cc = cd = dd = 0.0
+    for x in range(len(a)):
+        at, bt, ct, dt = np.float64(a[x]), np.float64(b[x]), np.float64(c[x]), np.float64(d[x])
+        aa += at * at
+        ab += at * bt
+        ac += at * ct
+        ad += at * dt
+        bb += bt * bt
+        bc += bt * ct
+        bd += bt * dt
+        cc += ct * ct
+        cd += ct * dt
+        dd += dt * dt
+    total[0, 0] += aa
+    total[0, 1] += ab
+    total[0, 2] += ac
+    total[0, 3] += ad
+    total[1, 1] += bb
+    total[1, 2] += bc
+    total[1, 3] += bd
+    total[2, 2] += cc
+    total[2, 3] += cd
+    total[3, 3] += dd
+
+
+@_compiled
+def _four_by_two(
+    a: Rows, b: Rows, c: Rows, d: Rows, p: Rows, q: Rows, total: Matrix
+) -> None:  # pragma: no cover  # compiled
+    ap = aq = bp = bq = cp = cq = dp = dq = 0.0
+    for x in range(len(a)):
+        at, bt, ct, dt = np.float64(a[x]), np.float64(b[x]), np.float64(c[x]), np.float64(d[x])
+        pt, qt = np.float64(p[x]), np.float64(q[x])
+        ap += at * pt
+        aq += at * qt
+        bp += bt * pt
+        bq += bt * qt
+        cp += ct * pt
+        cq += ct * qt
+        dp += dt * pt
+        dq += dt * qt
+    total[0, 0] += ap
+    total[0, 1] += aq
+    total[1, 0] += bp
+    total[1, 1] += bq
+    total[2, 0] += cp
+    total[2, 1] += cq
+    total[3, 0] += dp
+    total[3, 1] += dq
+
+
+@_compiled
+def _four_by_four(
+    a: Rows, b: Rows, c: Rows, d: Rows, p: Rows, q: Rows, r: Rows, s: Rows, total: Matrix
+) -> None:  # pragma: no cover  # compiled
+    ap = aq = ar = as_ = bp = bq = br = bs = cp = cq = cr = cs = dp = dq = dr = ds = 0.0
+    for x in range(len(a)):
+        at, bt, ct, dt = np.float64(a[x]), np.float64(b[x]), np.float64(c[x]), np.float64(d[x])
+        t = np.float64(p[x])
+        ap += at * t
+        bp += bt * t
+        cp += ct * t
+        dp += dt * t
+        t = np.float64(q[x])
+        aq += at * t
+        bq += bt * t
+        cq += ct * t
+        dq += dt * t
+        t = np.float64(r[x])
+        ar += at * t
+        br += bt * t
+        cr += ct * t
+        dr += dt * t
+        t = np.float64(s[x])
+        as_ += at * t
+        bs += bt * t
+        cs += ct * t
+        ds += dt * t
+    total[0, 0] += ap
+    total[0, 1] += aq
+    total[0, 2] += ar
+    total[0, 3] += as_
+    total[1, 0] += bp
+    total[1, 1] += bq
+    total[1, 2] += br
+    total[1, 3] += bs
+    total[2, 0] += cp
+    total[2, 1] += cq
+    total[2, 2] += cr
+    total[2, 3] += cs
+    total[3, 0] += dp
+    total[3, 1] += dq
+    total[3, 2] += dr
+    total[3, 3] += ds

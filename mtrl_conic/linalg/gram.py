@@ -2,48 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 _BLOCK = 1024
-"""Columns a block: sums in float32 stay short enough to keep 7 digits, and a block stays in cache."""
+"""Columns of one product of torch, of which many are added: work for all parts of a device, and short sums."""
+_PART = 2**24
+"""Entries that are widened to float64 at a time."""
 _FEW = 64
-"""Rows up to which the compiled loop beats a matrix product."""
+"""Rows up to which the compiled loop beats a matrix product by many threads; beside one or two it always does."""
 
 
 def gramian_of(jacobian: Tensor) -> Tensor:
-    """M = J J^T (..., K, K) in float64 of a jacobian (..., K, P) of any floating type.
+    """M = J J^T (..., K, K) in float64 of a jacobian (..., K, P) of any floating type, see `sum_of_gramians`."""
+    return sum_of_gramians([jacobian])
 
-    Products of a block of columns are summed in the jacobian's own type (float32 at least), the
-    blocks in float64: relative error about 4e-8 for float32, where one long product has 2e-5. Autocast,
-    which would make it bfloat16, is kept out.
+
+def sum_of_gramians(blocks: Sequence[Tensor]) -> Tensor:
+    """The Gram matrix (..., K, K) in float64 of jacobians (..., K, P_i) side by side, at least one.
+
+    Entries are widened before they are multiplied: of float32 and shorter types the products are exact, and their
+    sums are rounded as float64 is, about 1e-15 of the norms. A Pareto front needs that: gradients there are
+    dependent, and a matrix of cosines with errors of float32 has eigenvalues below zero that no solver stands.
+    Autocast has no effect, since it leaves float64 alone. Norms of float64 gradients must lie between 1e-150 and
+    1e150, where their squares are numbers; those of float32 may be anything.
     """
-    with torch.autocast(jacobian.device.type, enabled=False):
-        jacobian = full_precision(jacobian)
-        return _compiled(jacobian) if _suits_compiled(jacobian) else _sum_of_blocks(jacobian)
+    compiled = [block for block in blocks if _suits_compiled(block)]
+    totals = [_products(block) for block in blocks if not _suits_compiled(block)]
+    if compiled:
+        totals.append(_compiled(compiled))
+    return sum(totals[1:], totals[0])
 
 
 def _suits_compiled(jacobian: Tensor) -> bool:
     # A plain tensor: inside torch.func or torch.compile there are no numbers to read.
     plain = type(jacobian) is Tensor and not torch.compiler.is_compiling() and not is_functorch_wrapped_tensor(jacobian)
-    few = jacobian.dim() == 2 and 0 < len(jacobian) <= _FEW and jacobian.shape[1] > 0
-    return plain and few and jacobian.device.type == "cpu" and jacobian.stride(1) == 1
+    if not plain or jacobian.device.type != "cpu" or jacobian.dim() != 2 or not len(jacobian):
+        return False
+    from mtrl_conic.linalg.compiled import is_compiled
+
+    return is_compiled() and (len(jacobian) <= _FEW or torch.get_num_threads() <= 2)
 
 
-def _compiled(jacobian: Tensor) -> Tensor:
-    from mtrl_conic.linalg.compiled import gramian
+def _compiled(blocks: list[Tensor]) -> Tensor:
+    from mtrl_conic.linalg.compiled import add_gramian
 
-    return torch.from_numpy(gramian(jacobian.detach().numpy(), _BLOCK))
+    tasks = len(blocks[0])
+    sides = tasks + -tasks % 4
+    total = np.zeros((sides, sides))
+    for block in blocks:
+        add_gramian(full_precision(block).detach().contiguous().numpy(), total)
+    return torch.from_numpy(total[:tasks, :tasks].copy())
 
 
-def _sum_of_blocks(jacobian: Tensor) -> Tensor:
+def _products(jacobian: Tensor) -> Tensor:
+    rows = max(1, jacobian.shape[-2])
+    columns = max(1, _PART // (rows * _BLOCK)) * _BLOCK
+    totals = [_sum_of_products(part.to(torch.float64)) for part in jacobian.split(columns, -1)]
+    return sum(totals[1:], totals[0])
+
+
+def _sum_of_products(jacobian: Tensor) -> Tensor:
     whole = jacobian.shape[-1] // _BLOCK * _BLOCK
     rest = jacobian[..., whole:]
-    total = (rest @ rest.mT).to(torch.float64)
+    total = rest @ rest.mT
     if whole:
-        blocks = jacobian[..., :whole].reshape(*jacobian.shape[:-1], -1, _BLOCK).transpose(-2, -3)
-        total = total + (blocks @ blocks.mT).to(torch.float64).sum(-3)
+        blocks = jacobian[..., :whole].unflatten(-1, (-1, _BLOCK)).transpose(-2, -3)
+        total = total + (blocks @ blocks.mT).sum(-3)
     return total
 
 
