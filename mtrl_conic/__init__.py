@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mtrl_conic._lazy import lazy
 
 if TYPE_CHECKING:
-    from mtrl_conic.agents.mtsac.agent import MTSAC as MTSAC
     from mtrl_conic.agents.policy import Policy as Policy
+    from mtrl_conic.api import MTSAC as MTSAC
     from mtrl_conic.envs import TaskSet as TaskSet
     from mtrl_conic.envs import make_task_set as make_task_set
 
@@ -22,7 +22,7 @@ __all__ = ["MTSAC", "Policy", "TaskSet", "__version__", "make_task_set"]
 __getattr__ = lazy(
     __name__,
     {
-        "MTSAC": "mtrl_conic.agents.mtsac.agent",
+        "MTSAC": "mtrl_conic.api",
         "Policy": "mtrl_conic.agents.policy",
         "TaskSet": "mtrl_conic.envs",
         "make_task_set": "mtrl_conic.envs",

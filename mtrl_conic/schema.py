@@ -39,6 +39,15 @@ def leaves(model: type[pydantic.BaseModel], path: tuple[str, ...] = ()) -> Itera
             yield (*path, name), field
 
 
+def flat_items(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a nested configuration, each with its path in dots; an empty section is a value."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from flat_items(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def is_scalar(field: FieldInfo) -> bool:
     """Whether the field takes single values only: no lists, no mappings."""
     kinds = [field.annotation, *get_args(field.annotation)]

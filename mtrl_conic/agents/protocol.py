@@ -50,6 +50,13 @@ class Schedule:
     """Gamma, of a batch's `rewards` and `discounts`."""
 
 
+class ActsAlone(Protocol):
+    """A policy, without the agent that learns it."""
+
+    def act(self, observations: ArrayLike, *, task: str | None = None) -> NDArray[Any]:
+        """See `Agent.act`."""
+
+
 class Agent(Protocol):
     """Learns K tasks from balanced batches of their transitions, and acts on them."""
 
@@ -71,6 +78,9 @@ class Agent(Protocol):
     @property
     def schedule(self) -> Schedule:
         """What the agent asks of the loop around it."""
+
+    def policy(self) -> ActsAlone:
+        """What was learned so far, as the agent is evaluated: further updates do not change it."""
 
     def act(
         self, observations: ArrayLike, *, task: str | None = None, deterministic: bool = False

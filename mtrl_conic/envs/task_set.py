@@ -96,6 +96,8 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         if one_hot:
             self._frame[:, stepper.observation_dim :] = np.repeat(np.eye(self.num_tasks), self.copies, axis=0)
         self._running = RunningEpisodes(stepper, self.horizon)
+        self.moves = 0
+        """Resets and steps so far: whoever holds observations sees whether they are the present ones."""
         self._observations = self._frame
 
     @classmethod
@@ -164,6 +166,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             if key != "episodes":
                 raise unknown("reset option", key, ["episodes"])
         episodes = self._check_episodes(options["episodes"]) if "episodes" in options else None
+        self.moves += 1
         super().reset(seed=seed)
         if seed is not None:
             self._seed_streams(seed)
@@ -185,6 +188,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         """
         taken = self._check_actions(actions)
         self._check_started()
+        self.moves += 1
         running = self._running
         result = running.step(taken)
         observations = self._observe(result.observations)

@@ -7,13 +7,13 @@ import json
 import os
 import pickle
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
 from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.schema import flat_items
 
 
 class RunDirectory:
@@ -29,7 +29,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | Path, config: dict[str, Any], *, ignore: tuple[str, ...] = ()) -> None:
-        self.path = Path(path)
+        self.path, self.config = Path(path), config
         self._made = False
         """Whether the configuration was written here and now."""
         try:
@@ -204,12 +204,3 @@ def _whole_lines(file: Path) -> list[str]:
 def _sync(file: Path) -> None:
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
-
-
-def flat_items(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a nested configuration, each with its path in dots; an empty section is a value."""
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flat_items(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

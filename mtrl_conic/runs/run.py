@@ -15,7 +15,6 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.protocol import Batch, Statistics
 from mtrl_conic.envs import TaskSet, make_task_set, why_untraceable
 from mtrl_conic.envs.names import check_spec, is_metaworld
 from mtrl_conic.errors import UserError
@@ -40,7 +39,6 @@ def train(
     *,
     callbacks: Sequence[Callback] = (),
     interrupted: Callable[[], bool] = lambda: False,
-    update: Callable[[MTSAC, Batch], Statistics] = MTSAC.update,
 ) -> dict[str, Any]:
     """Run, or go on with, the training that `config` describes, and evaluate it at the end.
 
@@ -49,7 +47,6 @@ def train(
         directory: of the run, made where it is missing.
         callbacks: besides TensorBoard.
         interrupted: see `Trainer`.
-        update: see `Trainer`.
 
     Returns:
         The content of `result.json`. A run that is finished already is not touched.
@@ -61,7 +58,7 @@ def train(
     check(config)
     run = RunDirectory(directory, config.model_dump(mode="json"), ignore=SITTING)
     try:
-        return run.result or _train(config, run, callbacks, interrupted=interrupted, update=update)
+        return run.result or _train(config, run, callbacks, interrupted=interrupted)
     except UserError:
         run.withdraw()  # what only the environments or the networks could tell
         raise
@@ -139,7 +136,6 @@ def _train(
     callbacks: Sequence[Callback],
     *,
     interrupted: Callable[[], bool],
-    update: Callable[[MTSAC, Batch], Statistics],
 ) -> dict[str, Any]:
     keep_freed_memory()
     memory = PeakMemory(choose_device(config.device))
@@ -155,7 +151,6 @@ def _train(
         run=run,
         callbacks=[TensorBoard(run.path), *callbacks],
         overlap=_overlap(config),
-        update=update,
         interrupted=interrupted,
     )
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtrl_conic.runs.directory import flat_items, read_config
+from mtrl_conic.schema import flat_items
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,8 +54,8 @@ class TensorBoard(Callback):
         from torch.utils.tensorboard.writer import SummaryWriter
 
         self._writer = SummaryWriter(str(self._directory), purge_step=trainer.step + 1)
-        if (self._directory / "config.yaml").exists():
-            self._add_hyperparameters()
+        if trainer.run is not None:
+            self._add_hyperparameters(trainer.run.config)
 
     def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """One scalar per number and task; of the cosine matrices their mean and the share below zero."""
@@ -70,11 +71,11 @@ class TensorBoard(Callback):
         """Close the event file."""
         self._writer.close()
 
-    def _add_hyperparameters(self) -> None:
+    def _add_hyperparameters(self, config: Mapping[str, Any]) -> None:
         # `SummaryWriter.add_hparams` would make a folder of its own, named by the time: a second, unreadable run.
         from torch.utils.tensorboard.summary import hparams
 
-        fields = flat_items(read_config(self._directory))
+        fields = flat_items(config)
         values = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in fields}
         for summary in hparams(values, dict.fromkeys(HEADLINES, 0.0)):
             self._writer._get_file_writer().add_summary(summary)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtrl_conic.errors import UserError, unknown
-from mtrl_conic.runs.directory import read_config
 from mtrl_conic.training.callbacks import Callback, evaluation_scalars, scalars
 
 if TYPE_CHECKING:
@@ -40,9 +39,8 @@ class _Service(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Begin, or take up again, the service's run."""
-        self._run = self._module.init(
-            project=PROJECT, name=run_name(self._directory), config=read_config(self._directory), **self._options()
-        )
+        config = dict(trainer.run.config) if trainer.run is not None else {}
+        self._run = self._module.init(project=PROJECT, name=run_name(self._directory), config=config, **self._options())
 
     def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """One scalar per number and task."""

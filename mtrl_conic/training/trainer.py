@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.protocol import Batch, Statistics
+from mtrl_conic.agents.protocol import Agent, Statistics
 from mtrl_conic.envs.running import Untraceable
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.evaluation.success import Evaluation, Evaluator
-from mtrl_conic.runs.config import TrainingConfig
-from mtrl_conic.runs.directory import RunDirectory
 from mtrl_conic.training.callbacks import Callback
+from mtrl_conic.training.config import TrainingConfig
 from mtrl_conic.training.metrics import Means, plain
 from mtrl_conic.training.replay import Replay
+from mtrl_conic.training.run import Run
+
+REMEDY = "lower the learning rate, or bring the task's rewards to a smaller scale"
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -44,7 +45,6 @@ class Trainer:
         callbacks: called in this order.
         overlap: step the environments on a thread of their own while the agent updates. The numbers are the same:
             the updates of a step never see its transition.
-        update: makes the agent's updates.
         interrupted: asked between steps, also within an evaluation; once it says yes, a checkpoint is
             written and `Interrupted` raised.
     """
@@ -52,14 +52,13 @@ class Trainer:
     def __init__(
         self,
         envs: TaskSet,
-        agent: MTSAC,
+        agent: Agent,
         *,
         config: TrainingConfig | None = None,
         evaluator: Evaluator | None = None,
-        run: RunDirectory | None = None,
+        run: Run | None = None,
         callbacks: Sequence[Callback] = (),
         overlap: bool = False,
-        update: Callable[[MTSAC, Batch], Statistics] = MTSAC.update,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.envs, self.agent, self.evaluator, self.run = envs, agent, evaluator, run
@@ -73,8 +72,8 @@ class Trainer:
             self.config.replay_capacity,
             agent.spec.observation_dim,
             agent.spec.action_dim,
-            n_step=agent.config.n_step,
-            discount=agent.config.discount,
+            n_step=agent.schedule.n_step,
+            discount=agent.schedule.discount,
             copies=envs.copies,
             slack=self.config.checkpoint_every + envs.copies - 1 if run else 0,
             seed=agent.seed,
@@ -83,10 +82,10 @@ class Trainer:
             memory_map=self.config.replay == "disk",
         )
         self._overlap = overlap
-        self._update_agent = update
         self._stepping: ThreadPoolExecutor | None = None
         self._interrupted = interrupted
         self._observations: NDArray[np.float32] | None = None
+        self._moves = 0
         self._means = Means()
         self._episodes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self._evaluated_at = 0
@@ -109,8 +108,7 @@ class Trainer:
         if self._overlap:
             self._stepping = ThreadPoolExecutor(1, thread_name_prefix="stepping")
         try:
-            if self._observations is None:
-                self._observations, _ = self.envs.reset()
+            self._current_observations()
             while True:
                 self._evaluate_if_due(steps)
                 self._tick()
@@ -126,6 +124,9 @@ class Trainer:
         except Interrupted:
             if self.run:
                 self.save()
+            raise
+        except BaseException:
+            self._observations = None  # nobody knows how far the step came
             raise
         finally:
             if self._stepping is not None:
@@ -158,13 +159,12 @@ class Trainer:
         It is as many steps of each task as the task has environments.
         """
         watch, agent = self.watch, self.agent
-        learning = self.step >= agent.config.random_steps
-        observations = self._observations
-        assert observations is not None
+        learning = self.step >= agent.schedule.random_steps or agent.updates > 0
+        observations = self._current_observations()
         with watch("acting"):
             actions = agent.act(observations) if learning else agent.random_actions(self.envs.copies)
         if not np.isfinite(actions).all():
-            raise FloatingPointError(f"training diverged: the policy's actions are not finite at step {self.step}")
+            raise self._diverged("the policy's actions are not finite")
         finish = self._begin_step(actions)
         if learning and len(self.replay):
             self._update()
@@ -173,7 +173,7 @@ class Trainer:
         with watch("storing"):
             self.replay.add(observations, actions, rewards, terminated, truncated, infos["final_obs"])
             agent.observe(observations, rewards, terminated | truncated)
-        self._observations = following
+        self._observations, self._moves = following, self.envs.moves
         self.step += self.envs.copies
         self._note_ended(terminated | truncated, infos)
         for callback in self.callbacks:
@@ -182,6 +182,15 @@ class Trainer:
             with watch("writing"):
                 self._log()
 
+    def _current_observations(self) -> NDArray[np.float32]:
+        """(N, D); first ones of new episodes where there are none, or where somebody else stepped the environments."""
+        if self._observations is None or self._moves != self.envs.moves:
+            self._observations, _ = self.envs.reset()
+            self._moves = self.envs.moves
+            self.replay.cut()
+            self.agent.begin()
+        return self._observations
+
     def _begin_step(self, actions: NDArray[np.float32]) -> Callable[[], Any]:
         """Step the environments on the other thread, if there is one, or when the result is asked for."""
         if self._stepping is None:
@@ -189,10 +198,16 @@ class Trainer:
         return self._stepping.submit(self.envs.step, actions).result
 
     def _update(self) -> None:
-        for _ in range(self.agent.config.updates_per_step * self.envs.copies):
+        schedule = self.agent.schedule
+        for _ in range(schedule.updates_per_step * self.envs.copies):
             with self.watch("sampling"):
-                batch = self.replay.sample(self.agent.config.batch_size)
-            statistics = self._update_agent(self.agent, batch)  # which tells its own parts of the time
+                batch = self.replay.sample(schedule.batch_size)
+            try:
+                statistics = self.agent.update(batch)  # which tells its own parts of the time
+            except FloatingPointError as error:
+                raise self._diverged(str(error)) from error
+            if self.agent.device.type == "cpu":  # elsewhere it would wait for the device
+                self._check_finite(statistics)
             with self.watch("storing"):
                 self._means.add(statistics)
             for callback in self.callbacks:
@@ -215,7 +230,8 @@ class Trainer:
             "steps_per_second": (self.step - step) / max(self.seconds - seconds, 1e-9),
         }
         self._logged = (self.step, self.seconds)
-        record |= {name: plain(mean, self.envs.task_names) for name, mean in self._means.take().items()}
+        means = self._means.take()
+        record |= {name: plain(mean, self.envs.task_names) for name, mean in means.items()}
         for name, by_task in self._episodes.items():
             record[name] = {task: sum(values) / len(values) for task, values in by_task.items()}
         self._episodes.clear()
@@ -223,13 +239,19 @@ class Trainer:
             self.run.append("metrics", record)
         for callback in self.callbacks:
             callback.on_metrics(self, record)
-        self._check_finite(record)
+        self._check_finite(means)
 
-    def _check_finite(self, record: dict[str, Any]) -> None:
-        for name in ("critic/loss", "actor/loss"):
-            for task, value in record.get(name, {}).items():
-                if not math.isfinite(value):
-                    raise FloatingPointError(f"training diverged: {name} of {task} is {value} at step {self.step}")
+    def _check_finite(self, statistics: Statistics) -> None:
+        for component in self.agent.components:
+            losses = statistics.get(f"{component}/loss")
+            if losses is None or math.isfinite(losses.sum()):
+                continue
+            for task, loss in zip(self.envs.task_names, losses.tolist(), strict=True):
+                if not math.isfinite(loss):
+                    raise self._diverged(f"the {component}'s loss of {task} is {loss}")
+
+    def _diverged(self, what: str) -> FloatingPointError:
+        return FloatingPointError(f"training diverged at step {self.step}: {what}; {REMEDY}")
 
     def _evaluate_if_due(self, steps: int) -> None:
         # The last step is left to the final evaluation.
@@ -291,12 +313,12 @@ class Trainer:
         self.replay.load(saved["replay"])
         try:
             self._observations = self.envs.load_state_dict(saved["envs"])
+            self._moves = self.envs.moves
         except Untraceable as error:
             if self.config.on_untraceable == "refuse":
                 raise
             _LOGGER.warning("%s; new episodes are started", error)
-            self._observations, _ = self.envs.reset()
-            self.replay.cut()
+            self._observations = None
         self._means.load_state_dict(saved["means"], self.agent.device)
         for name, by_task in saved["episodes"].items():
             self._episodes[name] = defaultdict(list, {task: list(values) for task, values in by_task.items()})

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from mtrl_conic import balancers
-from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic import MTSAC, balancers
 from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
@@ -222,16 +222,68 @@ def test_loading_never_unpickles_code(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "touched",))
 
     torch.save({"spec": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(Exception, match=r"weights_only|Unsupported|WeightsUnpickler"):
+    with pytest.raises(UserError, match="no saved agent"):
         MTSAC.load(tmp_path / "evil.pt")
     assert not (tmp_path / "touched").exists()
 
 
-def test_load_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no saved agent"):
-        MTSAC.load(tmp_path / "none.pt")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none.pt", "there is no saved agent at"),
+        ("missing/agent.pt", "there is no saved agent at"),
+        (".", "is a folder; give the file"),
+        ("junk.pt", "is no saved agent: "),
+        ("empty.pt", "is no saved agent: "),
+        ("tensor.pt", "is no saved agent: balancer is missing"),
+        ("latest.pt", "is a run's checkpoint"),
+    ],
+)
+def test_what_is_no_saved_agent_is_told_in_one_line(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "junk.pt").write_bytes(b"junk" * 100)
+    (tmp_path / "empty.pt").touch()
+    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
+    torch.save({"agent": {}, "replay": {}, "step": 3}, tmp_path / "latest.pt")
+    with pytest.raises(UserError) as caught:
+        MTSAC.load(tmp_path / name)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = MTSAC(SPEC, balancer="ls", **SMALL)
+    agent.save(tmp_path / "agent.pt")
+    before = (tmp_path / "agent.pt").read_bytes()
+    agent.update(make_batch())
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*agent\.pt: No space left on device"):
+        agent.save(tmp_path / "agent.pt")
+    assert (tmp_path / "agent.pt").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["agent.pt"]
+    with pytest.raises(UserError, match="cannot write"):
+        agent.save(tmp_path / "missing" / "agent.pt")
 
 
 def test_learning_without_environments() -> None:
     with pytest.raises(UserError, match="no task set"):
         MTSAC(SPEC, balancer="ls", **SMALL).learn(10)
+
+
+def test_what_is_given_as_a_task_set() -> None:
+    agent = MTSAC("gymnasium:Pendulum-v1", balancer="ls", **SMALL)
+    assert agent.spec.task_names == ("Pendulum-v1",)
+    with pytest.raises(UserError, match="did you mean 'mt10'"):
+        MTSAC("mt1o")
+    with pytest.raises(UserError, match=r"TimeLimit is no task set: make one by TaskSet\.from_gymnasium"):
+        MTSAC(gym.make("Pendulum-v1"))
+
+
+def test_without_a_seed_one_is_drawn() -> None:
+    first, second = (MTSAC(SPEC, balancer="ls", seed=None, **SMALL) for _ in range(2))
+    assert isinstance(first.seed, int)
+    assert first.seed != second.seed
+    assert first.act(np.zeros((K, D)).tolist()).shape == (K, A)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,24 +14,26 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+from typing_extensions import Self
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.average import Average
 from mtrl_conic.agents.mtsac.component import Component
 from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.mtsac.losses import actor_losses, critic_losses
+from mtrl_conic.agents.mtsac.saved import read_agent, write_agent
 from mtrl_conic.agents.mtsac.temperatures import Temperatures
 from mtrl_conic.agents.normalisation.observations import ObservationScale
 from mtrl_conic.agents.normalisation.returns import ReturnScale
 from mtrl_conic.agents.policy import Policy
-from mtrl_conic.agents.protocol import Batch, Statistics
+from mtrl_conic.agents.protocol import Batch, Schedule, Statistics
+from mtrl_conic.envs.given import as_task_set
 from mtrl_conic.envs.spec import TaskSpec, as_tensor
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.execution.cuda_graph import step
 from mtrl_conic.execution.device import choose_device, fast_precision
 from mtrl_conic.execution.eager import Eager
-from mtrl_conic.execution.timing import Stopwatch
 from mtrl_conic.gradients import TaskGradients
 from mtrl_conic.gradients.task_gradients import Losses
 from mtrl_conic.networks.actor_critic import Actor, Critic, in_trunk
@@ -40,7 +43,6 @@ from mtrl_conic.schema import parse
 
 if TYPE_CHECKING:
     from mtrl_conic.envs import TaskSet
-    from mtrl_conic.training.trainer import Trainer
 
 
 _COMPARED_EVERY = 10
@@ -54,10 +56,10 @@ class MTSAC:
     a balancer, one per component with a state of its own. Temperatures and heads get their own plain gradient.
 
     Args:
-        envs: the task set to learn on, or just its spec (then `learn` is not available).
+        envs: the task set to learn on, or its name; or just its spec.
         balancer: a name from `balancers.available()`.
         balancer_options: the balancer's own options.
-        seed: of the initial values, the exploration and the balancers.
+        seed: of the initial values, the exploration and the balancers; None draws one.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
         execution: how updates are carried out; as the configuration says, where it is not given.
         config: every constant of the agent; or give single fields by name instead.
@@ -68,30 +70,34 @@ class MTSAC:
 
     def __init__(
         self,
-        envs: TaskSet | TaskSpec,
+        envs: TaskSet | TaskSpec | str | Sequence[str],
         *,
         balancer: str = "conicgrad",
         balancer_options: Mapping[str, Any] | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         device: str = "auto",
         execution: Eager | None = None,
         config: AgentConfig | None = None,
         **fields: Any,
     ) -> None:
-        self.envs = None if isinstance(envs, TaskSpec) else envs
-        self.spec = envs if isinstance(envs, TaskSpec) else TaskSpec.of(envs)
+        self.envs: TaskSet | None = None
+        if not isinstance(envs, TaskSpec):
+            self.envs = as_task_set(envs)
+            envs = TaskSpec.of(self.envs)
+        self.spec = envs
         self.device = choose_device(device)
         self.config = config or parse(AgentConfig, fields)
         if self.config.precision == "auto":
             self.config = self.config.model_copy(update={"precision": fast_precision(self.device)})
-        self.seed = seed
+        self.seed = random.SystemRandom().randrange(2**32) if seed is None else seed
         self.balancer_name = balancer
         self.balancer_options = balancers.check_options(balancer, dict(balancer_options or {}))
         self.num_tasks = len(self.spec.task_names)
         self.execution = execution or make_execution(
             self.device, compile=self.config.compile, cuda_graph=self.config.record_updates
         )
-        self._trainer: Trainer | None = None
+        self.watch = self.execution.watch
+        """Seconds of each part of the updates."""
         self._build()
 
     def _build(self) -> None:
@@ -154,16 +160,17 @@ class MTSAC:
 
     # Learning.
 
-    def learn(self, steps: int) -> MTSAC:
-        """Train on the task set for another `steps` environment steps of every task, without a run directory."""
-        from mtrl_conic.training.trainer import Trainer
+    components = ("critic", "actor")
 
-        if self.envs is None:
-            raise UserError("this agent has no task set to learn on: give one to MTSAC.load(path, envs=...)")
-        if self._trainer is None:
-            self._trainer = Trainer(self.envs, self)
-        self._trainer.train(self._trainer.step + steps)
-        return self
+    @property
+    def schedule(self) -> Schedule:
+        """What the agent asks of the loop around it."""
+        config = self.config
+        return Schedule(config.batch_size, config.updates_per_step, config.random_steps, config.n_step, config.discount)
+
+    def begin(self) -> None:
+        """New episodes begin in all environments: no return runs on from the steps observed before."""
+        self.return_scale.begin()
 
     def observe(
         self, observations: NDArray[np.float32], rewards: NDArray[np.float64], ended: NDArray[np.bool_]
@@ -242,11 +249,6 @@ class MTSAC:
         return _told(of, gradients, decided, compare), gradients.extra
 
     # Acting.
-
-    @property
-    def watch(self) -> Stopwatch:
-        """Seconds of each part of the updates."""
-        return self.execution.watch
 
     def policy(self) -> Policy:
         """What was learned so far, to act without exploration: of the actor, or of the average of its weights.
@@ -330,23 +332,23 @@ class MTSAC:
         self.execution.forget()  # optimisers take over the tensors that they are given
 
     def save(self, path: str | Path) -> None:
-        """Write the agent to one file: configuration, networks, optimisers, generators; not the replay."""
-        what = {
-            "spec": asdict(self.spec),
-            "config": self.config.model_dump(),
-            "balancer": self.balancer_name,
-            "balancer_options": self.balancer_options,
-            "seed": self.seed,
-            "state": self.state_dict(),
-        }
-        torch.save(what, path)
+        """Write the agent to one file, whole or not at all: everything but the replay.
+
+        Raises:
+            UserError: it cannot be written; what was there before is still there.
+        """
+        made = {"balancer": self.balancer_name, "balancer_options": self.balancer_options, "seed": self.seed}
+        saved = {"spec": asdict(self.spec), "config": self.config.model_dump(), **made, "state": self.state_dict()}
+        write_agent(Path(path), saved)
 
     @classmethod
-    def load(cls, path: str | Path, envs: TaskSet | None = None, *, device: str = "auto") -> MTSAC:
-        """The agent that `save` wrote; give `envs` to go on learning. Nothing is unpickled but tensors and numbers."""
-        if not Path(path).is_file():
-            raise UserError(f"there is no saved agent at {path}")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+    def load(cls, path: str | Path, envs: TaskSet | None = None, *, device: str = "auto") -> Self:
+        """The agent that `save` wrote; give `envs` to go on learning. Nothing is unpickled but tensors and numbers.
+
+        Raises:
+            UserError: there is none, the file is another one, or `envs` are of other tasks.
+        """
+        saved = read_agent(Path(path))
         spec = TaskSpec.read(saved["spec"])
         if envs is not None and TaskSpec.of(envs) != spec:
             raise UserError(f"the agent at {path} was trained on other tasks or sizes: {', '.join(spec.task_names)}")

@@ -31,6 +31,10 @@ class ReturnScale:
         self.factors: Tensor = torch.ones(num_tasks, 1, device=device)
         """(K, 1), 1 for a task without any reward so far."""
 
+    def begin(self) -> None:
+        """New episodes begin in all environments."""
+        self._running[:] = 0
+
     def observe(self, rewards: NDArray[np.float64], ended: NDArray[np.bool_]) -> None:
         """One step: rewards (N,), those of the first task's environments first, and which episodes it ended, (N,)."""
         rows = rewards.reshape(len(self._largest), -1)

@@ -13,8 +13,9 @@ import numpy as np
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import SITTING
-from mtrl_conic.runs.directory import flat_items, read_config, read_result
+from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.status import State, read_error, read_progress, read_state
+from mtrl_conic.schema import flat_items
 
 _NOT_THE_METHOD = {"seed", *SITTING, "training.replay", "training.log_every", "training.checkpoint_every"}
 """Fields in which the runs of a method may differ: which sample it is, where it runs, how it is written."""

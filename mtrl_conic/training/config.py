@@ -1,0 +1,33 @@
+"""The constants of the loop around an agent."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingConfig(BaseModel):
+    """The loop around the agent: replay, records, evaluation, checkpoints. Steps are steps per task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    replay_capacity: int = Field(100_000, ge=1, description="transitions kept per task")
+    replay: Literal["memory", "disk"] = Field(
+        "memory", description="disk: the replay is a memory-mapped file in the run directory"
+    )
+    log_every: int = Field(500, ge=1, description="steps between two lines of metrics")
+    evaluate_every: int = Field(25_000, ge=1, description="steps between two evaluations during training")
+    checkpoint_every: int = Field(5_000, ge=1, description="steps between two checkpoints")
+    training_episodes_per_task: int = Field(10, ge=1, description="goals per task in an evaluation during training")
+    episodes_per_task: int = Field(50, ge=1, description="goals per task in the final evaluation, whose rates count")
+    on_untraceable: Literal["fresh", "refuse"] = Field(
+        "fresh",
+        description="a run taken up again whose saved episodes do not come out the same, since an environment is not "
+        "determined by seed and actions: start new episodes, or refuse",
+    )
+    report_best: bool = Field(
+        False,
+        description="also report the best of all evaluations of the run, labelled so: it is chosen by the very "
+        "episodes that it reports, as in the older published tables",
+    )

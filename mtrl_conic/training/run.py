@@ -1,0 +1,31 @@
+"""What a trainer needs of the place where a run is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Run(Protocol):
+    """Keeps lines and checkpoints, so that a kill at any moment leaves a run that goes on."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The complete configuration, plain values."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoint and the replay's file."""
+
+    def append(self, name: str, record: dict[str, Any]) -> None:
+        """Add a line to the records called `name`."""
+
+    def rewind(self, name: str, step: int) -> None:
+        """Drop the records called `name` that came after `step`."""
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint, all or nothing."""
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint, or None."""
