@@ -90,11 +90,13 @@ def lines(
     base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
     band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.15)
     line = base.mark_line(point=alt.OverlayMarkDef(size=30))
-    layers = [
-        band.encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=ink),
-        line.encode(x=x, y=y, color=ink, tooltip=list(hover)),
-    ]
-    return alt.LayerChart(layer=layers)
+    bands = [band.encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=ink)] if have_intervals(records) else []
+    return alt.LayerChart(layer=[*bands, line.encode(x=x, y=y, color=ink, tooltip=list(hover))])
+
+
+def have_intervals(records: Sequence[Record]) -> bool:
+    """Whether any record has a `low`: of a layer without records Vega warns in the browser."""
+    return any(record.get("low") is not None for record in records)
 
 
 def training_map(

@@ -136,6 +136,31 @@ def test_probability_of_improvement_is_the_count_of_pairs() -> None:
     assert float(statistics.probability_of_improvement(TINY, theirs)) == pytest.approx(np.mean(wins))
 
 
+def resampled_means(scores: Array) -> Array:
+    """(resamples, K): the tasks' means of every resample of three runs of two tasks."""
+    draws = [scores[list(draw)].mean(0) for draw in itertools.product(range(3), repeat=3)]
+    return np.array([[one[0], other[1]] for one in draws for other in draws])
+
+
+def test_mean_ranks_are_counted_and_their_intervals_enumerated() -> None:
+    better = np.array([[0.3, 0.4], [0.9, 0.5], [0.4, 0.9]])
+    counted = counted_ranks([better, TINY, TINY])
+    assert statistics.mean_ranks(better, TINY, TINY).tolist() == pytest.approx(counted.tolist())
+    ours, theirs = statistics.bootstrap_ranks(better, TINY, seed=1, resamples=40_000)
+    assert [ours.value, theirs.value] == pytest.approx(counted_ranks([better, TINY]).tolist())
+    sign = np.sign(resampled_means(TINY)[None].round(9) - resampled_means(better)[:, None].round(9))
+    assert ours.interval is not None
+    same_interval(ours.interval, (1.5 + sign / 2).mean(-1).ravel())
+    assert [estimate.interval for estimate in statistics.bootstrap_ranks(better, TINY[:2], seed=1)] == [None, None]
+
+
+def counted_ranks(scores: list[Array]) -> Array:
+    """Counted: one plus the methods that are better on the task, a half for each other one that is equal."""
+    means = np.stack([of.mean(0) for of in scores])
+    ranks = [[1 + (column > v).sum() + ((column == v).sum() - 1) / 2 for v in column] for column in means.T]
+    return np.array(ranks).mean(0)
+
+
 @given(RATES, RATES)
 def test_improvement_one_way_is_no_improvement_the_other(ours: Array, theirs: Array) -> None:
     there, back = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mtrl_conic.schema import parse
 from tests.training.conftest import TASKS, tiny_values
 from tests.training.conftest import tiny as tiny
 
+LAB = ("Pendulum-v1", "Reacher-v5", "Hopper-v5", "InvertedPendulum-v5")
 LEVELS = {"ls": 0.3, "conicgrad": 0.6}
 
 
@@ -27,49 +29,69 @@ def load(folder: Path) -> Comparison:
     return source.load(find([folder]).directories)
 
 
-def evaluation(step: int, rates: np.ndarray, episodes: int) -> dict[str, Any]:
-    success = dict(zip(TASKS, map(float, rates), strict=True))
+def evaluation(
+    step: int, rates: np.ndarray, episodes: int, *, tasks: Sequence[str] = TASKS, rated: Sequence[str] = TASKS
+) -> dict[str, Any]:
+    """A task's return is a thousand times its rate less 500 times its place: each on a scale of its own."""
+    success = {task: float(rate) for task, rate in zip(tasks, rates, strict=True) if task in rated}
+    mean = float(np.mean(list(success.values()))) if success else None
+    returns = {
+        task: float(1000 * rate - 500 * place) for place, (task, rate) in enumerate(zip(tasks, rates, strict=True))
+    }
     return {
         "step": step,
         "time": step / 10,
         "success": success,
-        "mean_success": float(rates.mean()),
+        "mean_success": mean,
         "success_at_end": {task: rate / 2 for task, rate in success.items()},
-        "mean_success_at_end": float(rates.mean()) / 2,
-        "returns": dict.fromkeys(TASKS, 100.0),
+        "mean_success_at_end": None if mean is None else mean / 2,
+        "returns": returns,
+        "mean_return": float(np.mean(list(returns.values()))),
+        "return_std": dict.fromkeys(tasks, 10.0),
         "episodes_per_task": episodes,
     }
 
 
-def metrics(step: int, generator: np.random.Generator) -> dict[str, Any]:
-    weights = dict(zip(TASKS, map(float, generator.uniform(0.1, 1, len(TASKS))), strict=True))
-    vectors = generator.normal(size=(len(TASKS), 4))
+def metrics(step: int, generator: np.random.Generator, tasks: Sequence[str] = TASKS) -> dict[str, Any]:
+    weights = dict(zip(tasks, map(float, generator.uniform(0.1, 1, len(tasks))), strict=True))
+    vectors = generator.normal(size=(len(tasks), 4))
     norms = np.linalg.norm(vectors, axis=1)
     vectors /= norms[:, None]
     record: dict[str, Any] = {"step": step, "time": step / 10, "steps_per_second": 10.0}
     for component in ("critic", "actor"):
         record |= {
-            f"{component}/loss": dict.fromkeys(TASKS, 1.0),
-            f"{component}/gradient_norm": dict(zip(TASKS, map(float, norms), strict=True)),
+            f"{component}/loss": dict.fromkeys(tasks, 1.0),
+            f"{component}/gradient_norm": dict(zip(tasks, map(float, norms), strict=True)),
             f"{component}/cosine": (vectors @ vectors.T).tolist(),
             f"{component}/weight": weights,
         }
     return record
 
 
-def write_run(directory: Path, balancer: str, seed: int, *, finished: bool = True, **overrides: Any) -> Path:
+def write_run(
+    directory: Path,
+    balancer: str,
+    seed: int,
+    *,
+    finished: bool = True,
+    tasks: Sequence[str] = TASKS,
+    rated: Sequence[str] = TASKS,
+    **overrides: Any,
+) -> Path:
+    """A run on `tasks`, of which those in `rated` define success."""
     config = parse(RunConfig, tiny_values(balancer=balancer, seed=seed, **overrides))
     run = RunDirectory(directory, config.model_dump(mode="json"))
     generator = np.random.default_rng([seed, len(balancer)])
     for step in (50, 100, 150) if finished else (50,):
-        run.append("metrics", metrics(step, generator))
-        rates = np.clip(LEVELS[balancer] * step / 100 + generator.uniform(-0.2, 0.2, len(TASKS)), 0, 1).round(1)
-        run.append("evaluations", evaluation(step, rates, 2 if step == 150 else 1))
+        run.append("metrics", metrics(step, generator, tasks))
+        rates = np.clip(LEVELS[balancer] * step / 100 + generator.uniform(-0.2, 0.2, len(tasks)), 0, 1).round(1)
+        record = evaluation(step, rates, 2 if step == 150 else 1, tasks=tasks, rated=rated)
+        run.append("evaluations", record)
     if finished:
         seconds = {"targets": 1.0, "critic": 3.0, "actor": 2.0, "balancing": 2.0, "stepping": 3.0, "evaluation": 1.0}
         machine = {"processor": "x", "cores": 2, "threads": 1, "device": "cpu"}
         versions = {"mtrl-conic": "0.1.0", "torch": "2.13.0"}
-        final = {"step": 150, "seconds": 15.0, **evaluation(150, rates, 2), "seconds_by_part": seconds}
+        final = {"step": 150, "seconds": 15.0, **record, "seconds_by_part": seconds}
         run.finish({**final, "peak_memory_mib": 500.0 + seed, "versions": versions, "machine": machine})
     run.close()
     return directory
@@ -84,6 +106,15 @@ def folder(tmp_path: Path) -> Path:
     failed = write_run(tmp_path / "runs/ls/seed_3", "ls", 3, finished=False)
     (failed / "error.txt").write_text("FloatingPointError: training <diverged>\n")
     return tmp_path / "runs"
+
+
+def write_lab(folder: Path, rated: Sequence[str], tasks: Sequence[str] = LAB) -> Path:
+    """Two balancers by three seeds on Gymnasium tasks."""
+    task_set = [f"gymnasium:{task}" for task in tasks]
+    for balancer in LEVELS:
+        for seed in range(3):
+            write_run(folder / balancer / f"seed_{seed}", balancer, seed, tasks=tasks, rated=rated, task_set=task_set)
+    return folder
 
 
 def results(folder: Path) -> dict[str, list[dict[str, Any]]]:

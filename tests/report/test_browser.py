@@ -14,7 +14,7 @@ from mtrl_conic.report.charts import colours
 from mtrl_conic.report.page import html
 from mtrl_conic.report.reinforcement.report import make_report
 
-from .conftest import load, results
+from .conftest import LAB, load, results, write_lab, write_run
 from .test_report import FIGURES
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -35,7 +35,7 @@ def browser() -> Iterator[Any]:
 class Opened:
     """A report's file in a tab of its own, and what the tab said and asked for."""
 
-    def __init__(self, browser: Any, file: Path, **options: Any) -> None:
+    def __init__(self, browser: Any, file: Path, *, figures: int = FIGURES, **options: Any) -> None:
         self.said: list[str] = []
         self.asked: list[str] = []
         self.tab = browser.new_page(**options)
@@ -43,7 +43,7 @@ class Opened:
         self.tab.on("pageerror", lambda error: self.said.append(str(error)))
         self.tab.on("request", lambda request: self.asked.append(request.url))
         self.tab.goto(file.as_uri())
-        self.tab.wait_for_function(f"document.querySelectorAll('svg.marks').length === {FIGURES}", timeout=60_000)
+        self.tab.wait_for_function(f"document.querySelectorAll('svg.marks').length === {figures}", timeout=60_000)
 
     def strokes(self, colour: str, chart: str = LEARNING) -> int:
         return int(self.tab.locator(f"{chart} path[stroke='{colour}']").count())
@@ -78,7 +78,9 @@ def test_a_method_is_hidden_by_its_box_and_by_the_space_bar(browser: Any, file: 
     opened.tab.get_by_label("ls", exact=True).click()
     gone = f"document.querySelectorAll(\"{LEARNING} path[stroke='{colour}']\").length === 0"
     opened.wait(gone)
-    assert "ls" not in opened.tab.locator("#chart-heat_map .mark-text").all_inner_texts()
+    columns = opened.tab.locator("#chart-heat_map .role-axis-label text").all_text_contents()
+    assert "conicgrad" in columns
+    assert "ls" not in columns
     opened.tab.get_by_label("ls", exact=True).focus()
     opened.tab.keyboard.press("Space")
     opened.wait(gone.replace("=== 0", f"=== {drawn}"))
@@ -127,4 +129,37 @@ def test_every_chart_has_words(browser: Any, file: Path) -> None:
     names = opened.tab.locator(".chart:has(svg.marks)").evaluate_all("all => all.map(chart => chart.ariaLabel)")
     assert len(names) == FIGURES
     assert min(len(name) for name in names) > 40
+    opened.tab.close()
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_small_chart_for_each_task(browser: Any, tmp_path: Path, width: int) -> None:
+    """Of a set where some tasks define success: both curves turn together, and none is wider than the page."""
+    report = make_report(load(write_lab(tmp_path / "lab", rated=LAB[2:])))
+    page = tmp_path / "report.html"
+    page.write_text(html(report))
+    opened = Opened(browser, page, figures=len(report.figures), viewport={"width": width, "height": 800})
+    chart = "#chart-return_over_steps svg.marks"
+    assert set(LAB) <= set(opened.tab.locator(f"{chart} text").all_text_contents())
+    assert opened.tab.locator(chart).evaluate("chart => chart.getBoundingClientRect().right") <= width
+    opened.tab.get_by_label("minutes", exact=True).check()
+    for name in ("success_over", "return_over"):
+        assert not opened.tab.locator(f"#{name}_steps").is_visible()
+        assert opened.tab.locator(f"#{name}_minutes").is_visible()
+    colour = report.colours["ls"]
+    assert opened.strokes(colour, "#chart-return_over_minutes") > 0
+    opened.tab.get_by_label("ls", exact=True).click()
+    gone = f"#chart-return_over_minutes path[stroke='{colour}']"
+    opened.wait(f'document.querySelectorAll("{gone}").length === 0')
+    assert opened.said == []
+    opened.tab.close()
+
+
+def test_few_seeds_say_nothing_on_the_console(browser: Any, tmp_path: Path) -> None:
+    write_run(tmp_path / "ls", "ls", 0)
+    report = make_report(load(tmp_path))
+    page = tmp_path / "report.html"
+    page.write_text(html(report))
+    opened = Opened(browser, page, figures=len(report.figures))
+    assert opened.said == []
     opened.tab.close()

@@ -19,6 +19,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation import statistics
 from mtrl_conic.report.charts import Figure
 from mtrl_conic.report.page import html, write_figures
+from mtrl_conic.report.reinforcement import source
 from mtrl_conic.report.reinforcement.reference import read_reference
 from mtrl_conic.report.reinforcement.report import make_report
 from mtrl_conic.report.reinforcement.source import read_conflicts
@@ -358,6 +359,28 @@ def test_conflict_is_counted_over_pairs(tiny: Any, tmp_path: Path) -> None:
     ]
 
 
+def test_long_metrics_are_sampled_over_all_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        json.dumps({"step": step, "critic/loss": {}, "critic/weight": {"a": 1.0}, "pad": "x" * (step % 97)})
+        for step in range(1, 5001)
+    ]
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("\n".join(lines) + '\n{"step": 5001, "half a li')
+    everything = read_conflicts(tmp_path)
+    assert [record["step"] for record in everything] == list(range(1, 5001))
+    monkeypatch.setattr(source, "WHOLE", 1000)
+    monkeypatch.setattr(source, "SAMPLE", 100)
+    steps = [int(record["step"]) for record in read_conflicts(tmp_path)]
+    assert 98 <= len(steps) <= 100
+    assert steps == sorted(set(steps))
+    assert steps[0] == 1
+    gaps = np.diff(steps)
+    assert gaps.max() < 2 * 5000 / 100, "no part of training is left out"
+    monkeypatch.setattr(source, "SAMPLE", 10_000)
+    steps = [int(record["step"]) for record in read_conflicts(tmp_path)]
+    assert steps == sorted(set(steps)), "no line twice"
+
+
 def test_conflict_over_all_of_training(folder: Path, page: Page) -> None:
     def of_run(file: Path) -> tuple[float, float]:
         records = [json.loads(line) for line in file.read_text().splitlines()]
@@ -429,6 +452,26 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     write_run(tmp_path / "copy", "ls", 1)
     with pytest.raises(UserError, match="are the same run twice"):
         load(tmp_path)
+
+
+def test_a_folder_of_another_program_is_passed_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """wandb writes a `config.yaml` of its own into a run's directory."""
+    own = folder / "ls/seed_0/wandb/offline-run-1/files"
+    own.mkdir(parents=True)
+    (own / "config.yaml").write_text("wandb_version: 1\n")
+    out = folder / "report.html"
+    assert main(["report", str(folder), "--out", str(out)]) == 0
+    assert f"Passed over: {own} holds another program's config.yaml" in capsys.readouterr().out
+    assert Page(out.read_text()).tables["table-headline"]["ls", "seeds"][1] == 3
+    assert main(["report", str(own), "--out", str(out)]) == 2
+    assert "holds another program's config.yaml" in capsys.readouterr().err
+
+
+def test_runs_of_two_kinds_are_two_reports(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "census").mkdir()
+    (folder / "census/config.yaml").write_text("problem: census\n")
+    assert main(["report", str(folder), "--out", str(folder / "report.html")]) == 2
+    assert "are runs of an agent and of a supervised problem" in capsys.readouterr().err
 
 
 def test_help_loads_nothing_heavy() -> None:

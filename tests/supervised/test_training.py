@@ -175,6 +175,18 @@ def test_the_command_writes_tables(compared: Path) -> None:
     assert "https://" not in page.split("<script")[0]
 
 
+def test_the_report_takes_supervised_runs(compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "report.html"
+    assert main(["report", str(compared), "--out", str(out), "--figures", str(tmp_path / "figures")]) == 0
+    assert "income auc over epochs" in out.read_text()
+    assert len(list((tmp_path / "figures").glob("*.svg"))) == 3
+    assert main(["report", str(compared), "--out", str(tmp_path / "rows.csv")]) == 0
+    assert (tmp_path / "rows.csv").read_text() == (compared / "curves.csv").read_text()
+    capsys.readouterr()
+    assert main(["report", str(compared), "--out", str(out), "--baseline", "ls"]) == 2
+    assert "--baseline goes with runs of an agent" in capsys.readouterr().err
+
+
 def test_numbers_of_the_table(compared: Path) -> None:
     summary = summarise(sorted(compared.glob("*/seed_*")))
     assert summary.baseline is not None

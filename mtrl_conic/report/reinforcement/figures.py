@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from mtrl_conic.evaluation import statistics
-from mtrl_conic.report.charts import RESAMPLES, SHOWN, Figure, Record, colour, finished, tooltips, wide
+from mtrl_conic.report.charts import RESAMPLES, SHOWN, Figure, Record, colour, finished, have_intervals, tooltips, wide
 from mtrl_conic.report.reinforcement.conflict import conflict_figures
 from mtrl_conic.report.reinforcement.learning_curves import learning_curves
 from mtrl_conic.report.reinforcement.measures import Measure
@@ -71,7 +71,8 @@ def _bars(comparison: Comparison, measure: Measure, tasks: Table) -> Figure:
     methods = list(tasks.columns[1:])
     y = alt.Y("task:N", sort=list(measure.tasks), title=None, axis=alt.Axis(labelLimit=220))
     offset = alt.YOffset("method:N", sort=methods)
-    base = alt.Chart(alt.InlineData(values=_task_records(tasks))).transform_filter(SHOWN)
+    records = _task_records(tasks)
+    base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
     scale = alt.Scale(domain=[0, 1]) if measure.field == "success" else alt.Undefined
     bars = base.mark_bar().encode(
         x=alt.X("value:Q", title=measure.words, scale=scale),
@@ -82,7 +83,8 @@ def _bars(comparison: Comparison, measure: Measure, tasks: Table) -> Figure:
     )
     spread = base.transform_filter("isValid(datum.low)").mark_rule().encode(x="low:Q", x2="high:Q", y=y, yOffset=offset)
     caption = f"Final {measure.words} of each task with its 95 % interval, where there are enough seeds for one."
-    specification = finished(bars + spread, caption, len(measure.tasks) * (8 + 8 * len(methods)))
+    layers = [bars, *([spread] if have_intervals(records) else [])]
+    specification = finished(alt.LayerChart(layer=layers), caption, len(measure.tasks) * (8 + 8 * len(methods)))
     title = measure.titled("Tasks with intervals")
     return Figure(measure.name("task_bars"), title, caption, specification, tasks.name)
 
@@ -117,7 +119,7 @@ def _profiles(comparison: Comparison, measure: Measure, seed: int) -> Figure:
     line = base.mark_line(interpolate="step-after", point=alt.OverlayMarkDef(size=20))
     ink = colour(comparison.labels)
     layers = [
-        band.encode(x=x, y="low:Q", y2="high:Q", color=ink),
+        *([band.encode(x=x, y="low:Q", y2="high:Q", color=ink)] if have_intervals(records) else []),
         line.encode(
             x=x,
             y=alt.Y("value:Q", title="share of runs and tasks above", scale=alt.Scale(domain=[0, 1])),

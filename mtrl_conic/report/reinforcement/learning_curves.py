@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import altair as alt
 import numpy as np
-from numpy.typing import NDArray
 
 from mtrl_conic.evaluation import statistics
-from mtrl_conic.evaluation.statistics import bootstrap
+from mtrl_conic.evaluation.statistics import Estimate, bootstrap
 from mtrl_conic.report.charts import (
     RESAMPLES,
     STEPS,
@@ -31,8 +29,8 @@ from mtrl_conic.report.reinforcement.source import Comparison, Method, row_of, r
 _AXES: dict[Axis, tuple[str, str]] = {"steps": ("step", STEPS), "minutes": ("minutes", "minutes of training")}
 """Axis -> the field of a record, and its title."""
 _WHERE = (
-    "Bands: 95 %, where there are enough seeds. A point stands where more than half of a method's runs were evaluated; "
-    "the last one is the final evaluation, at the mean of where the runs ended."
+    "They hold 95 %, where there are enough seeds. A point stands where more than half of a method's runs were "
+    "evaluated; the last one is the final evaluation, at the mean of where the runs ended."
 )
 
 
@@ -48,7 +46,7 @@ def learning_curves(
         reference: published curves, laid over the mean over steps.
     """
     if not measure.combines:
-        curve = [record for method in comparison.methods for record in _task_curves(method, measure, seed)]
+        curve = [record for method in comparison.methods for record in _task_curves(method, measure)]
         return [_small_charts(comparison, measure, curve, axis) for axis in _AXES]
     curve = [record for method in comparison.methods for record in _curve(method, measure, seed)]
     points = within(reference, max(record["step"] for record in curve))
@@ -79,21 +77,17 @@ def _evaluations(method: Method) -> list[tuple[int, list[Record]]]:
 def _curve(method: Method, measure: Measure, seed: int) -> Iterable[Record]:
     for step, evaluations in _evaluations(method):
         scores = np.array([measure.of(evaluation) for evaluation in evaluations])
-        yield _point(method, step, evaluations, scores, seed)
+        yield _point(method, step, evaluations, bootstrap(statistics.mean, scores, seed=seed, resamples=RESAMPLES))
 
 
-def _task_curves(method: Method, measure: Measure, seed: int) -> Iterable[Record]:
+def _task_curves(method: Method, measure: Measure) -> Iterable[Record]:
     for step, evaluations in _evaluations(method):
         scores = np.array([measure.of(evaluation) for evaluation in evaluations])
-        for place, task in enumerate(measure.tasks):
-            point = _point(method, step, evaluations, scores[:, [place]], seed)
-            yield point | {"task": task, "row": row_of(method, task)}
+        for task, estimate in zip(measure.tasks, statistics.task_means(scores), strict=True):
+            yield _point(method, step, evaluations, estimate) | {"task": task, "row": row_of(method, task)}
 
 
-def _point(
-    method: Method, step: int, evaluations: Sequence[Record], scores: NDArray[np.float64], seed: int
-) -> dict[str, Any]:
-    estimate = bootstrap(statistics.mean, scores, seed=seed, resamples=RESAMPLES)
+def _point(method: Method, step: int, evaluations: Sequence[Record], estimate: Estimate) -> Record:
     return {
         "method": method.label,
         "step": step,
@@ -116,7 +110,9 @@ def _mean(
     y = alt.Y("value:Q", title=f"mean {measure.words}", scale=scale)
     chart = lines(comparison.labels, curve, alt.X(f"{key}:Q", title=words), y, hover=_hover())
     over = "the tasks" if len(measure.tasks) > 1 else measure.tasks[0]
-    caption = f"Mean {measure.words} over {over} against {words}, mean over seeds. {_WHERE}"
+    caption = (
+        f"Mean {measure.words} over {over} against {words}, mean over seeds. Bands: stratified bootstrap. {_WHERE}"
+    )
     if points:
         chart = alt.LayerChart(layer=[*chart.layer, _published(points)], data=chart.data)
         names = ", ".join(dict.fromkeys(point.curve for point in points))
@@ -136,7 +132,8 @@ def _small_charts(comparison: Comparison, measure: Measure, curve: list[Record],
     facet = alt.Facet("task:N", sort=list(measure.tasks), title=None, header=alt.Header(labelLimit=260))
     chart = one.facet(facet=facet, columns=2).resolve_scale(y="independent").resolve_axis(x="independent")
     caption = (
-        f"Mean {measure.words} of each task against {words}, mean over seeds; each task in its own units. {_WHERE}"
+        f"Mean {measure.words} of each task against {words}, mean over seeds; each task in its own units. "
+        f"Bands: Student's interval over seeds. {_WHERE}"
     )
     name, title = measure.curve_name(axis), f"{measure.words.capitalize()} of each task over {axis}"
     numbers = wide(name, curve, key, words, rows_of(comparison, measure.tasks), column="row")

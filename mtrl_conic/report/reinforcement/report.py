@@ -43,15 +43,19 @@ def make_report(
         raise UserError("the reference curves are of success, which no task of these runs defines")
     compared = measures(comparison, scale)
     of_tasks = [numbers.per_task(comparison, measure) for measure in compared]
-    if compared[-1] != returns(comparison):
-        of_tasks.append(numbers.per_task(comparison, returns(comparison)))
-    first, others = list[Table](), list[Table](of_tasks)
-    for measure in compared:
+    first, behind = list[Table](), list[Table]()
+    for measure, by_task in zip(compared, of_tasks, strict=True):
         headline = numbers.headline(comparison, measure, seed)
         first += [headline] if len(headline.columns) > 2 else []  # one method, and nothing to take a mean of
         first.append(numbers.against(comparison, measure, baseline, seed))
         if measure.combines:
-            others += [numbers.checkpoints(comparison, measure, seed), numbers.speed(comparison, measure)]
+            behind += [numbers.checkpoints(comparison, measure, seed), numbers.speed(comparison, measure)]
+        else:
+            first.append(by_task)
+    others = [table for table in of_tasks if table not in first]
+    if compared[-1] != returns(comparison):
+        others.append(numbers.per_task(comparison, returns(comparison)))
+    others += behind
     others += [conflict(comparison), costs(comparison), numbers.settings(comparison), numbers.missing(comparison)]
     runs = [run for method in comparison.methods for run in method.runs]
     return Report(
@@ -59,7 +63,7 @@ def make_report(
         warnings=words.warnings(comparison),
         protocol=words.protocol(comparison, scale),
         first=[table for table in first if table.rows],
-        figures=figures(comparison, list(zip(compared, of_tasks, strict=False)), seed=seed, reference=reference),
+        figures=figures(comparison, list(zip(compared, of_tasks, strict=True)), seed=seed, reference=reference),
         others=[table for table in others if table.rows],
         colours=colours(comparison.labels),
         sources=[f"{run.directory} ({run.state})" for run in runs],
