@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from mtrl_conic.cli import COMMANDS, train
 from mtrl_conic.cli.flags import given_fields
 from mtrl_conic.gradients import TaskGradients
 from mtrl_conic.runs.config import RunConfig, make_config
-from mtrl_conic.runs.run import check
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -99,7 +97,7 @@ def test_gradients_page() -> None:
 
 
 def test_a_task_set_of_your_own() -> None:
-    code = blocks((ROOT / "docs" / "task_sets.md").read_text(), "python")[0]
+    code = blocks((ROOT / "docs" / "own_environments.md").read_text(), "python")[0]
     assert len([line for line in code.splitlines() if line]) <= 24
     shorter = code.replace("20_000", "8").replace(
         "seed=0)\nagent.learn", "seed=0, width=8, random_steps=4)\nagent.learn"
@@ -159,17 +157,3 @@ def test_python_api_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert getattr(namespace["watch"], "steps", 0) == 30
     exec(export, namespace)
     assert (tmp_path / "policy" / "policy.json").is_file()
-
-
-def test_commands_of_the_task_set_page_exist() -> None:
-    import argparse
-
-    lines = blocks((ROOT / "docs" / "task_sets.md").read_text(), "sh")[0].splitlines()
-    for line in lines:
-        _, name, *rest = shlex.split(line)
-        command = import_module(f"mtrl_conic.cli.{name}")
-        parser = argparse.ArgumentParser()
-        command.add_arguments(parser)
-        parsed = parser.parse_args(rest)
-        if name == "train":
-            check(make_config(parsed.preset, given_fields(parsed, RunConfig)))
