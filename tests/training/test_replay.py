@@ -205,3 +205,22 @@ def test_returns_stay_within_one_environment_of_a_task(n_step: int, tmp_path: Pa
     again = make(tmp_path, capacity=16, slack=7, copies=2, n_step=n_step, discount=0.5)
     again.load(saved)
     assert sorted(set(again.sample(400).observations[0, :, 0].int().tolist())) == sorted(starts)
+
+
+@pytest.mark.parametrize("memory_map", [False, True])
+def test_no_return_goes_on_over_a_cut_which_is_saved_with_the_rest(memory_map: bool, tmp_path: Path) -> None:
+    """New episodes were started behind the transition of time 2."""
+    replay = make(tmp_path, memory_map=memory_map, n_step=3, discount=1.0)
+    fill(replay, 1, 2)
+    replay.add(*(np.full((K, n), 2, np.float32) for n in (D, A)), np.full(K, 2.0), *([np.zeros(K, bool)] * 2), np.ones((K, D), np.float32))  # fmt: skip
+    replay.save()
+    replay.cut()
+    fill(replay, 3, 5)
+    again = make(tmp_path, memory_map=memory_map, n_step=3, discount=1.0)
+    again.load(replay.save())
+    for kept in (replay, again):
+        batch = kept.sample(100)
+        before = batch.observations[..., 0] < 2.5
+        # A return is 1 + 2 from time 1 and 2 from time 2, and bootstraps there; never 1 + 2 + 3.
+        assert batch.rewards[before].max() < 3.5
+        assert (batch.discounts[before] == 1).all()
