@@ -212,7 +212,8 @@ def test_no_return_goes_on_over_a_cut_which_is_saved_with_the_rest(memory_map: b
     """New episodes were started behind the transition of time 2."""
     replay = make(tmp_path, memory_map=memory_map, n_step=3, discount=1.0)
     fill(replay, 1, 2)
-    replay.add(*(np.full((K, n), 2, np.float32) for n in (D, A)), np.full(K, 2.0), *([np.zeros(K, bool)] * 2), np.ones((K, D), np.float32))  # fmt: skip
+    two, no = np.full((K, D), 2, np.float32), np.zeros(K, np.bool_)
+    replay.add(two, two[:, :A], np.full(K, 2.0), no, no, two)
     replay.save()
     replay.cut()
     fill(replay, 3, 5)
