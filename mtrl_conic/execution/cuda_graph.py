@@ -33,6 +33,15 @@ class CudaGraph(Eager):
         return value
 
     @override
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        # The state of a fused optimiser is on the device anyway; the flag decides only which of its two complaints
+        # torch raises: that of a recording without it, or that of a step with it and without a recording.
+        for group in optimizer.param_groups:
+            on_gpu = group["params"][0].is_cuda
+            group["capturable"] = on_gpu and torch.cuda.is_current_stream_capturing()
+        optimizer.step()
+
+    @override
     def forget(self) -> None:
         # A recording holds the addresses of tensors.
         self._recordings.clear()
@@ -88,15 +97,3 @@ def record(function: Callable[..., Any], inputs: tuple[Any, ...]) -> tuple[Calla
     with torch.cuda.graph(graph):
         outputs = function(*inputs)
     return graph.replay, outputs
-
-
-def step(optimizer: torch.optim.Optimizer) -> None:
-    """A fused optimiser's step, which may be part of a recording.
-
-    The state of a fused optimiser is on the device anyway; `capturable` decides only which of its two complaints torch
-    raises: that of a recording without the flag, or that of a step with the flag and without a recording.
-    """
-    for group in optimizer.param_groups:
-        on_gpu = group["params"][0].is_cuda
-        group["capturable"] = on_gpu and torch.cuda.is_current_stream_capturing()
-    optimizer.step()

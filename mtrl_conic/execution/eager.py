@@ -45,6 +45,10 @@ class Eager:
         with self.watch(part):
             return task_gradients(layout, losses, *inputs, compare=compare)
 
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """A fused optimiser's step."""
+        optimizer.step()
+
     def forget(self) -> None:
         """State has moved to other tensors: nothing that was made for the old ones is used again."""
 

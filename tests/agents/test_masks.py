@@ -83,7 +83,7 @@ def test_what_a_task_does_not_do_is_not_learned(network: str) -> None:
 def test_target_entropy_is_minus_each_tasks_own_size_unless_given() -> None:
     for given_value, expected in ((None, torch.tensor([-1.0, -3.0, -2.0])), (-0.5, torch.full((3,), -0.5))):
         agent = make_agent(target_entropy=given_value)
-        agent.temperatures.step(torch.zeros(3))
+        agent._temperature_step(torch.zeros(3))
         assert agent.temperatures.log.grad is not None
         assert torch.equal(agent.temperatures.log.grad, -expected)
 

@@ -268,7 +268,7 @@ def test_bfloat16_points_where_float32_does(base: str) -> None:
     rounded.load_state_dict(agent.state_dict())
     noise = torch.randn(K, 64, A, generator=generator)
     batch = fresh()
-    target = agent._targets(batch, agent.temperatures.values(), noise, agent.return_scale.factors)
+    target = agent._targets(batch, agent.temperatures.log.detach().exp(), noise, agent.return_scale.factors)
     directions = []
     for each in (agent, rounded):
         gradients = task_gradients(each.critic.layout, critic_losses, batch.observations, batch.actions, target)

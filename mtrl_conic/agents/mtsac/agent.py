@@ -31,7 +31,6 @@ from mtrl_conic.envs.given import as_task_set
 from mtrl_conic.envs.spec import TaskSpec, as_tensor
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution.choice import make_execution
-from mtrl_conic.execution.cuda_graph import step
 from mtrl_conic.execution.device import choose_device, fast_precision
 from mtrl_conic.execution.eager import Eager
 from mtrl_conic.gradients import TaskGradients
@@ -204,12 +203,12 @@ class MTSAC:
 
     def _update(self, batch: Batch, noises: Tensor, *, compare: bool, act: bool) -> Statistics:
         next_noise, noise = noises
-        temperature, factors = self.temperatures.values(), self.return_scale.factors
+        temperature, factors = self.temperatures.log.detach().exp(), self.return_scale.factors
         targets = self.execution.call("targets", self._targets, batch, temperature, next_noise, factors)
         statistics = self._critic_step(batch, targets, compare) | {"temperature": temperature}
         if act:
             of_actor, log_density = self._actor_step(batch, noise, temperature, compare)
-            self.temperatures.step(log_density)
+            self._temperature_step(log_density)
             statistics |= of_actor
         with self.watch("targets"):
             track(self._target_block, self.critic.block, self.config.target_rate)
@@ -234,6 +233,11 @@ class MTSAC:
             self._average.take(self.actor.block)
         return statistics | {"entropy": -log_density}, log_density
 
+    def _temperature_step(self, log_density: Tensor) -> None:
+        # The gradient of -log_alpha (log_density + target), each task's own.
+        self.temperatures.log.grad = -(log_density + self.temperatures.target_entropy)
+        self.execution.step(self.temperatures.optimizer)
+
     def _step(self, of: Component, losses: Losses, *inputs: Any, compare: bool) -> tuple[Statistics, Any]:
         """The seam: K losses, their gradients, one direction, one step of the optimiser."""
         compare = compare or of.balancer.compares_gradients
@@ -242,7 +246,7 @@ class MTSAC:
             direction, decided = gradients.balance(of.balancer)
             gradients.fill(of.network, direction)
         with self.watch(of.name):
-            step(of.optimizer)
+            self.execution.step(of.optimizer)
         if of.balancer.observes:
             with self.watch("balancing"), torch.no_grad():
                 of.balancer.observe(losses(of.network, *inputs)[0])

@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtrl_conic.execution.cuda_graph import step
-
 
 class Temperatures:
     """alpha_k, learned so that task k's policy keeps its entropy (Haarnoja et al., 2018, section 5).
@@ -31,25 +29,15 @@ class Temperatures:
         device: torch.device,
     ) -> None:
         self.log = nn.Parameter(torch.full((num_tasks,), initial, device=device).log())
-        self._target_entropy = target_entropy
-        self._optimizer = torch.optim.Adam([self.log], lr=learning_rate, fused=True)
-
-    def values(self) -> Tensor:
-        """alpha, (K,), detached."""
-        return self.log.detach().exp()
-
-    def step(self, log_density: Tensor) -> None:
-        """One step on log alpha, given the mean log-density of each task's actions, (K,)."""
-        # The gradient of -log_alpha (log_density + target), each task's own.
-        self.log.grad = -(log_density + self._target_entropy)
-        step(self._optimizer)
+        self.target_entropy = target_entropy
+        self.optimizer = torch.optim.Adam([self.log], lr=learning_rate, fused=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Temperatures and optimiser."""
-        return {"log": self.log.detach().clone(), "optimizer": self._optimizer.state_dict()}
+        return {"log": self.log.detach().clone(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
         with torch.no_grad():
             self.log.copy_(saved["log"])
-        self._optimizer.load_state_dict(saved["optimizer"])
+        self.optimizer.load_state_dict(saved["optimizer"])
