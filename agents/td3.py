@@ -1,0 +1,167 @@
+"""An agent of one's own: twin delayed deterministic policy gradient (TD3; Fujimoto et al., 2018) for K tasks, whose
+shared gradients go through a balancer. Copy this file and put your algorithm in its place.
+
+    from mtrl_conic.training import Trainer
+    agent = TD3(TaskSpec.of(envs), balancer="pcgrad")
+    Trainer(envs, agent).train(steps=10_000)
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+from mtrl_conic import balancers
+from mtrl_conic.agents import Schedule
+from mtrl_conic.envs.spec import as_tensor
+from mtrl_conic.execution import Stopwatch
+from mtrl_conic.gradients import Linear, task_gradients
+
+WIDTH, LEARNING_RATE, TRACKING_RATE = 64, 1e-3, 0.005
+EXPLORATION, SMOOTHING, DELAY = 0.1, 0.2, 2
+
+
+class Actor(nn.Module):
+    """Observations (K, B, D) -> actions (K, B, A) in [-1, 1]; what pads a task's actions is 0."""
+
+    def __init__(self, spec, generator):
+        super().__init__()
+        self.layers = mlp(spec.observation_dim, spec.action_dim, generator)
+        self.mask = spec.action_mask()
+
+    def forward(self, observations):
+        """Every task's rows through one network."""
+        actions = self.layers(observations).tanh()
+        return actions if self.mask is None else actions * self.mask
+
+
+class Critic(nn.Module):
+    """Observations and actions -> the values of two networks, (2, K, B)."""
+
+    def __init__(self, spec, generator):
+        super().__init__()
+        self.twins = nn.ModuleList(mlp(spec.observation_dim + spec.action_dim, 1, generator) for _ in range(2))
+
+    def forward(self, observations, actions):
+        """Both networks see the same rows."""
+        rows = torch.cat([observations, actions], dim=-1)
+        return torch.stack([twin(rows).squeeze(-1) for twin in self.twins])
+
+
+def mlp(inputs, outputs, generator):
+    """Of the package's layers, so that one backward gives every task's gradient; with others it works too."""
+    sizes = [(inputs, WIDTH), (WIDTH, WIDTH)]
+    hidden = [layer for size in sizes for layer in (Linear(*size, generator=generator), nn.ReLU())]
+    return nn.Sequential(*hidden, Linear(WIDTH, outputs, generator=generator))
+
+
+class Policy:
+    """Acts as the agent did when it was made."""
+
+    def __init__(self, spec, actor):
+        self.spec, self.actor = spec, copy.deepcopy(actor)
+
+    @torch.no_grad()
+    def act(self, observations, *, task=None):
+        """Observations of all tasks or of one, a row or several; numbers in any form."""
+        given = as_tensor(observations)
+        return self.spec.shaped(self.actor(self.spec.rows(given, task)), given, task).numpy()
+
+
+class TD3:
+    """What `mtrl_conic.agents.Agent` asks for; each method says there what it must do."""
+
+    components = ("critic", "actor")
+    device = torch.device("cpu")
+    schedule = Schedule(batch_size=64, random_steps=200)
+
+    def __init__(self, spec, *, balancer="ls", seed=0):
+        self.spec, self.seed, self.updates, self.watch = spec, seed, 0, Stopwatch()
+        self.generator = torch.Generator().manual_seed(seed)
+        self.networks = {"critic": Critic(spec, self.generator), "actor": Actor(spec, self.generator)}
+        self.targets = copy.deepcopy(self.networks)
+        self.optimizers = {
+            name: torch.optim.Adam(network.parameters(), lr=LEARNING_RATE) for name, network in self.networks.items()
+        }
+        self.balancers = {name: balancers.make(balancer, len(spec.task_names)) for name in self.components}
+
+    def update(self, batch):
+        """Critics at every update, the actor and the targets at every other one."""
+        with torch.no_grad():
+            actions = self.targets["actor"](batch.next_observations)
+            actions = (actions + (SMOOTHING * self._normal(actions.shape)).clamp(-0.5, 0.5)).clamp(-1, 1)
+            values = self.targets["critic"](batch.next_observations, actions).amin(0)
+            targets = batch.rewards + batch.discounts * values
+        statistics = self._step("critic", critic_losses, batch.observations, batch.actions, targets)
+        if self.updates % DELAY == 0:
+            statistics |= self._step("actor", self._actor_losses, batch.observations)
+            self._track()
+        self.updates += 1
+        return statistics
+
+    def _step(self, name, losses, *inputs):
+        """K losses, their gradients, one direction, one step of the optimiser."""
+        with self.watch(name):
+            gradients = task_gradients(self.networks[name], losses, *inputs)
+            decided = gradients.write(self.networks[name], self.balancers[name])
+            self.optimizers[name].step()
+        return {f"{name}/{key}": value for key, value in {"loss": gradients.losses, **decided}.items()}
+
+    def _actor_losses(self, actor, observations):
+        return -self.networks["critic"](observations, actor(observations))[0].mean(-1), {}
+
+    @torch.no_grad()
+    def _track(self):
+        for name, network in self.networks.items():
+            for target, source in zip(self.targets[name].parameters(), network.parameters(), strict=True):
+                target.lerp_(source, TRACKING_RATE)
+
+    def policy(self):
+        """What is evaluated, free of further updates."""
+        return Policy(self.spec, self.networks["actor"])
+
+    @torch.no_grad()
+    def act(self, observations, *, task=None, deterministic=False):
+        """The actor's actions, with noise while it trains."""
+        given = as_tensor(observations)
+        actions = self.networks["actor"](self.spec.rows(given, task))
+        if not deterministic:
+            actions = (actions + EXPLORATION * self._normal(actions.shape)).clamp(-1, 1)
+        return self.spec.shaped(actions, given, task).numpy()
+
+    def random_actions(self, rows=1):
+        """Uniform, to fill the replay."""
+        shape = (len(self.spec.task_names) * rows, self.spec.action_dim)
+        return (2 * torch.rand(shape, generator=self.generator) - 1).numpy()
+
+    def begin(self):
+        """Nothing is kept of an episode."""
+
+    def observe(self, observations, rewards, ended):
+        """Nothing is learned from a step itself."""
+
+    def state_dict(self):
+        """Whatever the next update depends on, the generator included."""
+        return {part: {k: v.state_dict() for k, v in getattr(self, part).items()} for part in PARTS} | {
+            "updates": self.updates,
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, saved):
+        """Continue from a `state_dict`."""
+        for part in PARTS:
+            for name, thing in getattr(self, part).items():
+                thing.load_state_dict(saved[part][name])
+        self.updates = saved["updates"]
+        self.generator.set_state(saved["generator"])
+
+    def _normal(self, shape):
+        return torch.randn(shape, generator=self.generator)
+
+
+PARTS = ("networks", "targets", "optimizers", "balancers")
+
+
+def critic_losses(critic, observations, actions, targets):
+    """(K,), and nothing besides."""
+    return (critic(observations, actions) - targets).square().mean(-1).sum(0), {}
