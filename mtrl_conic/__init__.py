@@ -12,12 +12,13 @@ from mtrl_conic._lazy import lazy
 if TYPE_CHECKING:
     from mtrl_conic.agents.policy import Policy as Policy
     from mtrl_conic.api import MTSAC as MTSAC
+    from mtrl_conic.api import train as train
     from mtrl_conic.envs import TaskSet as TaskSet
     from mtrl_conic.envs import make_task_set as make_task_set
 
 __version__ = "0.1.0"
 
-__all__ = ["MTSAC", "Policy", "TaskSet", "__version__", "make_task_set"]
+__all__ = ["MTSAC", "Policy", "TaskSet", "__version__", "make_task_set", "train"]
 
 __getattr__ = lazy(
     __name__,
@@ -26,5 +27,6 @@ __getattr__ = lazy(
         "Policy": "mtrl_conic.agents.policy",
         "TaskSet": "mtrl_conic.envs",
         "make_task_set": "mtrl_conic.envs",
+        "train": "mtrl_conic.api",
     },
 )

@@ -1,14 +1,21 @@
-"""The agent with the loop at hand: what `mtrl_conic.MTSAC` is."""
+"""What a program of one's own calls: the agent with the loop at hand, and a run with its directory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import Self
 
 from mtrl_conic.agents.mtsac import agent
-from mtrl_conic.errors import UserError
+from mtrl_conic.envs.names import Spec
+from mtrl_conic.envs.registry import register_again
+from mtrl_conic.envs.task_set import TaskSet
+from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.runs import run
+from mtrl_conic.runs.config import RunConfig, make_config
+from mtrl_conic.schema import leaves
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.trainer import Trainer
 
@@ -41,3 +48,45 @@ class MTSAC(agent.MTSAC):
         self._trainer.callbacks = callbacks
         self._trainer.train(self._trainer.step + steps)
         return self
+
+
+def train(
+    preset: str = "own",
+    *,
+    run_dir: str | Path,
+    task_set: TaskSet | Spec | None = None,
+    callbacks: Sequence[Callback] = (),
+    **fields: Any,
+) -> dict[str, Any]:
+    """A run with its directory: trained, evaluated, checkpointed; the same call again goes on with it.
+
+    Args:
+        preset: a preset's name or a YAML file's path.
+        run_dir: made where it is missing.
+        task_set: instead of the preset's: a name, a list of tasks, or a `TaskSet`. Of that the run makes copies of its
+            own, for training and evaluation; its seed and its number of environments are the run's where no others are
+            given. Another program that reads the run has to register it, see `register_task_set`.
+        callbacks: called in this order, see `mtrl_conic.training.callbacks.Callback`.
+        fields: any field of `RunConfig` by its own name, as the command line takes it: `steps=`, `balancer=`, `width=`.
+
+    Returns:
+        The content of `result.json`.
+
+    Raises:
+        UserError: a name or value that does not fit, or a directory that cannot be used.
+    """
+    given: dict[str, Any] = {}
+    if isinstance(task_set, TaskSet):
+        fields = {"seed": task_set.seed, "copies": task_set.copies, **fields}
+        task_set = register_again(task_set)
+    if task_set is not None:
+        fields = {**fields, "task_set": task_set if isinstance(task_set, str) else list(task_set)}
+    paths = {path[-1]: path for path, _ in leaves(RunConfig)}
+    for name, value in fields.items():
+        if name not in paths:
+            raise unknown("field", name, paths)
+        section = given
+        for part in paths[name][:-1]:
+            section = section.setdefault(part, {})
+        section[name] = value
+    return run.train(make_config(preset, given), Path(run_dir), callbacks=callbacks)

@@ -13,6 +13,7 @@ import torch
 from mtrl_conic import balancers
 from mtrl_conic.cli import COMMANDS, train
 from mtrl_conic.cli.flags import given_fields
+from mtrl_conic.envs import registry as task_sets
 from mtrl_conic.gradients import TaskGradients
 from mtrl_conic.runs.config import RunConfig, make_config
 
@@ -96,9 +97,11 @@ def test_gradients_page() -> None:
     assert gradients.losses.mean() < 1.5, "the example learns: its losses begin above 3"
 
 
-def test_a_task_set_of_your_own() -> None:
-    code = blocks((ROOT / "docs" / "own_environments.md").read_text(), "python")[0]
-    assert len([line for line in code.splitlines() if line]) <= 24
+def test_a_task_set_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(task_sets, "_REGISTRY", {})
+    code, run = blocks((ROOT / "docs" / "own_environments.md").read_text(), "python")
+    assert len([line for line in (code + run).splitlines() if line]) <= 25
     shorter = code.replace("20_000", "8").replace(
         "seed=0)\nagent.learn", "seed=0, width=8, random_steps=4)\nagent.learn"
     )
@@ -108,6 +111,11 @@ def test_a_task_set_of_your_own() -> None:
     action = namespace["action"]
     assert isinstance(action, np.ndarray)
     assert action.shape == (1,)
+    small = "steps=20, width=8, actor_width=8, random_steps=10, episodes_per_task=1, compile=False"
+    shorter = run.replace("steps=20_000", small)
+    assert small in shorter
+    exec(shorter, namespace)
+    assert set(namespace["result"]["returns"]) == {"light", "heavy", "reach"}  # type: ignore[index]
 
 
 def test_a_network_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

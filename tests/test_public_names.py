@@ -8,7 +8,7 @@ import pytest
 
 NAMES = {
     "mtrl_conic": """
-        MTSAC Policy TaskSet __version__ make_task_set
+        MTSAC Policy TaskSet __version__ make_task_set train
     """,
     "agents": """
         Agent Batch Policy Schedule Statistics TaskSpec

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Sequence
-from functools import cache
-from typing import Literal
+from functools import cache, partial
+from typing import Any, Literal
 
 from mtrl_conic.envs.config import TaskSetConfig
 from mtrl_conic.envs.gymnasium.entries import read_entries
@@ -82,6 +82,13 @@ def make_task_set(
         "one_hot": one_hot,
     }
     config = parse(TaskSetConfig, options)
+    made = _make(spec, config, seed, goals_seed, render_mode)
+    kept: dict[str, Any] = {key: value for key, value in options.items() if key != "copies"}
+    made.again = partial(make_task_set, spec, **kept, goals_seed=goals_seed, render_mode=render_mode)
+    return made
+
+
+def _make(spec: Spec, config: TaskSetConfig, seed: int, goals_seed: int | None, render_mode: str | None) -> TaskSet:
     if not is_metaworld(spec):
         _check_kind(config, _OF_METAWORLD, "Meta-World")
         return _make_own(spec, config, seed, render_mode)

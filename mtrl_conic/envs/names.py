@@ -8,7 +8,7 @@ from typing import Any
 from mtrl_conic.envs.gymnasium.entries import GYMNASIUM_SETS, read_entries
 from mtrl_conic.envs.gymnasium.ids import find_environment
 from mtrl_conic.envs.metaworld.goals import GOAL_SPACES
-from mtrl_conic.envs.registry import available_task_sets, build
+from mtrl_conic.envs.registry import OWN, available_task_sets, build
 from mtrl_conic.errors import UserError, unknown
 
 MT10 = (
@@ -109,6 +109,11 @@ def _metaworld_names(spec: Spec) -> tuple[str, ...]:
         return names
     if spec.startswith("mt1:"):
         return (_task_name(spec.removeprefix("mt1:")),)
+    if spec.startswith(OWN):
+        raise UserError(
+            f"the tasks {spec.removeprefix(OWN)} were given in Python: let a module register what makes them, as "
+            f"register_task_set({spec!r}), and give it with --import"
+        )
     if spec not in BENCHMARKS:
         known = [*BENCHMARKS, *GYMNASIUM_SETS, *available_task_sets(), *(f"mt1:{name}" for name in MT50)]
         raise unknown("task set", spec, known)

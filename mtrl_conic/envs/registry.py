@@ -14,6 +14,9 @@ Builder = Callable[..., "TaskSet"]
 """(seed, and by name what else was chosen: copies, vector, horizon, one_hot, render_mode) -> a new task set."""
 AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
 
+OWN = "own:"
+"""Before the tasks of a set that has no name but theirs."""
+
 _REGISTRY: dict[str, Builder] = {}
 
 
@@ -35,6 +38,22 @@ def register_task_set(name: str) -> Callable[[AnyBuilder], AnyBuilder]:
         return builder
 
     return add
+
+
+def register_again(envs: TaskSet) -> str:
+    """Make a task set known to this process by the names of its tasks, and made anew wherever that name is asked for.
+
+    Raises:
+        UserError: nothing says how to make it.
+    """
+    if envs.again is None:
+        raise UserError(
+            "this task set was made from a stepper, and a run needs more of its kind: decorate the function that "
+            "makes it with register_task_set, and give its name"
+        )
+    name = OWN + "+".join(envs.task_names)
+    _REGISTRY[name] = envs.again
+    return name
 
 
 def available_task_sets() -> list[str]:

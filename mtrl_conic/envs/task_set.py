@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -99,6 +100,8 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         self.moves = 0
         """Resets and steps so far: whoever holds observations sees whether they are the present ones."""
         self._observations = self._frame
+        self.again: Callable[..., TaskSet] | None = None
+        """(seed, copies, ...) -> a new task set of the same tasks; None where only the maker knows how."""
 
     @classmethod
     def from_gymnasium(
@@ -146,7 +149,15 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         stepper = GymnasiumStepper(tasks, copies=copies, vector=vector)
         _LOGGER.info("%s", success_in_words(stepper))
         scales = [task.reward_scale for task in tasks]
-        return cls(stepper, seed=seed, horizon=stepper.horizons, one_hot=one_hot, reward_scales=scales)
+        made = cls(stepper, seed=seed, horizon=stepper.horizons, one_hot=one_hot, reward_scales=scales)
+        given: dict[str, Any] = {
+            "success": success,
+            "reward_scale": reward_scale,
+            "horizon": horizon,
+            "render_mode": render_mode,
+        }
+        made.again = partial(cls.from_gymnasium, environments, vector=vector, one_hot=one_hot, **given)
+        return made
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -1,0 +1,77 @@
+"""`train` in a program: any task set, any field, a directory that goes on and that the command line reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+from mtrl_conic import TaskSet, make_task_set, train
+from mtrl_conic.cli import main
+from mtrl_conic.envs import register_task_set, registry
+from mtrl_conic.errors import UserError
+from mtrl_conic.training.callbacks import Callback
+
+SMALL: dict[str, Any] = {
+    **{"width": 8, "actor_width": 8, "batch_size": 4, "random_steps": 10, "compile": False, "balancer": "ls"},
+    **{"steps": 30, "episodes_per_task": 1, "training_episodes_per_task": 1, "checkpoint_every": 10},
+}
+
+
+@pytest.fixture(autouse=True)
+def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_REGISTRY", {})
+
+
+def make(**options: Any) -> TaskSet:
+    def heavy() -> gym.Env[Any, Any]:
+        return gym.make("Pendulum-v1", g=12.0)
+
+    return TaskSet.from_gymnasium({"light": "Pendulum-v1", "heavy": heavy}, success={"heavy": -200.0}, **options)
+
+
+class Breaks(Callback):
+    """Raises at a step."""
+
+    def on_step(self, trainer: Any) -> None:
+        if trainer.step == 20:
+            raise KeyboardInterrupt
+
+
+def test_a_task_set_of_the_program_resumes_and_is_read_where_it_is_registered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = train(run_dir=tmp_path / "whole", task_set=make(seed=3), **SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        train(run_dir=tmp_path / "run", task_set=make(seed=3), callbacks=[Breaks()], **SMALL)
+    result = train(run_dir=tmp_path / "run", task_set=make(seed=3), **SMALL)
+    assert (result["returns"], result["success"]) == (whole["returns"], whole["success"])
+    assert set(result["success"]) == {"heavy"}
+
+    registry._REGISTRY.clear()  # as in another program
+    command = ["evaluate", str(tmp_path / "run"), "--episodes-per-task=1", f"--json={tmp_path / 'rates.json'}"]
+    assert main(command) == 2
+    assert "register_task_set('own:light+heavy'), and give it with --import" in capsys.readouterr().err
+    register_task_set("own:light+heavy")(make)
+    assert main(command) == 0
+    assert json.loads((tmp_path / "rates.json").read_text())["returns"] == pytest.approx(result["returns"])
+
+
+def test_environments_of_a_task_and_names(tmp_path: Path) -> None:
+    assert train(run_dir=tmp_path / "a", task_set=make(copies=3), **SMALL)["step"] == 30
+    names = {"task_set": "gymnasium:Pendulum", "time_limit": 20}
+    assert set(train("own", run_dir=tmp_path / "b", **names, **SMALL)["returns"]) == {"Pendulum"}
+    again = make_task_set("gymnasium:Pendulum-v1", copies=2, time_limit=20)
+    assert set(train(run_dir=tmp_path / "c", task_set=again, **SMALL)["returns"]) == {"Pendulum-v1"}
+
+
+def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown field 'witdh'; did you mean 'width'"):
+        train(run_dir=tmp_path, task_set=make(), witdh=8)
+    with pytest.raises(UserError, match=r"made from a stepper.*register_task_set"):
+        train(run_dir=tmp_path, task_set=TaskSet(make().stepper), **SMALL)
+    with pytest.raises(UserError, match="a task set needs at least one task"):
+        train(run_dir=tmp_path / "d", **SMALL)
