@@ -13,7 +13,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
 from mtrl_conic.errors import UserError, first_line, origin
@@ -52,7 +52,7 @@ def load_installed() -> list[str]:
         What was imported, as `name (package version)`.
     """
     loaded = []
-    for entry in entry_points(group=GROUP):
+    for entry in _entries():
         try:
             entry.load()
         except Exception as error:
@@ -129,6 +129,17 @@ def _import(module: str) -> None:
         raise UserError(f"--import {module}: it needs {error.name!r}, which is not installed") from error
     except (Exception, SystemExit) as error:
         raise UserError(f"--import {module}: {type(error).__name__}: {first_line(error)}{origin(error)}") from error
+
+
+def _entries() -> list[EntryPoint]:
+    """Those of installed packages; a folder that one happens to stand in may say anything."""
+    here = Path.cwd()
+    path = [folder for folder in sys.path if folder and Path(folder).resolve() != here]
+    found: dict[tuple[str, str], EntryPoint] = {}
+    for package in distributions(path=path):
+        for entry in package.entry_points.select(group=GROUP):
+            found.setdefault((package.name, entry.name), entry)
+    return list(found.values())
 
 
 def _told(entry: EntryPoint) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 
 
 def write(file: Path, text: str) -> Path:
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     return file
 
@@ -86,15 +85,28 @@ def test_what_is_needed_is_asked_for_and_not_imported(tmp_path: Path) -> None:
     assert "own_f" not in sys.modules
 
 
+def install(folder: Path, name: str, module: str, text: str) -> None:
+    """A package as pip leaves it, with one entry point."""
+    write(folder / f"{module}.py", text)
+    write(folder / f"{name}-1.0.dist-info" / "METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    write(folder / f"{name}-1.0.dist-info" / "entry_points.txt", f"[{plugins.GROUP}]\n{name} = {module}\n")
+
+
 def test_installed_plugins_are_imported_and_a_broken_one_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write(tmp_path / "own_h.py", "")
-    write(tmp_path / "own_i.py", "raise ValueError('no licence')")
-    monkeypatch.syspath_prepend(tmp_path)
-    group = plugins.GROUP
-    entries = [EntryPoint("broken", "own_i", group), EntryPoint("good", "own_h", group)]
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [e for e in entries if e.group == group])
-    assert plugins.load_installed() == ["good"]
+    site = tmp_path / "site"
+    install(site, "good", "own_h", "")
+    install(site, "broken", "own_i", "raise ValueError('no licence')")
+    monkeypatch.syspath_prepend(site)
+    assert plugins.load_installed() == ["good (good 1.0)"]
     assert "own_h" in sys.modules
-    assert "the plug-in broken is left out: ValueError: no licence" in caplog.text
+    assert "the plug-in broken (broken 1.0) is left out: ValueError: no licence" in caplog.text
+
+
+def test_a_folder_that_one_stands_in_is_no_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m` puts it on the path."""
+    install(tmp_path, "foreign", "own_j", "raise AssertionError")
+    for folder in ("", str(tmp_path)):
+        monkeypatch.setattr(sys, "path", [folder, *sys.path])
+        assert plugins.load_installed() == []

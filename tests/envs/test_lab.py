@@ -185,3 +185,41 @@ def test_a_run_that_cannot_be_retraced_is_warned_of_and_starts_new_episodes(
     assert "new episodes are started" in caplog.text
     assert "begins all the same" not in caplog.text
     sys.modules.pop("noisy")
+
+
+DRAWN = """
+import gymnasium as gym, numpy as np
+from gymnasium.spaces import Box
+from mtrl_conic.envs import TaskSet, register_task_set
+class Drawn(gym.Env):
+    metadata = {"render_modes": ["rgb_array"]}
+    observation_space, action_space = Box(-1, 1, (2,), np.float32), Box(-1, 1, (1,), np.float32)
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.seen = self.np_random.uniform(-1, 1, 2).astype("f")
+        return self.seen, {}
+    def step(self, action):
+        self.seen = np.clip(self.seen + 0.1 * action, -1, 1)
+        return self.seen, 0.0, False, False, {}
+    def render(self):
+        return np.full((16, 16, 3), 100, np.uint8) if self.render_mode else None
+@register_task_set("drawn")
+def drawn(**options):
+    return TaskSet.from_gymnasium({"drawn": Drawn}, horizon=12, **options)
+"""
+
+
+def test_a_video_of_environments_that_draw_themselves(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("imageio", reason="imageio is not installed")
+    from mtrl_conic.evaluation import pictures
+
+    monkeypatch.setattr(pictures, "check_gl", lambda: None)  # only where MuJoCo draws
+    (lab / "drawn.py").write_text(DRAWN)
+    try:
+        assert main(["train", "drawn", "--import=drawn.py", "--run-dir=a", "--balancer=ls", *SMALL, "--steps=25"]) == 0
+        assert main(["video", "a", "--import=drawn.py", "--out=a.gif", "--size=32"]) == 0
+    finally:
+        sys.modules.pop("drawn", None)
+    assert (lab / "a.gif").stat().st_size > 100
