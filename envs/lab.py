@@ -13,7 +13,7 @@ from gymnasium.spaces import Box
 from mtrl_conic.balancers import Balance, Balancer, register
 from mtrl_conic.envs import TaskSet, register_task_set
 from mtrl_conic.gradients import Linear
-from mtrl_conic.networks.registry import register_network
+from mtrl_conic.networks import register_network
 
 
 class Cart(gym.Env):
@@ -102,10 +102,10 @@ class Softest(Balancer):
 class Waves(torch.nn.Module):
     """Sines and cosines of a linear map of the input, then one layer of units; a last layer follows by itself."""
 
-    def __init__(self, spec, extra, config, shape, *, generator):
+    def __init__(self, spec, extra, hidden, *, generator):
         super().__init__()
-        self.frequencies = Linear(spec.observation_dim + extra, shape.width, generator=generator)
-        self.mix = Linear(2 * shape.width, shape.width, generator=generator)
+        self.frequencies = Linear(spec.observation_dim + extra, hidden.width, generator=generator)
+        self.mix = Linear(2 * hidden.width, hidden.width, generator=generator)
 
     def forward(self, observations, *actions):
         """Observations (K, B, O) and, in a critic, actions (K, B, A) -> (K, B, width)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+import typing
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
 import pydantic
@@ -27,6 +29,53 @@ def parse(model: type[Model], values: Mapping[str, Any], *, where: str = "") -> 
         # An unknown key says more than what is missing because of it.
         errors = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         raise _in_words(model, errors[0], where) from None
+
+
+def options_model(make: Callable[..., Any], *, besides: Collection[str]) -> type[pydantic.BaseModel]:
+    """The keyword arguments of a class or function, as a model: default, range and description of each.
+
+    Args:
+        make: whose annotations say what each argument takes.
+        besides: arguments that are no options.
+    """
+    function = getattr(make, "__init__") if isinstance(make, type) else make  # noqa: B009  # the class's own
+    hints = typing.get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if named and parameter.name not in ("self", *besides):
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[parameter.name] = (hints.get(parameter.name, Any), default)
+    return pydantic.create_model("Options", **fields)
+
+
+def check_options(name: str, model: type[pydantic.BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in `given`, converted and checked; an error names the option and its range.
+
+    Args:
+        name: of what takes them.
+        model: of its options.
+        given: some of them.
+    """
+    for key in given:
+        if key not in model.model_fields:
+            raise unknown(f"option of {name}", key, model.model_fields)
+    try:
+        return {key: value for key, value in model(**given) if key in given}
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise UserError(f"{name} needs its option {option}") from None
+        raise UserError(f"{name}: option {option}={first['input']!r}: {first['msg'].lower()}") from None
+
+
+def owner(model: type[pydantic.BaseModel], path: tuple[str, ...]) -> str:
+    """What the class that declares the field at `path` says of itself, in its first line."""
+    for part in path[:-1]:
+        model = model.model_fields[part].annotation  # type: ignore[assignment]  # a model, as `leaves` found it
+    declaring = [cls for cls in model.__mro__ if path[-1] in inspect.get_annotations(cls)]
+    return (declaring[-1].__doc__ or "").strip().splitlines()[0].rstrip(".")
 
 
 def leaves(model: type[pydantic.BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:

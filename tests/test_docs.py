@@ -123,7 +123,7 @@ def test_a_network_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     from mtrl_conic.errors import UserError
     from mtrl_conic.networks import registry as network_registry
 
-    known = dict(network_registry._REGISTRY)
+    known = {name: network_registry.get(name) for name in network_registry.available()}
     monkeypatch.setattr(network_registry, "_REGISTRY", {**known})
     code = blocks((ROOT / "docs" / "networks.md").read_text(), "python")[0]
     shorter = code.replace("20_000", "8").replace("width=128", "width=8, random_steps=4")
@@ -144,10 +144,10 @@ def test_a_network_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_networks_page_lists_them_all() -> None:
-    from mtrl_conic.networks.registry import available_networks
+    from mtrl_conic import networks
 
     text = (ROOT / "docs" / "networks.md").read_text()
-    assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == set(available_networks())
+    assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == set(networks.available())
 
 
 def test_python_api_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

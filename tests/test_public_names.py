@@ -31,6 +31,9 @@ NAMES = {
         Factors LayerNorm Layout Linear SharedLayer TaskEmbedding TaskGradients TaskLayer TaskLayerNorm
         TaskLinear backward task_gradients
     """,
+    "networks": """
+        Actor Critic Hidden Network available check_options choose get options register_network
+    """,
     "training": """
         Callback Interrupted Replay Run TensorBoard Trainer TrainingConfig make_recorders
     """,

@@ -45,7 +45,8 @@ def model_card(
 
 
 def _provenance(policy: Policy) -> str:
-    rows = [(name, value) for name, value in policy.provenance.items() if value not in (None, {}, [])]
+    shown = {"network": policy.actor.network.name} | policy.provenance
+    rows = [(name, value) for name, value in shown.items() if name != "config" and value not in (None, {}, [])]
     lines = [f"| {name.replace('_', ' ')} | {_plain(value)} |" for name, value in rows]
     return "\n".join(["| | |", "|---|---|", *lines]) + "\n" if rows else ""
 

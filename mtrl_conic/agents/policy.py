@@ -17,13 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from mtrl_conic import files
-from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.normalisation.observations import Standardize
 from mtrl_conic.envs.spec import TaskSpec, as_tensor
 from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.networks.actor_critic import Actor
 from mtrl_conic.networks.onnx_file import write_onnx
-from mtrl_conic.schema import parse
+from mtrl_conic.networks.registry import MakeTrunk
 
 FORMAT = 2
 DESCRIPTION = "policy.json"
@@ -35,7 +34,6 @@ class Policy(nn.Module):
 
     Args:
         spec: of the tasks.
-        config: of the agent that the actor belongs to.
         actor: what maps observations to a Gaussian over actions, before tanh.
         observations: what scales the observations before; None: nothing does.
         provenance: where the policy comes from, in plain values; it is saved with it.
@@ -48,14 +46,13 @@ class Policy(nn.Module):
     def __init__(
         self,
         spec: TaskSpec,
-        config: AgentConfig,
-        actor: nn.Module,
-        observations: nn.Module | None = None,
+        actor: Actor,
+        observations: Standardize | None = None,
         *,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.spec, self.config = spec, config
+        self.spec = spec
         self.provenance = dict(provenance or {})
         self.actor = actor
         self.observations = nn.Identity() if observations is None else observations
@@ -131,7 +128,8 @@ class Policy(nn.Module):
             "mtrl_conic": version("mtrl-conic"),
             "weights": {"file": name, "sha256": digest},
             "spec": asdict(self.spec),
-            "agent": self.config.model_dump(mode="json"),
+            "actor": self.actor.description(),
+            "observation_scale": self.observations.over if isinstance(self.observations, Standardize) else "none",
             "provenance": self.provenance,
         }
         try:
@@ -146,8 +144,12 @@ class Policy(nn.Module):
         return [folder / name, folder / DESCRIPTION]
 
     @classmethod
-    def load(cls, directory: str | Path) -> Policy:
+    def load(cls, directory: str | Path, *, network: MakeTrunk | None = None) -> Policy:
         """The policy that `save` wrote, on the CPU. Nothing is unpickled.
+
+        Args:
+            directory: that it was saved in.
+            network: what makes its actor's trunk, where that is not registered.
 
         Raises:
             UserError: there is none, it is damaged, or it needs a network that nobody registered.
@@ -155,16 +157,10 @@ class Policy(nn.Module):
         folder = Path(directory)
         described = _read_description(folder)
         weights = _read_weights(folder, described["weights"])
-        config = parse(AgentConfig, described["agent"], where=str(folder / DESCRIPTION))
-        spec = TaskSpec.read(described["spec"])
-        over = config.observation_scale
-        policy = cls(
-            spec,
-            config,
-            Actor(spec, config, generator=torch.Generator()),
-            None if over == "none" else Standardize(spec, over),
-            provenance=described["provenance"],
-        )
+        spec, over = TaskSpec.read(described["spec"]), described.get("observation_scale")
+        actor = Actor.described(spec, described["actor"], network=network)
+        scale = Standardize(spec, over) if over in ("shared", "task") else None
+        policy = cls(spec, actor, scale, provenance=described["provenance"])
         try:
             policy.load_state_dict(weights)
         except RuntimeError as error:
@@ -216,7 +212,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
     form = described.get("format") if isinstance(described, dict) else None
     if form != FORMAT:
         raise UserError(f"{file} has format {form!r}, this version reads {FORMAT}; save the policy again")
-    missing = [key for key in ("weights", "spec", "agent", "provenance") if not isinstance(described.get(key), dict)]
+    missing = [key for key in ("weights", "spec", "actor", "provenance") if not isinstance(described.get(key), dict)]
     if missing:
         raise UserError(f"{file} describes no policy: {missing[0]!r} is missing")
     return dict(described)

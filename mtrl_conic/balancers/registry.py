@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
 from collections.abc import Callable
 from typing import Any
 
 import pydantic
 from pydantic.fields import FieldInfo
 
+from mtrl_conic import schema
 from mtrl_conic.balancers.base import Balancer
 from mtrl_conic.errors import UserError, unknown
 
@@ -52,16 +51,7 @@ def check_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(cls: type[Balancer], given: dict[str, Any]) -> dict[str, Any]:
-    model, name = _options_model(cls), name_of(cls)
-    for key in given:
-        if key not in model.model_fields:
-            raise unknown(f"option of {name}", key, model.model_fields)
-    try:
-        return {key: value for key, value in model(**given) if key in given}
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        option = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{name}: option {option}={first['input']!r}: {first['msg'].lower()}") from None
+    return schema.check_options(name_of(cls), _options_model(cls), given)
 
 
 def make(balancer: str | type[Balancer] | Balancer, num_tasks: int, *, seed: int = 0, **options: Any) -> Balancer:
@@ -98,9 +88,4 @@ def name_of(cls: type[Balancer]) -> str:
 
 
 def _options_model(cls: type[Balancer]) -> type[pydantic.BaseModel]:
-    hints = typing.get_type_hints(cls.__init__, include_extras=True)
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(cls.__init__).parameters.values():
-        if parameter.name not in ("self", "num_tasks", "seed"):
-            fields[parameter.name] = (hints[parameter.name], parameter.default)
-    return pydantic.create_model(f"{cls.__name__}Options", **fields)
+    return schema.options_model(cls, besides=("num_tasks", "seed"))

@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         config=config.agent,
     )
     console = Console(highlight=False)
-    console.print(f"{arguments.preset}: {config.agent.network} network, {config.balancer}", soft_wrap=True)
+    chosen = ", ".join([config.agent.network, *(f"{k}={v}" for k, v in config.agent.network_options.items())])
+    console.print(f"{arguments.preset}: network {chosen}; balancer {config.balancer}", soft_wrap=True)
     sizes = f"observations of {spec.observation_dim}, actions of {spec.action_dim}"
     console.print(f"{len(spec.task_names)} tasks, {sizes}: {', '.join(spec.task_names)}", soft_wrap=True)
     console.print(parameter_table(agent))

@@ -21,6 +21,7 @@ COMMANDS = {
     "video": "one video of all tasks of a run, success marked",
     "export": "write a run's policy as safetensors, with a model card; ONNX where it is installed",
     "describe": "the parameters of a preset's networks: whose they are, how many",
+    "networks": "list the networks: what tasks share in each, and its options",
     "balancers": "list the balancers, their papers and options",
     "toy": "balancers on toy problems in the plane: trajectories, pictures, who arrives",
     "supervised": "balancers on supervised problems: census, recommendation, scenes, faces, your own table",

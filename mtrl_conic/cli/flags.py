@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from mtrl_conic import plugins
 from mtrl_conic.errors import UserError
-from mtrl_conic.schema import is_scalar, leaves
+from mtrl_conic.schema import is_scalar, leaves, owner
 
 IMPORTS = "imports"
 """The field of a configuration that is given as `--import`, a module at a time."""
@@ -33,11 +33,11 @@ def add_imports(parser: argparse._ActionsContainer) -> None:
 
 def add_fields(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]) -> None:
     """A flag for each field of `model` and of the models in it, without prefix; values stay text for now."""
-    groups: dict[tuple[str, ...], argparse._ArgumentGroup] = {}
+    groups: dict[str, argparse._ArgumentGroup] = {}
     for path, field in leaves(model):
-        section = path[:-1]
+        section = owner(model, path)
         if section not in groups:
-            groups[section] = parser.add_argument_group("".join(section) or "run")
+            groups[section] = parser.add_argument_group(section)
         if path == (IMPORTS,):
             add_imports(groups[section])
             continue

@@ -1,1 +1,45 @@
-"""Trunks and heads of actors and critics, by name."""
+"""Networks by name: what lies between an observation and the last layer, and whose parameters are whose.
+
+>>> from mtrl_conic import networks
+>>> networks.available()
+['multihead', 'shared', 'single_task', 'soft_modularization']
+>>> list(networks.options("soft_modularization"))
+['modules']
+
+Nothing of this needs torch before a network is looked at.
+"""
+
+from typing import TYPE_CHECKING
+
+from mtrl_conic._lazy import lazy
+from mtrl_conic.networks.hidden import Hidden
+from mtrl_conic.networks.registry import (
+    Network,
+    available,
+    check_options,
+    choose,
+    get,
+    options,
+    register_network,
+)
+
+if TYPE_CHECKING:
+    from mtrl_conic.networks.actor_critic import Actor as Actor
+    from mtrl_conic.networks.actor_critic import Critic as Critic
+
+__all__ = [
+    "Actor",
+    "Critic",
+    "Hidden",
+    "Network",
+    "available",
+    "check_options",
+    "choose",
+    "get",
+    "options",
+    "register_network",
+]
+
+__getattr__ = lazy(
+    __name__, {"Actor": "mtrl_conic.networks.actor_critic", "Critic": "mtrl_conic.networks.actor_critic"}
+)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal
+
 import torch
 from torch import Tensor, nn
 
-from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.envs.spec import TaskSpec
+from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.gradients import Linear, TaskLinear
 from mtrl_conic.networks.gaussian import Gaussian
-from mtrl_conic.networks.registry import find_network
-from mtrl_conic.networks.trunks import Shape
-from mtrl_conic.networks.values import make_value
+from mtrl_conic.networks.hidden import Hidden
+from mtrl_conic.networks.registry import MakeTrunk, Network, choose
+from mtrl_conic.networks.values import CategoricalValue, ScalarValue
 
 
 def in_trunk(name: str) -> bool:
@@ -19,64 +23,125 @@ def in_trunk(name: str) -> bool:
     return "trunk" in name.split(".")
 
 
-def make_output(
-    num_tasks: int, width: int, outputs: int, config: AgentConfig, *, generator: torch.Generator
-) -> nn.Module:
-    """The last layer: shared, or one per task."""
-    _, own_output = find_network(config.network)
-    if own_output:
-        return TaskLinear(num_tasks, width, outputs, generator=generator)
-    return Linear(width, outputs, generator=generator)
+class _TrunkAndOutput(nn.Module):
+    """A network's trunk, and the last layer behind it: shared, or one per task, as the network says."""
 
-
-class Actor(nn.Module):
-    """A tanh-squashed Gaussian policy (Haarnoja et al., Soft actor-critic algorithms and applications, 2018)."""
-
-    def __init__(self, spec: TaskSpec, config: AgentConfig, *, generator: torch.Generator) -> None:
+    def __init__(
+        self, spec: TaskSpec, extra: int, outputs: int, network: Network, hidden: Hidden, generator: torch.Generator
+    ) -> None:
         super().__init__()
-        width = config.actor_width or config.width
-        shape = Shape(width, config.actor_depth or config.depth, config.layer_norm == "both")
-        self.log_std_range = (config.log_std_min, config.log_std_max)
-        make_trunk, _ = find_network(config.network)
-        self.trunk = make_trunk(spec, 0, config, shape, generator=generator)
-        self.output = make_output(len(spec.task_names), width, 2 * spec.action_dim, config, generator=generator)
+        self.trunk = network.make_trunk(spec, extra, hidden, generator=generator, **network.options)
+        self.output: nn.Module
+        if network.own_output:
+            self.output = TaskLinear(len(spec.task_names), hidden.width, outputs, generator=generator)
+        else:
+            self.output = Linear(hidden.width, outputs, generator=generator)
+
+
+class Actor(_TrunkAndOutput):
+    """A tanh-squashed Gaussian policy (Haarnoja et al., Soft actor-critic algorithms and applications, 2018).
+
+    Args:
+        spec: of the tasks.
+        network: that it is built as.
+        hidden: what its hidden layers are to be.
+        log_std_range: least and largest log standard deviation before tanh.
+        generator: of the initial values.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        network: Network,
+        hidden: Hidden,
+        *,
+        log_std_range: tuple[float, float] = (-20.0, 2.0),
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(spec, 0, 2 * spec.action_dim, network, hidden, generator)
+        self.network, self.hidden, self.log_std_range = network, hidden, log_std_range
 
     def forward(self, observations: Tensor) -> Gaussian:
-        """(K, B, O) -> the Gaussian before tanh, (K, B, A)."""
+        """(K, B, D) -> the Gaussian before tanh, (K, B, A)."""
         mean, log_std = self.output(self.trunk(observations)).chunk(2, dim=-1)
         return Gaussian(mean, log_std.clamp(*self.log_std_range))
 
+    def description(self) -> dict[str, Any]:
+        """What it is built as, in plain values: `described` builds it again."""
+        return {
+            "network": self.network.name,
+            "network_options": dict(self.network.options),
+            "hidden": asdict(self.hidden),
+            "log_std_range": list(self.log_std_range),
+        }
 
-class ActionValue(nn.Module):
-    """One critic: what it says of an action is read by the configuration's `values`."""
+    @classmethod
+    def described(cls, spec: TaskSpec, description: Mapping[str, Any], *, network: MakeTrunk | None = None) -> Actor:
+        """The actor of a `description`, with other values.
 
-    def __init__(self, spec: TaskSpec, config: AgentConfig, outputs: int, *, generator: torch.Generator) -> None:
-        super().__init__()
-        shape = Shape(config.width, config.depth, config.layer_norm != "none")
-        make_trunk, _ = find_network(config.network)
-        self.trunk = make_trunk(spec, spec.action_dim, config, shape, generator=generator)
-        self.output = make_output(len(spec.task_names), config.width, outputs, config, generator=generator)
+        Args:
+            spec: of the tasks.
+            description: as `description` gave it.
+            network: what makes its trunk, where its name is not registered.
+
+        Raises:
+            UserError: the network is unknown, or the description is none.
+        """
+        try:
+            return cls(
+                spec,
+                choose(description["network"] if network is None else network, description["network_options"]),
+                Hidden(**description["hidden"]),
+                log_std_range=tuple(description["log_std_range"]),
+                generator=torch.Generator(),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{first_line(error)}: an actor is not described so") from None
+
+
+class ActionValue(_TrunkAndOutput):
+    """One critic: what it says of an action is read by a `ScalarValue` or a `CategoricalValue`."""
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """(K, B, O), (K, B, A) -> (K, B, outputs)."""
+        """(K, B, D), (K, B, A) -> (K, B, outputs)."""
         y: Tensor = self.output(self.trunk(observations, actions))
         return y
 
 
 class Critic(nn.Module):
-    """Twin action-value networks with parameters of their own."""
+    """Twin action-value networks with parameters of their own.
 
-    def __init__(self, spec: TaskSpec, config: AgentConfig, *, generator: torch.Generator) -> None:
+    Args:
+        spec: of the tasks.
+        network: that they are built as.
+        hidden: what their hidden layers are to be.
+        value: what their outputs mean.
+        twins: what their two values are reduced to.
+        generator: of the initial values.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        network: Network,
+        hidden: Hidden,
+        *,
+        value: ScalarValue | CategoricalValue,
+        twins: Literal["min", "mean"] = "min",
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
-        self.value = make_value(config)
-        self.reduce = torch.amin if config.twins == "min" else torch.mean
-        self.twins = nn.ModuleList(ActionValue(spec, config, self.value.outputs, generator=generator) for _ in range(2))
+        self.value = value
+        self.reduce = torch.amin if twins == "min" else torch.mean
+        self.twins = nn.ModuleList(
+            ActionValue(spec, spec.action_dim, value.outputs, network, hidden, generator) for _ in range(2)
+        )
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """(K, B, O), (K, B, A) -> the twins' outputs, (2, K, B, outputs)."""
+        """(K, B, D), (K, B, A) -> the twins' outputs, (2, K, B, outputs)."""
         return torch.stack([twin(observations, actions) for twin in self.twins])
 
     def values(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """(K, B, O), (K, B, A) -> the twins' minimum or mean, (K, B)."""
+        """(K, B, D), (K, B, A) -> the twins' minimum or mean, (K, B)."""
         values: Tensor = self.reduce(self.value.mean(self(observations, actions)), 0)
         return values

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.networks.config import CriticConfig
 
 
 class ScalarValue(nn.Module):
@@ -68,7 +68,7 @@ class CategoricalValue(nn.Module):
         return -(target * functional.log_softmax(output, dim=-1)).sum(-1)
 
 
-def make_value(config: AgentConfig) -> ScalarValue | CategoricalValue:
+def make_value(config: CriticConfig) -> ScalarValue | CategoricalValue:
     """What a configuration asks for."""
     if config.critic_loss == "squared":
         return ScalarValue()

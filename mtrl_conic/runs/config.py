@@ -117,9 +117,10 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(under)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both and key != "balancer_options" else value
-    if "balancer" in over and "balancer_options" not in over and over["balancer"] != under.get("balancer"):
-        merged.pop("balancer_options", None)  # they belong to the preset's own balancer
+        merged[key] = _merge(merged[key], value) if both and not key.endswith("_options") else value
+    for owner in ("balancer", "network"):
+        if owner in over and f"{owner}_options" not in over and over[owner] != under.get(owner):
+            merged.pop(f"{owner}_options", None)  # they belong to the preset's own one
     return merged
 
 

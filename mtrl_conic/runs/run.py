@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mtrl_conic import balancers
+from mtrl_conic import balancers, networks
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.envs import TaskSet, make_task_set, why_untraceable
 from mtrl_conic.envs.names import check_spec, is_metaworld
@@ -71,6 +71,7 @@ def check(config: RunConfig) -> None:
     require_modules(dict(config), of="this run")
     check_spec(config.task_set)
     balancers.check_options(config.balancer, config.balancer_options)
+    networks.check_options(config.agent.network, config.agent.network_options)
     for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
         check_goals(config, episodes)
     device = choose_device(config.device)

@@ -34,6 +34,7 @@ def test_the_card_says_what_was_trained_and_what_it_reached(tmp_path: Path) -> N
     assert sorted(files) == sorted(tmp_path.iterdir())
     card = (tmp_path / "README.md").read_text()
     for words in (
+        "| network | shared |",
         "| balancer | ls |",
         "| seed | 4 |",
         "| one | 2 | 1 |",

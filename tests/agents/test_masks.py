@@ -16,6 +16,7 @@ from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.gradients import Layout, task_gradients
 from mtrl_conic.networks.actor_critic import Critic
 from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
+from mtrl_conic.networks.values import ScalarValue
 
 SPEC = TaskSpec(("one", "three", "two"), 4 + 3, 3, True, (2, 4, 3), (1, 3, 2))
 B = 6
@@ -62,7 +63,8 @@ def test_gradients_of_padded_outputs_are_zero() -> None:
 @pytest.mark.parametrize("network", ["multihead", "single_task"])
 def test_what_a_task_does_not_do_is_not_learned(network: str) -> None:
     agent = make_agent(network)
-    critic = Critic(SPEC, agent.config, generator=torch.Generator().manual_seed(1))
+    draw = torch.Generator().manual_seed(1)
+    critic = Critic(SPEC, agent.network, agent.config.critic_layers, value=ScalarValue(), generator=draw)
     data, layout = batch(), Layout(critic)
     gradients = task_gradients(
         agent.actor.layout,

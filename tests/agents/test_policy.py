@@ -134,6 +134,7 @@ def test_it_says_where_it_comes_from(tmp_path: Path) -> None:
     told = Policy.load(tmp_path).provenance
     assert told["agent"] == "MTSAC"
     assert (told["balancer"], told["balancer_options"], told["seed"]) == ("conicgrad", {"c": 0.5}, 7)
+    assert told["config"]["width"] == 8
 
 
 def test_saving_again_leaves_one_policy(tmp_path: Path) -> None:
@@ -194,8 +195,9 @@ def test_what_cannot_be_loaded_in_one_line(tmp_path: Path) -> None:
         (json.dumps(good | {"format": 9}), "format 9, this version reads 2"),
         (json.dumps({key: value for key, value in good.items() if key != "spec"}), "'spec' is missing"),
         (json.dumps(good | {"spec": {"tasks": 3}}), "tasks do not describe tasks"),
-        (json.dumps(good | {"agent": good["agent"] | {"network": "sharde"}}), "did you mean 'shared'"),
-        (json.dumps(good | {"agent": good["agent"] | {"width": 9}}), "do not fit"),
+        (json.dumps(good | {"actor": good["actor"] | {"network": "sharde"}}), "did you mean 'shared'"),
+        (json.dumps(good | {"actor": good["actor"] | {"hidden": {"width": 9, "depth": 2}}}), "do not fit"),
+        (json.dumps(good | {"actor": {"layers": 3}}), "an actor is not described so"),
         (json.dumps(good | {"weights": {"file": "gone", "sha256": ""}}), "not there: gone"),
     ):
         described.write_text(text)

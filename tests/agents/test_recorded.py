@@ -93,7 +93,9 @@ def test_every_network(network: str, on_cpu: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [{"reset_every": 6}, {"actor_every": 2}, {"embedding": 5}, {"average_over": 3}], ids=str
+    "option",
+    [{"reset_every": 6}, {"actor_every": 2}, {"network_options": {"embedding": 5}}, {"average_over": 3}],
+    ids=str,
 )
 def test_options(option: dict[str, Any], on_cpu: list[int]) -> None:
     """Those that change from update to update what is done, or in which tensors."""

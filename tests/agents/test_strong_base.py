@@ -26,9 +26,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "own actor size": {"actor_width": 8, "actor_depth": 1},
     "layer norm in the critic": {"layer_norm": "critic"},
     "layer norm in both": {"layer_norm": "both"},
-    "residual": {"residual": True, "layer_norm": "both"},
-    "embedding": {"embedding": 5},
-    "embedding and heads": {"embedding": 5, "network": "multihead"},
+    "residual": {"network_options": {"residual": True}, "layer_norm": "both"},
+    "embedding": {"network_options": {"embedding": 5}},
+    "embedding and heads": {"network_options": {"embedding": 5}, "network": "multihead"},
     "categorical": {"critic_loss": "categorical", "bins": 21},
     "two-hot": {"critic_loss": "categorical", "bins": 21, "bin_spread": 0},
     "mean of the twins": {"twins": "mean"},
@@ -239,7 +239,7 @@ def test_resets_start_afresh_with_other_values() -> None:
 
 
 def test_the_learned_code_takes_the_place_of_the_one_hot() -> None:
-    agent = MTSAC(SPEC, balancer="ls", embedding=5, **SMALL)
+    agent = MTSAC(SPEC, balancer="ls", network_options={"embedding": 5}, **SMALL)
     observations = torch.randn(K, B, D)
     other = observations.clone()
     other[..., -K:] += 1

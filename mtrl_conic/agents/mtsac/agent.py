@@ -38,6 +38,8 @@ from mtrl_conic.gradients.task_gradients import Losses
 from mtrl_conic.networks.actor_critic import Actor, Critic, in_trunk
 from mtrl_conic.networks.flat import flatten, track
 from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
+from mtrl_conic.networks.registry import MakeTrunk, choose
+from mtrl_conic.networks.values import make_value
 from mtrl_conic.schema import parse
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class MTSAC:
         envs: the task set to learn on, or its name; or just its spec.
         balancer: a name from `balancers.available()`.
         balancer_options: the balancer's own options.
+        network: in the place of `config.network`, a name, or a class or function that makes trunks, see
+            `mtrl_conic.networks.registry.MakeTrunk`; one that is not registered is to be given to `load` again.
         seed: of the initial values, the exploration and the balancers; None draws one.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
         execution: how updates are carried out; as the configuration says, where it is not given.
@@ -73,6 +77,7 @@ class MTSAC:
         *,
         balancer: str = "conicgrad",
         balancer_options: Mapping[str, Any] | None = None,
+        network: str | MakeTrunk | None = None,
         seed: int | None = 0,
         device: str = "auto",
         execution: Eager | None = None,
@@ -86,6 +91,8 @@ class MTSAC:
         self.spec = envs
         self.device = choose_device(device)
         self.config = config or parse(AgentConfig, fields)
+        self.network = choose(network or self.config.network, self.config.network_options)
+        self.config = self.config.model_copy(update={"network": self.network.name})
         if self.config.precision == "auto":
             self.config = self.config.model_copy(update={"precision": fast_precision(self.device)})
         self.seed = random.SystemRandom().randrange(2**32) if seed is None else seed
@@ -128,8 +135,21 @@ class MTSAC:
     def _make_networks(self, seed: int) -> None:
         config = self.config
         init = torch.Generator().manual_seed(seed)
-        critic = Critic(self.spec, config, generator=init).to(self.device)
-        actor = Actor(self.spec, config, generator=init).to(self.device)
+        critic = Critic(
+            self.spec,
+            self.network,
+            config.critic_layers,
+            value=make_value(config),
+            twins=config.twins,
+            generator=init,
+        ).to(self.device)
+        actor = Actor(
+            self.spec,
+            self.network,
+            config.actor_layers,
+            log_std_range=(config.log_std_min, config.log_std_max),
+            generator=init,
+        ).to(self.device)
         self.target = copy.deepcopy(critic).requires_grad_(False)
         self._target_block = flatten(self.target)
         common: dict[str, Any] = {"learning_rate": config.learning_rate}
@@ -141,7 +161,8 @@ class MTSAC:
         self.actor = Component("actor", actor, self._balancer("actor"), weight_decay=actor_decay, **common)
         scale = self.observation_scale
         acting = self.actor.network if self._average is None else self._average.network
-        self._policy = Policy(self.spec, config, acting, None if scale is None else scale.standardize)
+        assert isinstance(acting, Actor)
+        self._policy = Policy(self.spec, acting, None if scale is None else scale.standardize)
         self._actor_losses = partial(actor_losses, critic=self.critic.layout)
         if self.critic.balancer.waits or self.actor.balancer.waits:
             self.execution = self.execution.without_recording()
@@ -262,10 +283,12 @@ class MTSAC:
         policy = copy.deepcopy(self._policy).requires_grad_(False).eval()
         policy.provenance = {
             "agent": type(self).__name__,
+            "base": self.config.base,
             "balancer": self.balancer_name,
             "balancer_options": self.balancer_options,
             "seed": self.seed,
             "updates": self.updates,
+            "config": self.config.model_dump(mode="json"),
         }
         return policy
 
@@ -346,8 +369,21 @@ class MTSAC:
         write_agent(Path(path), saved)
 
     @classmethod
-    def load(cls, path: str | Path, envs: TaskSet | None = None, *, device: str = "auto") -> Self:
-        """The agent that `save` wrote; give `envs` to go on learning. Nothing is unpickled but tensors and numbers.
+    def load(
+        cls,
+        path: str | Path,
+        envs: TaskSet | None = None,
+        *,
+        network: MakeTrunk | None = None,
+        device: str = "auto",
+    ) -> Self:
+        """The agent that `save` wrote. Nothing is unpickled but tensors and numbers.
+
+        Args:
+            path: of the file.
+            envs: to go on learning on.
+            network: what makes its trunks, where that is not registered.
+            device: as of a new agent.
 
         Raises:
             UserError: there is none, the file is another one, or `envs` are of other tasks.
@@ -360,6 +396,7 @@ class MTSAC:
             envs if envs is not None else spec,
             balancer=saved["balancer"],
             balancer_options=saved["balancer_options"],
+            network=network,
             seed=saved["seed"],
             device=device,
             config=parse(AgentConfig, saved["config"], where=str(path)),

@@ -25,6 +25,7 @@ class Standardize(nn.Module):
 
     def __init__(self, spec: TaskSpec, over: Literal["shared", "task"]) -> None:
         super().__init__()
+        self.over = over
         shape = (len(spec.task_names) if over == "task" else 1, 1, spec.observation_dim)
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("inverse", torch.ones(shape))

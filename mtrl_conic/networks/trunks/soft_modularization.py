@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import Linear
-from mtrl_conic.networks.trunks import Shape
+from mtrl_conic.networks.hidden import Hidden
+from mtrl_conic.networks.registry import register_network
+
+Modules = Annotated[int, Field(ge=1, description="modules in each layer")]
 
 
+@register_network("soft_modularization")
 class SoftModularization(nn.Module):
-    """A trunk of layers of modules, soft-routed (Yang et al., Multi-task RL with soft modularization, 2020, section 4).
+    """Modules, and the network that routes between them by task and state, all of it shared.
 
-    With u = f(s) * h(task) the routing logits of a layer to the next are p^1 = W(relu(u)) and
-    p^(l+1) = W(relu(V p^l * u)), (n, n) each; module i of the next layer reads
-    sum_j softmax_j(p_ij) relu(W_j x_j). All parameters are shared.
+    Yang et al., Multi-task RL with soft modularization, 2020, section 4. With u = f(s) * h(task) the routing logits of
+    a layer to the next are p^1 = W(relu(u)) and p^(l+1) = W(relu(V p^l * u)), (n, n) each; module i of the next layer
+    reads sum_j softmax_j(p_ij) relu(W_j x_j).
 
     Args:
         spec: of the tasks.
         extra: features beside the observation, an action's.
-        config: `modules`, n in a layer, is read.
-        shape: `width` of a module's output, `depth` layers of modules, at least 2.
+        hidden: `width` of a module's output, `depth` layers of modules, at least 2; no layer is normalised, and all
+            products are in float32.
         generator: of the initial values.
+        modules: n, in a layer.
 
     Raises:
         UserError: observations without the task's one-hot, or a single layer.
     """
 
+    own_output: ClassVar[bool] = False
+
     def __init__(
-        self, spec: TaskSpec, extra: int, config: AgentConfig, shape: Shape, *, generator: torch.Generator
+        self, spec: TaskSpec, extra: int, hidden: Hidden, *, generator: torch.Generator, modules: Modules = 4
     ) -> None:
         super().__init__()
         if not spec.one_hot:
             raise UserError("network=soft_modularization routes by the task's one-hot; set one_hot=true")
-        if shape.depth < 2:
-            raise UserError(f"network=soft_modularization routes between layers: depth={shape.depth} is too few")
+        if hidden.depth < 2:
+            raise UserError(f"network=soft_modularization routes between layers: depth={hidden.depth} is too few")
         num_tasks = len(spec.task_names)
         self.bare = spec.bare_dim
-        self.count = config.modules
-        features, width = self.bare + extra, shape.width
+        self.count = modules
+        features, width = self.bare + extra, hidden.width
 
         def linear(inputs: int, outputs: int) -> Linear:
             return Linear(inputs, outputs, generator=generator)
@@ -50,10 +59,10 @@ class SoftModularization(nn.Module):
         self.task = linear(num_tasks, width)
         self.first = nn.ModuleList(linear(features, width) for _ in range(self.count))
         self.layers = nn.ModuleList(
-            nn.ModuleList(linear(width, width) for _ in range(self.count)) for _ in range(shape.depth - 1)
+            nn.ModuleList(linear(width, width) for _ in range(self.count)) for _ in range(hidden.depth - 1)
         )
-        self.down = nn.ModuleList(linear(width, self.count**2) for _ in range(shape.depth - 1))
-        self.up = nn.ModuleList(linear(self.count**2, width) for _ in range(shape.depth - 2))
+        self.down = nn.ModuleList(linear(width, self.count**2) for _ in range(hidden.depth - 1))
+        self.up = nn.ModuleList(linear(self.count**2, width) for _ in range(hidden.depth - 2))
 
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
         """(K, B, O) and, say, actions (K, B, A) -> (K, B, width), the sum over the last layer's modules."""

@@ -1,0 +1,30 @@
+"""List the networks: what the tasks share in each one, and its options."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table."""
+    from mtrl_conic import networks
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("name", "network", "options"):
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for name in networks.available():
+        summary = (inspect.getdoc(networks.get(name)) or "").partition("\n")[0]
+        fields = networks.options(name).items()
+        options = "\n".join(f"{option}={field.default}: {field.description}" for option, field in fields)
+        table.add_row(name, summary, options)
+    Console(highlight=False).print(table)
+    return 0

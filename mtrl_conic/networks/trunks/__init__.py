@@ -1,0 +1,1 @@
+"""The networks of the package, a file for each, called as the network is."""

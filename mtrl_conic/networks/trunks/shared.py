@@ -1,0 +1,77 @@
+"""All tasks through the same hidden layers and the same last layer."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mtrl_conic.envs.spec import TaskSpec
+from mtrl_conic.gradients import TaskEmbedding
+from mtrl_conic.networks.hidden import Hidden
+from mtrl_conic.networks.layers import Layer, Layers, ResidualBlock
+from mtrl_conic.networks.registry import register_network
+
+Residual = Annotated[
+    bool, Field(description="a first layer, then `depth` blocks of two layers each with a skip connection")
+]
+Embedding = Annotated[
+    int, Field(ge=0, description="size of a learned code of unit length per task, in the place of the one-hot; 0: none")
+]
+
+
+@register_network("shared")
+class Shared(nn.Module):
+    """All of it is shared: hidden layers behind the code of the task.
+
+    Args:
+        spec: of the tasks.
+        extra: features beside the observation, an action's.
+        hidden: what the layers are to be.
+        generator: of the initial values.
+        residual: see `ResidualBlock`.
+        embedding: of each task, see `TaskEmbedding`; it is the task's own.
+    """
+
+    own_output: ClassVar[bool] = False
+    """Whether each task has a last layer of its own."""
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        extra: int,
+        hidden: Hidden,
+        *,
+        generator: torch.Generator,
+        residual: Residual = False,
+        embedding: Embedding = 0,
+    ) -> None:
+        super().__init__()
+        self.bare = spec.bare_dim if embedding else spec.observation_dim
+        self.embedding: TaskEmbedding | None = None
+        if embedding:
+            self.embedding = TaskEmbedding(len(spec.task_names), embedding, generator=generator)
+        layers, width = self._layers(spec, hidden, generator), hidden.width
+        stack: list[nn.Module] = [
+            Layer(self.bare + extra + embedding, width, norm=hidden.norm, layers=layers, first=True)
+        ]
+        for _ in range(hidden.depth if residual else hidden.depth - 1):
+            if residual:
+                stack.append(ResidualBlock(width, norm=hidden.norm, layers=layers))
+            else:
+                stack.append(Layer(width, width, norm=hidden.norm, layers=layers))
+        self.layers = nn.Sequential(*stack)
+
+    def _layers(self, spec: TaskSpec, hidden: Hidden, generator: torch.Generator) -> Layers:
+        """What the hidden layers are made of."""
+        return Layers(None, generator, hidden.products)
+
+    def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
+        """(K, B, D) and, say, actions (K, B, A) -> (K, B, width)."""
+        x = observations[..., : self.bare]
+        if extra:
+            x = torch.cat([x, *extra], dim=-1)
+        y: Tensor = self.layers(x if self.embedding is None else self.embedding(x))
+        return y
