@@ -17,7 +17,7 @@ from typing_extensions import override
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution.eager import Eager, Value
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
-from mtrl_conic.gradients.task_gradients import Losses
+from mtrl_conic.gradients.ways import Losses
 
 _COMPILERS = ("c++", "g++", "clang++")
 

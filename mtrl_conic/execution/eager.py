@@ -9,7 +9,7 @@ import torch
 
 from mtrl_conic.execution.timing import Stopwatch
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
-from mtrl_conic.gradients.task_gradients import Losses
+from mtrl_conic.gradients.ways import Losses
 
 Value = TypeVar("Value")
 

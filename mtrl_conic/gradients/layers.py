@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtrl_conic.errors import UserError
 from mtrl_conic.gradients.factors import Factors, Uses
 
 
@@ -31,6 +32,8 @@ class _LinearPerTask(torch.autograd.Function):
         rows, matrix, offset = (t.to(products) for t in (x, weight.select(-3, 0), bias.select(-2, 0)))
         if x.dim() == 3:
             y: Tensor = functional.linear(rows, matrix, offset)
+            # No view of what it computed, so that an activation may overwrite it.
+            y = torch.ops.aten._unsafe_view(y, y.shape)
         else:
             y = torch.baddbmm(offset.unsqueeze(-2), rows.flatten(-3, -2), matrix.mT).unflatten(-2, x.shape[-3:-1])
         return y.to(x.dtype)
@@ -41,17 +44,20 @@ class _LinearPerTask(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         (dy,) = grad_outputs
         x, weight = ctx.saved_tensors
         rounded, rows, dx = dy.to(ctx.products), x.detach().to(ctx.products), None
         if ctx.needs_input_grad[0]:
             matrix = weight.select(-3, 0).to(ctx.products)
             dx = torch.matmul(rounded.flatten(-3, -2), matrix).unflatten(-2, x.shape[-3:-1]).to(dy.dtype)
+        offset = dy.sum(-2) if ctx.needs_input_grad[2] else None
+        if not ctx.needs_input_grad[1]:
+            return dx, None, offset, None, None
         if ctx.uses is None:
-            return dx, (rounded.mT @ rows).to(dy.dtype), dy.sum(-2), None, None
+            return dx, (rounded.mT @ rows).to(dy.dtype), offset, None, None
         ctx.uses.found.append(Factors(rounded, rows))
-        return dx, None, dy.sum(-2), None, None
+        return dx, None, offset, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, int]:
@@ -113,6 +119,20 @@ class TaskLayer(nn.Module):
     """A layer whose parameters have a leading task axis: row k belongs to task k alone."""
 
 
+def rows_of_tasks(layer: nn.Module, x: Tensor, num_tasks: int) -> Tensor:
+    """(K, ..., F) as (K, B, F).
+
+    Raises:
+        UserError: x has no rows of each task.
+    """
+    if x.dim() < 3 or len(x) != num_tasks:
+        raise UserError(
+            f"{type(layer).__name__} was given {tuple(x.shape)} in the place of rows of each task, ({num_tasks}, B, "
+            "features): for losses of one batch that all tasks share take mtrl_conic.gradients.backward"
+        )
+    return x if x.dim() == 3 else x.flatten(1, -2)
+
+
 class Linear(SharedLayer):
     """y = x W^T + b, shared by all tasks.
 
@@ -141,14 +161,14 @@ class Linear(SharedLayer):
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., inputs) -> (..., outputs); rows must be (K, B, inputs) for per-task gradients."""
+        """(..., inputs) -> (..., outputs); for per-task gradients the first axis is that of the tasks."""
         products = self.products or x.dtype
         if self.weight.dim() == 3:
-            uses = self.uses
-            if uses is not None and not uses.want(x.shape, self.weight.shape[1]):
+            rows, uses = rows_of_tasks(self, x, len(self.weight)), self.uses
+            if uses is not None and not uses.want(rows.shape, self.weight.shape[1]):
                 uses = None
-            y: Tensor = _LinearPerTask.apply(x, self.weight, self.bias, products, uses)  # type: ignore[no-untyped-call]  # torch has no types for it
-            return y
+            y: Tensor = _LinearPerTask.apply(rows, self.weight, self.bias, products, uses)  # type: ignore[no-untyped-call]  # torch has no types for it
+            return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
         return functional.linear(x.to(products), self.weight.to(products), self.bias.to(products)).to(x.dtype)
 
 
@@ -167,10 +187,11 @@ class LayerNorm(SharedLayer):
         self.bias = nn.Parameter(torch.zeros(features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., features) -> (..., features); rows must be (K, B, features) for per-task gradients."""
+        """(..., features) -> (..., features); for per-task gradients the first axis is that of the tasks."""
         if self.weight.dim() == 2:
-            y: Tensor = _LayerNormPerTask.apply(x, self.weight, self.bias, self.eps)[0]  # type: ignore[no-untyped-call]  # torch has no types for it
-            return y
+            rows = rows_of_tasks(self, x, len(self.weight))
+            y: Tensor = _LayerNormPerTask.apply(rows, self.weight, self.bias, self.eps)[0]  # type: ignore[no-untyped-call]  # torch has no types for it
+            return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
         return functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
 
 
@@ -188,9 +209,10 @@ class TaskEmbedding(TaskLayer):
         self.weight = nn.Parameter(functional.normalize(torch.randn(num_tasks, features, generator=generator), dim=-1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(K, B, inputs) -> (K, B, inputs + features); whatever the length of a vector became, it enters with 1."""
-        unit = functional.normalize(self.weight, dim=-1)
-        return torch.cat([x, unit.unsqueeze(1).expand(-1, x.shape[1], -1)], dim=-1)
+        """(K, ..., inputs) -> (K, ..., inputs + features); whatever the length of a vector became, it enters with 1."""
+        rows, unit = rows_of_tasks(self, x, len(self.weight)), functional.normalize(self.weight, dim=-1)
+        y = torch.cat([rows, unit.unsqueeze(1).expand(-1, rows.shape[1], -1)], dim=-1)
+        return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
 
 
 class TaskLinear(TaskLayer):
@@ -210,8 +232,9 @@ class TaskLinear(TaskLayer):
         self.bias = nn.Parameter(torch.empty(num_tasks, outputs).uniform_(-bound, bound, generator=generator))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(K, B, inputs) -> (K, B, outputs)."""
-        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.mT)
+        """(K, ..., inputs) -> (K, ..., outputs)."""
+        y = torch.baddbmm(self.bias.unsqueeze(1), rows_of_tasks(self, x, len(self.weight)), self.weight.mT)
+        return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
 
 
 class TaskLayerNorm(TaskLayer):
@@ -230,6 +253,6 @@ class TaskLayerNorm(TaskLayer):
         self.bias = nn.Parameter(torch.zeros(num_tasks, features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(K, B, features) -> (K, B, features)."""
-        normal = functional.layer_norm(x, x.shape[-1:], eps=self.eps)
-        return torch.addcmul(self.bias.unsqueeze(1), normal, self.weight.unsqueeze(1))
+        """(K, ..., features) -> (K, ..., features)."""
+        normal = functional.layer_norm(rows_of_tasks(self, x, len(self.weight)), x.shape[-1:], eps=self.eps)
+        return torch.addcmul(self.bias.unsqueeze(1), normal, self.weight.unsqueeze(1)).view_as(x)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtrl_conic.gradients.factors import Uses
 from mtrl_conic.gradients.layers import Linear, SharedLayer, TaskLayer
@@ -35,8 +36,21 @@ class Layout:
         self.balanced = {name for name in self.shared if balanced(name)}
         """Names of the shared parameters that a balancer combines."""
         self._linear = {name: found for name, places in self.shared.items() if (found := _linear_layers(places))}
-        self.native = _is_native(module)
-        """Whether every parameter lies in a layer of this package, so that one backward is enough."""
+        self._of_this_package = _is_of_this_package(module)
+        self._batch_norms = [each for each in module.modules() if isinstance(each, _BatchNorm)]
+        self.mappable = not any(isinstance(each, nn.RNNBase) for each in module.modules())
+        """Whether `torch.func` can map the module over tasks, as far as is known."""
+
+    @property
+    def native(self) -> bool:
+        """Whether every parameter lies in a layer of this package and no layer mixes rows: one backward is enough."""
+        return self._of_this_package and not any(
+            each.training or each.running_mean is None for each in self._batch_norms
+        )
+
+    def trains(self, name: str) -> bool:
+        """Whether a parameter requires a gradient."""
+        return _value((self.shared | self.own)[name]).requires_grad
 
     def shared_values(self) -> dict[str, Tensor]:
         """Name -> shared parameter, detached."""
@@ -100,7 +114,7 @@ def _put(all_places: dict[str, list[Place]], values: Mapping[str, Tensor]) -> No
             layer._parameters[attribute] = value  # type: ignore[assignment]  # any tensor serves in a forward
 
 
-def _is_native(module: nn.Module) -> bool:
+def _is_of_this_package(module: nn.Module) -> bool:
     return all(
         isinstance(child, SharedLayer | TaskLayer) or not list(child.parameters(recurse=False))
         for child in module.modules()
