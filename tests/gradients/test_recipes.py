@@ -57,7 +57,9 @@ def mean_loss(namespace: dict[str, Any]) -> float:
 def test_a_newcomers_loop_is_two_lines_longer_than_a_plain_sum() -> None:
     ours = next(iter(RECIPES.values()))[0].splitlines()
     plain = [line for line in ours if "balancers" not in line and "import backward" not in line]
-    plain = [line.split("statistics =")[0] + "sum(losses).backward()" if "backward(" in line else line for line in plain]
+    plain = [
+        line.split("statistics =")[0] + "sum(losses).backward()" if "backward(" in line else line for line in plain
+    ]
     used = [line for line in ours if line and "import" not in line]
     assert len(used) - len([line for line in plain if line and "import" not in line]) <= 2
 
@@ -71,7 +73,7 @@ distributed.destroy_process_group()"""
     assert tell in code
     program = tmp_path / "program.py"
     program.write_text(code)
-    torchrun = "--standalone --nnodes 1 --nproc-per-node 2 --no-python".split()
+    torchrun = ["--standalone", "--nnodes", "1", "--nproc-per-node", "2", "--no-python"]
     command = [sys.executable, "-m", "torch.distributed.run", *torchrun, sys.executable, str(program)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
