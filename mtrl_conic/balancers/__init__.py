@@ -7,18 +7,12 @@ tensor([0.5000, 0.5000], dtype=torch.float64)
 """
 
 from mtrl_conic.balancers.adam import adam_state, adam_step
-from mtrl_conic.balancers.base import (
-    Balance,
-    Balancer,
-    Combined,
-    ConstantBalancer,
-    Direction,
-    Gradients,
-    JacobianBalancer,
-    LossBalancer,
-)
+from mtrl_conic.balancers.base import Balance, Balancer, Direction, Proposal
+from mtrl_conic.balancers.guarantees import Outcome
+from mtrl_conic.balancers.kinds import ConstantBalancer, JacobianBalancer, LossBalancer
 from mtrl_conic.balancers.notation import label, parse_methods
 from mtrl_conic.balancers.registry import available, check_options, get, make, options, register
+from mtrl_conic.balancers.seam import Combined, Gradients
 
 from mtrl_conic.balancers import methods as _methods  # noqa: F401  # isort: skip  # being there is being registered
 
@@ -31,6 +25,8 @@ __all__ = [
     "Gradients",
     "JacobianBalancer",
     "LossBalancer",
+    "Outcome",
+    "Proposal",
     "adam_state",
     "adam_step",
     "available",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
-from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
-from mtrl_conic.balancers.random import uniform
+from mtrl_conic.balancers.finite import Careful, zero_where
+from mtrl_conic.balancers.guarantees import TOLERANCE, Outcome
+from mtrl_conic.balancers.seam import Combined, Form, Gradients
 from mtrl_conic.errors import UserError
 from mtrl_conic.linalg.gram import combine, gramian_of
 
@@ -23,6 +25,17 @@ class Balance(NamedTuple):
     """Figures of the method itself (dual gap, number of conflicts, ...), of shape (...) or (..., K)."""
 
 
+class Proposal(NamedTuple):
+    """A `Balance` with weights for where the method's guarantee is missed: without one it is the mean."""
+
+    weights: Tensor
+    """As in `Balance`."""
+    statistics: dict[str, Tensor]
+    """As in `Balance`."""
+    instead: Tensor
+    """(..., K) float64."""
+
+
 class Direction(NamedTuple):
     """What a balancer made of a Jacobian."""
 
@@ -32,42 +45,15 @@ class Direction(NamedTuple):
     """As in `Balance`."""
 
 
-Form = TypeVar("Form")
-"""The form of a direction: what the gradients that it is made of add up to, a dict by parameter, say."""
-Form_co = TypeVar("Form_co", covariant=True)
+class Decision(NamedTuple):
+    """What was decided, and for which problems nothing could be."""
+
+    balance: Balance
+    skipped: Tensor | None
+    """(...), where input is not finite; none where all is known to be."""
 
 
-class Gradients(Protocol[Form_co]):
-    """The gradients of K losses, in whatever form they are kept: what `Balancer.combine` takes."""
-
-    @property
-    def losses(self) -> Tensor:
-        """(K,), detached."""
-
-    @property
-    def gramian(self) -> Tensor:
-        """(K, K) float64: inner products of the gradients, computed when it is first asked for."""
-
-    def jacobian(self) -> Tensor:
-        """(K, P): the gradients side by side, a copy."""
-
-    def combine(self, weights: Tensor) -> Form_co:
-        """The sum of the K gradients times weights (K,)."""
-
-    def unflatten(self, direction: Tensor) -> Form_co:
-        """A vector (P,), a combination of the rows of `jacobian`, in the gradients' own form."""
-
-
-class Combined(NamedTuple, Generic[Form]):
-    """What a balancer made of gradients."""
-
-    direction: Form
-    """In the form of the gradients."""
-    statistics: dict[str, Tensor]
-    """As in `Balance`, with the weights (K,) as `weight` where the method has any."""
-
-
-class Balancer(ABC):
+class Balancer(Careful, ABC):
     """Chooses how the gradients of K tasks are combined into one direction.
 
     A balancer sees the Gram matrix M = J J^T of the tasks' gradients with respect to the shared
@@ -77,7 +63,14 @@ class Balancer(ABC):
     recorded; its state, the count of its random draws included, consists of tensors written in place for the
     same reason.
 
-    One object serves one component (the critic, say): its state and generator are its own.
+    What a method guarantees is evaluated on the weights that it is about to return. Where they miss it, others are
+    returned for that problem, and the statistic `fallback` is true.
+
+    Input that is not finite is an error, and everything stays as it was; with `on_nonfinite = "skip"` it is a direction
+    of zero, the state as it was, and the statistic `skipped`. To raise an error the host has to look at the numbers,
+    for which it waits on a GPU. While operations are only recorded or compiled it cannot, and input is skipped.
+
+    One object serves one component (the critic, say): its state and random numbers are its own.
 
     A batch of problems is solved at once where the input has leading dimensions. A method with
     state keeps one state per problem: tell it the leading dimensions by `reset(batch_shape)`.
@@ -87,52 +80,38 @@ class Balancer(ABC):
         seed: of the balancer's own random numbers, for the methods that draw.
     """
 
-    name: ClassVar[str]
-    """The registered name."""
     paper: ClassVar[str]
     """Authors, title or venue, and year of the source."""
     needs: ClassVar[Literal["gramian", "losses", "jacobian", "nothing"]] = "gramian"
-    """What the weights are computed from; `losses` may also be used by a `gramian` method."""
-    needs_losses: ClassVar[bool] = False
-    """Whether `losses` must be given as well."""
+    """What the weights are computed from, in a word for tables."""
+    compares_gradients: ClassVar[bool] = True
+    """Whether the weights depend on the gradients at all."""
+    has_weights: ClassVar[bool] = True
+    """Whether a direction is a weighted sum of the gradients of this very update."""
     positive_losses: bool = False
-    """Whether the losses must be positive (the actor's are not)."""
+    """Whether the method is meant for positive losses (the actor's are not)."""
     observes: ClassVar[bool] = False
     """Whether `observe` wants the losses of the same batch after the optimiser's step."""
     every_task: ClassVar[bool] = False
     """Whether the method follows each task's loss from update to update, so that no batch may lack one."""
     carries_gradients: ClassVar[bool] = False
     """Whether gradients of earlier batches enter the direction, so that those of rows have no meaning."""
-    draws: ClassVar[bool] = False
-    """Whether the method draws random numbers."""
     waits: ClassVar[bool] = False
     """Whether the method waits for the device after all, so that its updates cannot be recorded."""
-
-    def __init__(self, num_tasks: int, *, seed: int = 0) -> None:
-        if num_tasks < 1:
-            raise UserError(f"num_tasks must be at least 1, not {num_tasks}")
-        self.num_tasks = num_tasks
-        self.seed = seed
-        self.batch_shape: tuple[int, ...] = ()
-        self.state: dict[str, Tensor] = {}
-        self.reset()
 
     # The part a method writes.
 
     @abstractmethod
-    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance | Proposal:
         """Weights and statistics for one update; advances the state, in place.
 
         Args:
-            gramian: (K, K) or (..., K, K) float64.
-            losses: (K,) or (..., K) float64.
+            gramian: (K, K) or (..., K, K) float64, finite.
+            losses: (K,) or (..., K) float64, finite.
         """
 
-    def initial_state(self) -> dict[str, Tensor]:
-        """The tensors a method carries from update to update, as they are before the first.
-
-        Called by the constructor: an option that it depends on is set before `super().__init__`.
-        """
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        """What the method promises -> by how much (...) weights miss it: at most `TOLERANCE` where it is kept."""
         return {}
 
     def adapt(self, losses: Tensor) -> None:
@@ -144,11 +123,6 @@ class Balancer(ABC):
         """The p by which the weights are multiplied by s^p when every gradient is multiplied by s."""
         return 0.0
 
-    @property
-    def compares_gradients(self) -> bool:
-        """Whether the weights depend on the gradients at all."""
-        return self.needs in ("gramian", "jacobian")
-
     # What a user calls.
 
     def __call__(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
@@ -159,16 +133,14 @@ class Balancer(ABC):
             losses: (..., K), needed where `needs_losses` is set.
 
         Raises:
-            UserError: wrong shapes, missing losses, or a method without a Gram form.
+            UserError: wrong shapes or types, missing or negative losses, or a method without a Gram form.
+            FloatingPointError: input that is not finite, see above.
         """
-        self._check("gramian", gramian, (self.num_tasks, self.num_tasks))
-        return self.balance(gramian.detach().to(torch.float64), self._losses(losses, gramian.device))
+        return self._decide(gramian, losses).balance
 
     def without_gradients(self, losses: Tensor) -> Balance:
         """`balance` from the losses (..., K) alone, for a method that does not compare gradients."""
-        assert not self.compares_gradients
-        nothing = losses.new_zeros((*losses.shape, self.num_tasks), dtype=torch.float64)
-        return self(nothing, losses)
+        raise UserError(f"{self.name} compares the tasks' gradients: their losses alone are not enough")
 
     def weights(self, gramian: Tensor, losses: Tensor | None = None) -> Tensor:
         """The weights (..., K), float64, of the tasks' gradients for this update."""
@@ -180,153 +152,91 @@ class Balancer(ABC):
 
     def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:
         """The combined gradient J^T w of a jacobian (..., K, P), with the method's statistics."""
-        jacobian = jacobian.detach()
-        weights, statistics = self(gramian_of(jacobian), losses)
-        return Direction(combine(weights, jacobian), statistics)
+        jacobian = self._jacobian(jacobian)
+        (weights, statistics), skipped = self._decide(gramian_of(jacobian), losses)
+        return Direction(zero_where(skipped, combine(weights, jacobian)), statistics)
 
     def combine(self, gradients: Gradients[Form]) -> Combined[Form]:
         """One direction for the gradients of K losses, in their own form; what is not needed is not computed."""
-        weights, statistics = self._decide(gradients)
-        return Combined(gradients.combine(weights), {"weight": weights, **statistics})
-
-    def _decide(self, gradients: Gradients[Form]) -> Balance:
-        return self(gradients.gramian, gradients.losses)
+        (weights, statistics), skipped = self._decide(gradients.gramian, gradients.losses)
+        return Combined(zero_where(skipped, gradients.combine(weights)), {"weight": weights, **statistics})
 
     def observe(self, losses: Tensor) -> None:
         """Take the losses (..., K) of the last batch after the optimiser's step.
 
-        Nothing happens where `observes` is not set.
-        """
-        if self.observes:
-            self._check("losses", losses, (self.num_tasks,))
-            self.adapt(losses.detach().to(torch.float64))
-
-    def reset(self, batch_shape: tuple[int, ...] | None = None) -> None:
-        """Forget everything: state and random numbers begin anew.
-
-        Args:
-            batch_shape: leading dimensions of the problems to come; as before if not given.
-        """
-        if batch_shape is not None:
-            self.batch_shape = tuple(batch_shape)
-        self.state = self.initial_state()
-        if self.draws:
-            self.state["draws"] = torch.zeros((), dtype=torch.int64)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Everything that the next call depends on, but for the options and the seed."""
-        return {name: tensor.clone() for name, tensor in self.state.items()}
-
-    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
-        """Continue from a `state_dict` of the same method with the same options and seed.
+        Nothing happens where `observes` is not set, or to the state where the losses are not finite.
 
         Raises:
-            UserError: the state is another method's or has another number of tasks.
+            FloatingPointError: losses that are not finite, unless they are skipped.
         """
-        if {k: v.shape for k, v in saved.items()} != {k: v.shape for k, v in self.state.items()}:
-            raise UserError(f"this state was saved by another balancer than this {self.name} of {self.num_tasks} tasks")
-        for name, tensor in saved.items():
-            self.state[name].copy_(tensor)
-
-    # What methods share.
-
-    def _store(self, **values: Tensor) -> None:
-        """Write entries of the state, in place."""
-        for name, value in values.items():
-            self.state[name].copy_(value)
-
-    def _full(self, value: float) -> Tensor:
-        """One float64 value per problem and task, for a state."""
-        return torch.full((*self.batch_shape, self.num_tasks), value, dtype=torch.float64)
-
-    def _uniform(self, shape: tuple[int, ...]) -> Tensor:
-        """Fresh draws from (0, 1) on the state's device, float64; only where `draws` is set."""
-        return uniform(self.seed, self.state["draws"].add_(1), shape)
-
-    def _losses(self, losses: Tensor | None, device: torch.device) -> Tensor | None:
-        if losses is None:
-            if self.needs == "losses" or self.needs_losses:
-                raise UserError(f"{self.name} needs the losses of the tasks: pass losses of shape (K,)")
-            return None
+        if not self.observes:
+            return
         self._check("losses", losses, (self.num_tasks,))
-        return losses.detach().to(device, torch.float64)
+        self._unobserved = 0
+        losses = losses.detach().to(torch.float64)
+        sound = self._sound(losses.sum(-1).isfinite(), losses)
+        if self._known_to_be_sound(sound, None, losses):
+            self.adapt(losses)
+        else:
+            some = torch.where(sound.unsqueeze(-1), losses, 1.0)
+            self._only_where(sound, lambda: self.adapt(some))
 
-    def _check(self, what: str, value: Tensor, expected: tuple[int, ...]) -> None:
-        batch = tuple(value.shape[: -len(expected)])
-        if tuple(value.shape[-len(expected) :]) != expected:
-            raise UserError(f"{what} must have shape (..., {', '.join(map(str, expected))}), not {tuple(value.shape)}")
-        if batch != self.batch_shape and self.state.keys() - {"draws"}:
-            raise UserError(f"{self.name} keeps a state for problems of shape {self.batch_shape}: reset({batch}) first")
-        self._follow(value.device)
+    # How it is done.
 
-    def _follow(self, device: torch.device) -> None:
-        if any(tensor.device != device for tensor in self.state.values()):
-            self.state = {name: tensor.to(device) for name, tensor in self.state.items()}
+    def keeps(self, outcome: Outcome) -> Tensor:
+        """Whether (...) weights are finite and keep what the method guarantees."""
+        finite = outcome.weights.isfinite().all(-1)
+        errors = list(self.guarantees(outcome).values())
+        return finite & (torch.stack(errors).amax(0) <= TOLERANCE) if errors else finite
 
+    def _decide(self, gramian: Tensor, losses: Tensor | None) -> Decision:
+        self._check("gramian", gramian, (self.num_tasks, self.num_tasks))
+        gramian = gramian.detach().to(torch.float64)
+        losses = self._losses(losses, gramian.device)
+        self._expect_to_observe()
+        total = gramian.sum((-2, -1))
+        finite = (total if losses is None else total + losses.sum(-1)).isfinite()
+        sound = self._sound(finite, losses)
+        if self._known_to_be_sound(sound, gramian.diagonal(dim1=-2, dim2=-1), losses):
+            return self._told(self._settle(gramian, losses), finite, known=True)
+        eye = torch.eye(self.num_tasks, dtype=torch.float64, device=gramian.device)
+        gramian = torch.where(sound[..., None, None], gramian, eye)
+        losses = None if losses is None else torch.where(sound.unsqueeze(-1), losses, 1.0)
+        balance = self._only_where(sound, lambda: self._settle(gramian, losses))
+        return self._told(self._without(~sound, balance), finite, known=False)
 
-class LossBalancer(Balancer):
-    """A balancer that weights losses and looks at no gradient."""
+    def _settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
+        """What the method proposes where that keeps its guarantee, and what it has instead where not."""
+        proposed = self.balance(gramian, losses)
+        weights, statistics = proposed.weights, proposed.statistics
+        instead = proposed.instead if isinstance(proposed, Proposal) else 1 / self.num_tasks
+        missed = ~self.keeps(Outcome(gramian, weights))
+        fallback = missed | statistics["fallback"] if "fallback" in statistics else missed
+        return Balance(torch.where(missed.unsqueeze(-1), instead, weights), {**statistics, "fallback": fallback})
 
-    needs = "losses"
+    def _without(self, left_out: Tensor, balance: Balance) -> Balance:
+        """Equal weights for problems (...) that the method cannot take."""
+        weights = torch.where(left_out.unsqueeze(-1), 1 / self.num_tasks, balance.weights)
+        fallback = left_out | balance.statistics.get("fallback", left_out)
+        return Balance(weights, {**balance.statistics, "fallback": fallback})
 
-    @abstractmethod
-    def weigh(self, losses: Tensor) -> Balance:
-        """Weights and statistics from the losses (..., K) float64; advances the state, in place."""
+    def _told(self, balance: Balance, finite: Tensor, *, known: bool) -> Decision:
+        """No weights where numbers are not `finite` (...), and a count of that where it is not an error."""
+        if known and self.on_nonfinite == "raise":
+            return Decision(balance, None)
+        weights = balance.weights if known else torch.where(finite.unsqueeze(-1), balance.weights, 0.0)
+        told = Balance(weights, {**balance.statistics, "skipped": ~finite})
+        return Decision(told, None if known else ~finite)
 
-    @override
-    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        return self.weigh(given(losses))
+    _unobserved = 0
 
-    @override
-    def _decide(self, gradients: Gradients[Form]) -> Balance:
-        return self.without_gradients(gradients.losses)
-
-
-class ConstantBalancer(Balancer):
-    """A balancer whose weights depend on nothing but the number of tasks, and its own random numbers."""
-
-    needs = "nothing"
-
-    @abstractmethod
-    def draw(self, like: Tensor) -> Balance:
-        """Weights and statistics, of the shape (..., K) and on the device of `like`; advances the state, in place."""
-
-    @override
-    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        return self.draw(gramian[..., 0])
-
-    @override
-    def _decide(self, gradients: Gradients[Form]) -> Balance:
-        return self.without_gradients(gradients.losses)
-
-
-def given(losses: Tensor | None) -> Tensor:
-    """The losses of a method that was promised them."""
-    if losses is None:
-        raise UserError("this balancer needs the losses of the tasks")
-    return losses
-
-
-class JacobianBalancer(Balancer):
-    """A balancer without a Gram form: it needs the gradients themselves."""
-
-    needs = "jacobian"
-
-    @abstractmethod
-    def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
-        """Direction and statistics from the jacobian (..., K, P); advances the state, in place."""
-
-    @override
-    def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:
-        self._check("jacobian", jacobian, (self.num_tasks, jacobian.shape[-1]))
-        jacobian = jacobian.detach()
-        return self.balance_jacobian(jacobian, self._losses(losses, jacobian.device))
-
-    @override
-    def combine(self, gradients: Gradients[Form]) -> Combined[Form]:
-        direction, statistics = self.direct(gradients.jacobian(), gradients.losses)
-        return Combined(gradients.unflatten(direction), statistics)
-
-    @override
-    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        raise UserError(f"{self.name} needs the gradients themselves: call direction(jacobian)")
+    def _expect_to_observe(self) -> None:
+        if not self.observes or torch.compiler.is_compiling():
+            return
+        self._unobserved += 1
+        if self._unobserved == 2:
+            warnings.warn(
+                f"{self.name} learns from the losses after each step, and was told none: "
+                "call observe(losses) after optimizer.step(), with the losses of the same batch",
+                stacklevel=2,
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 LEAST = 1e-8
@@ -13,6 +14,11 @@ def raised(losses: Tensor) -> Tensor:
     return losses.clamp_min(LEAST)
 
 
-def fallbacks(losses: Tensor) -> Tensor:
-    """The number (...) of losses that `raised` changes."""
+def reciprocal(losses: Tensor) -> Tensor:
+    """1 / L, which below `LEAST` falls to zero with the loss: a task without one is solved, and asks for no weight."""
+    return torch.where(losses < LEAST, losses / LEAST**2, 1 / losses)
+
+
+def small(losses: Tensor) -> Tensor:
+    """The number (...) of losses below `LEAST`."""
     return (losses < LEAST).sum(-1)

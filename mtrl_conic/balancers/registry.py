@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 from pydantic.fields import FieldInfo
@@ -51,16 +51,24 @@ def check_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(cls: type[Balancer], given: dict[str, Any]) -> dict[str, Any]:
-    return schema.check_options(name_of(cls), _options_model(cls), given)
+    return schema.check_options(cls.name, _options_model(cls), given)
 
 
-def make(balancer: str | type[Balancer] | Balancer, num_tasks: int, *, seed: int = 0, **options: Any) -> Balancer:
+def make(
+    balancer: str | type[Balancer] | Balancer,
+    num_tasks: int,
+    *,
+    seed: int = 0,
+    on_nonfinite: Literal["raise", "skip"] = "raise",
+    **options: Any,
+) -> Balancer:
     """A balancer for K tasks.
 
     Args:
         balancer: one of `available()`, or a class, of which a new one is made; or a balancer, which is taken as it is.
         num_tasks: K, the number of tasks.
         seed: of its own random numbers.
+        on_nonfinite: what a new one does with input that is not finite, see `Balancer`.
         options: the method's own, see `options(name)`.
 
     Raises:
@@ -71,20 +79,19 @@ def make(balancer: str | type[Balancer] | Balancer, num_tasks: int, *, seed: int
     cls = get(balancer) if isinstance(balancer, str) else balancer
     if not (isinstance(cls, type) and issubclass(cls, Balancer)):
         raise UserError(f"a balancer is a name, a class derived from Balancer or an object of one, not {balancer!r}")
-    return cls(num_tasks, seed=seed, **_checked(cls, options))
+    if on_nonfinite not in ("raise", "skip"):
+        raise UserError(f"on_nonfinite is 'raise' or 'skip', not {on_nonfinite!r}")
+    made = cls(num_tasks, seed=seed, **_checked(cls, options))
+    made.on_nonfinite = on_nonfinite
+    return made
 
 
 def _as_it_is(balancer: Balancer, num_tasks: int, options: dict[str, Any]) -> Balancer:
     if balancer.num_tasks != num_tasks:
-        raise UserError(f"this {name_of(type(balancer))} balances {balancer.num_tasks} tasks, not {num_tasks}")
+        raise UserError(f"this {balancer.name} balances {balancer.num_tasks} tasks, not {num_tasks}")
     if options:
-        raise UserError(f"this {name_of(type(balancer))} is made already: it takes no {', '.join(options)} any more")
+        raise UserError(f"this {balancer.name} is made already: it takes no {', '.join(options)} any more")
     return balancer
-
-
-def name_of(cls: type[Balancer]) -> str:
-    """The registered name of a class, or the class's own."""
-    return getattr(cls, "name", cls.__name__)
 
 
 def _options_model(cls: type[Balancer]) -> type[pydantic.BaseModel]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from mtrl_conic.balancers.base import Balancer, Combined, Gradients
+from mtrl_conic.balancers import Balancer, Combined, Gradients
 from mtrl_conic.errors import UserError
 
 Form = TypeVar("Form")

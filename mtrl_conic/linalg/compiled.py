@@ -58,6 +58,36 @@ def add_gramian(rows: Rows, total: Matrix) -> None:  # pragma: no cover  # compi
 
 
 @_compiled
+def sum_rows(rows: Rows, weights: Rows, total: Rows) -> None:  # pragma: no cover  # compiled
+    """Write J^T w into `total` (P,), for rows J (K, P), each contiguous, and weights w (K,) in float64."""
+    count, columns = rows.shape
+    sums = np.empty(_BLOCK)
+    for start in range(0, columns, _BLOCK):
+        stop = min(start + _BLOCK, columns)
+        size = stop - start
+        sums[:size] = 0
+        for i in range(0, count - 3, 4):
+            a, b, c, d = rows[i, start:stop], rows[i + 1, start:stop], rows[i + 2, start:stop], rows[i + 3, start:stop]
+            _add_four(a, b, c, d, weights[i : i + 4], sums)
+        for i in range(count - count % 4, count):
+            _add_one(rows[i, start:stop], weights[i], sums)
+        total[start:stop] = sums[:size]
+
+
+@_compiled
+def _add_four(a: Rows, b: Rows, c: Rows, d: Rows, weights: Rows, sums: Rows) -> None:  # pragma: no cover  # compiled
+    at, bt, ct, dt = weights[0], weights[1], weights[2], weights[3]
+    for x in range(len(a)):
+        sums[x] += at * np.float64(a[x]) + bt * np.float64(b[x]) + ct * np.float64(c[x]) + dt * np.float64(d[x])
+
+
+@_compiled
+def _add_one(row: Rows, weight: float, sums: Rows) -> None:  # pragma: no cover  # compiled
+    for x in range(len(row)):
+        sums[x] += weight * np.float64(row[x])
+
+
+@_compiled
 def _within_two(a: Rows, b: Rows, total: Matrix) -> None:  # pragma: no cover  # compiled
     aa = ab = bb = 0.0
     for x in range(len(a)):

@@ -60,10 +60,13 @@ def _compiled(blocks: list[Tensor]) -> Tensor:
 
 
 def _products(jacobian: Tensor) -> Tensor:
-    rows = max(1, jacobian.shape[-2])
-    columns = max(1, _PART // (rows * _BLOCK)) * _BLOCK
-    totals = [_sum_of_products(part.to(torch.float64)) for part in jacobian.split(columns, -1)]
+    totals = [_sum_of_products(part.to(torch.float64)) for part in _in_parts(jacobian)]
     return sum(totals[1:], totals[0])
+
+
+def _in_parts(jacobian: Tensor) -> Sequence[Tensor]:
+    rows = max(1, jacobian.shape[-2])
+    return jacobian.split(max(1, _PART // (rows * _BLOCK)) * _BLOCK, -1)
 
 
 def _sum_of_products(jacobian: Tensor) -> Tensor:
@@ -82,7 +85,23 @@ def full_precision(values: Tensor) -> Tensor:
 
 
 def combine(weights: Tensor, jacobian: Tensor) -> Tensor:
-    """J^T w (..., P), in the type of the jacobian (..., K, P), for weights (..., K)."""
-    wide = full_precision(jacobian)
-    with torch.autocast(jacobian.device.type, enabled=False):
-        return (weights.to(wide.dtype).unsqueeze(-2) @ wide).squeeze(-2).to(jacobian.dtype)
+    """J^T w (..., P), in the type of the jacobian (..., K, P), for weights (..., K).
+
+    Summed in float64, as the Gram matrix is: near a Pareto front the parts of a direction are far longer than itself,
+    and weights may be of any size.
+    """
+    weights = weights.to(torch.float64)
+    if _suits_compiled(jacobian):
+        return _compiled_sum(weights, jacobian)
+    parts = [weights.unsqueeze(-2) @ part.to(torch.float64) for part in _in_parts(jacobian)]
+    combined = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+    return combined.squeeze(-2).to(jacobian.dtype)
+
+
+def _compiled_sum(weights: Tensor, jacobian: Tensor) -> Tensor:
+    from mtrl_conic.linalg.compiled import sum_rows
+
+    rows = full_precision(jacobian).detach().contiguous()
+    combined = torch.empty(rows.shape[1], dtype=rows.dtype)
+    sum_rows(rows.numpy(), weights.detach().numpy(), combined.numpy())
+    return combined.to(jacobian.dtype)

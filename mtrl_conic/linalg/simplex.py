@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.cosines import Cosines, normalise
 from mtrl_conic.linalg.quadratic import minimise_quadratic
 from mtrl_conic.linalg.vectors import positive
 
@@ -16,17 +18,34 @@ def simplex_scales(norms: Tensor) -> Tensor:
     return raised.amin(-1, keepdim=True) / raised
 
 
-def shortest(gramian: Tensor) -> Tensor:
-    """The w (..., K) on the simplex with the least w^T M w.
+class ShortestProblem(NamedTuple):
+    """The shortest combination of gradients as a problem without the simplex, see `as_quadratic`."""
+
+    matrix: Tensor
+    """(..., K, K)"""
+    linear: Tensor
+    """(..., K)"""
+
+    def weights(self, solution: Tensor) -> Tensor:
+        """The w (..., K) on the simplex that belongs to a minimiser (..., K) over x >= 0."""
+        weights = -self.linear * solution
+        return weights / weights.sum(-1, keepdim=True)
+
+
+def as_quadratic(cosines: Cosines) -> ShortestProblem:
+    """The w on the simplex with the least w^T M w, by way of a quadratic over x >= 0.
 
     It is the ray of the minimiser of x^T C x / 2 + (a.x - 1)^2 / 2 over x = D w >= 0, a.x ~ sum(w): along a
     ray of value v = x^T C x / (a.x)^2 that is v / (2 (v + 1)) at best, which grows with v.
     """
-    cosines = normalise(gramian)
     scales = simplex_scales(cosines.norms)
-    matrix = cosines.matrix + scales.unsqueeze(-1) * scales.unsqueeze(-2)
-    weights = scales * minimise_quadratic(matrix, -scales)
-    return weights / weights.sum(-1, keepdim=True)
+    return ShortestProblem(cosines.matrix + scales.unsqueeze(-1) * scales.unsqueeze(-2), -scales)
+
+
+def shortest(gramian: Tensor) -> Tensor:
+    """The w (..., K) on the simplex with the least w^T M w."""
+    problem = as_quadratic(normalise(gramian))
+    return problem.weights(minimise_quadratic(problem.matrix, problem.linear))
 
 
 def project_on_simplex(point: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
+from mtrl_conic.errors import UserError
 
 LOSSES = torch.tensor([0.3, 2.0, 7.0], dtype=torch.float64)
 GRAMIAN = torch.eye(3, dtype=torch.float64)
@@ -34,10 +35,29 @@ def test_gls_is_the_gradient_of_the_geometric_mean() -> None:
 
 
 @pytest.mark.parametrize("name", ["si", "gls", "stch"])
-def test_losses_that_are_not_positive_are_counted(name: str) -> None:
-    weights, statistics = balancers.make(name, 3)(GRAMIAN, torch.tensor([0.0, -1.0, 1.0]))
-    assert statistics["fallback"] == 2
+def test_a_loss_that_vanishes_asks_for_nothing(name: str) -> None:
+    """1 / L would be infinite, and a floor of 1e-8 under L makes the direction 1e8 times as long."""
+    weights, statistics = balancers.make(name, 3)(GRAMIAN, torch.tensor([0.0, 1e-9, 1.0], dtype=torch.float64))
+    assert statistics["small"] == 2
+    assert weights[0] == 0
     assert weights.isfinite().all()
+    for least in (2e-8, 1e-6):  # above the floor nothing is changed
+        weights = balancers.make("si", 2).weights(torch.eye(2), torch.tensor([least, 1.0], dtype=torch.float64))
+        torch.testing.assert_close(weights[0], torch.tensor(1 / least, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["si", "gls", "stch", "uw", "imtl_l", "dwa", "gradnorm"])
+def test_a_negative_loss_is_an_error_that_names_the_task(name: str) -> None:
+    losses = torch.tensor([0.3, -1.0, 1.0], dtype=torch.float64)
+    with pytest.raises(UserError, match=f"^{name} takes logarithms or ratios .* task 1 is negative: add a constant"):
+        balancers.make(name, 3).weights(GRAMIAN, losses)
+    skipping, untouched = balancers.make(name, 3, on_nonfinite="skip"), balancers.make(name, 3)
+    weights, statistics = skipping(GRAMIAN, losses)
+    torch.testing.assert_close(weights, torch.full((3,), 1 / 3, dtype=torch.float64))
+    assert statistics["fallback"]
+    assert not statistics["skipped"]
+    for key, value in untouched.state.items():
+        assert torch.equal(skipping.state[key], value)
 
 
 def test_rlw_draws_softmax_of_normal_numbers() -> None:

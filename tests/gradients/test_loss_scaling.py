@@ -95,7 +95,7 @@ def test_gradients_that_overflow_where_losses_do_not(name: str) -> None:
     told = step(net, optimizer, balancer, 10 * rows(), False, scaler)
     assert told["overflow"]
     assert torch.equal(flat_values(list(net.parameters())), before)
-    assert all(torch.equal(balancer.state[key], value) for key, value in state.items())
+    assert all(torch.equal(balancer.state_dict()[key], value) for key, value in state.items())
     assert scaler.get_scale() == pytest.approx(1.5e38)
     for _ in range(100):
         told = step(net, optimizer, balancer, 10 * rows(), False, scaler)

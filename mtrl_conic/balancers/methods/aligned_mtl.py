@@ -9,9 +9,14 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
+from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.vectors import positive
+
+_ROUNDING = 1e-14
+"""Of an eigenvalue, over the largest, for each task."""
 
 
 @register("aligned_mtl")
@@ -26,7 +31,10 @@ class AlignedMTL(Balancer):
     Guarantees: condition number one: no conflict and no dominance between the aligned gradients.
     Cost: one eigendecomposition, which on a GPU waits for the device and cannot be captured.
 
-    Statistics: `rank`, the number of eigenpairs used; `condition`, of the linear system before.
+    Where the direction is longer than the root mean square of the gradients' norms, which it never should be: the mean
+    gradient.
+
+    Statistics: `rank`, the number of eigenpairs used; `condition`, of the linear system before; `fallback`.
 
     Args:
         num_tasks: K.
@@ -53,7 +61,9 @@ class AlignedMTL(Balancer):
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
         values, vectors = torch.linalg.eigh(gramian)
         largest = values[..., -1:]
-        kept = values > self.num_tasks * torch.finfo(values.dtype).eps * largest
+        # Eigenvalues below zero are rounding: they tell how large that is.
+        noise = torch.maximum(self.num_tasks * _ROUNDING * largest, -10 * values[..., :1])
+        kept = values > noise
         rank = kept.sum(-1, keepdim=True)
         least = torch.where(kept, values, torch.inf).amin(-1, keepdim=True)
         if self.mode == "min":
@@ -66,3 +76,11 @@ class AlignedMTL(Balancer):
         weights = (vectors * stretch.unsqueeze(-2)) @ vectors.mT.mean(-1, keepdim=True)
         condition = (largest / least).sqrt()
         return Balance(weights.squeeze(-1), {"rank": rank.squeeze(-1), "condition": condition.squeeze(-1)})
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        root_mean_square = outcome.norms.square().mean(-1, keepdim=True).sqrt()
+        return {
+            "length": guarantees.longer(outcome, root_mean_square),
+            "cancellation": guarantees.cancellation(outcome, root_mean_square),
+        }

@@ -9,7 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
+from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.guarantees import Outcome, rounding
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.cosines import normalise
 from mtrl_conic.linalg.norm import minimise_norm
@@ -25,10 +27,11 @@ class CAGrad(Balancer):
     g_w.g0 + c ||g0|| ||g_w||, d = g0 + c ||g0|| g_w / ||g_w||.
 
     Reduction: about the mean gradient; `rescale="square"` divides by 1 + c^2, `"linear"` by 1 + c.
-    Guarantees: the mean loss falls (c < 1) and the limit is a minimum of the mean; c = 0 is `ls`.
+    Guarantees: d stays in the ball, so the mean loss falls (c < 1) and the limit is a minimum of the mean; c = 0 is
+    `ls`. Where d would leave the ball: the mean gradient.
     Cost: 22 factors of a K x K matrix.
 
-    Statistics: `dual_gap`, of the problem above, over ||g0||^2.
+    Statistics: `dual_gap`, of the problem above, over ||g0||^2; `fallback`.
 
     Args:
         num_tasks: K.
@@ -64,11 +67,22 @@ class CAGrad(Balancer):
         radius = positive(torch.full_like(length, self.c * half))
         along = half * (mean_products * cosines.inverse / length).clamp(-1, 1)  # rounding, where g0 is zero
         least = minimise_norm(cosines.matrix, along, radius, scales)
-        weights = 1 / self.num_tasks + self.c * length * cosines.inverse * least.x / least.radius
+        apart = self.c * length * cosines.inverse * least.x / least.radius
+        # What the norm was smoothed by, and rounding where the mixture all but vanishes, must not leave the ball.
+        square = dot(apart, matvec(gramian, apart)).clamp_min(0) + rounding(dot(apart, cosines.norms), self.num_tasks)
+        apart = apart * (self.c * length / positive(square).sqrt()).clamp_max(1)
+        weights = 1 / self.num_tasks + apart
         worst = least.x * scales
         worst = worst / worst.sum(-1, keepdim=True)
-        radius = self.c * length
-        bound = dot(worst, mean_products) + radius * dot(worst, matvec(gramian, worst)).clamp_min(0).sqrt()
+        bound = dot(worst, mean_products) + self.c * length * dot(worst, matvec(gramian, worst)).clamp_min(0).sqrt()
         gap = (bound - matvec(gramian, weights).amin(-1, keepdim=True)) / mean_square
-        divisor = {"none": 1.0, "square": 1 + self.c**2, "linear": 1 + self.c}[self.rescale]
-        return Balance(weights / divisor, {"dual_gap": gap.squeeze(-1)})
+        return Balance(weights / self._divisor, {"dual_gap": gap.squeeze(-1)})
+
+    @property
+    def _divisor(self) -> float:
+        return {"none": 1.0, "square": 1 + self.c**2, "linear": 1 + self.c}[self.rescale]
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        plain = outcome.of_others(outcome.weights * self._divisor)
+        return {"ball": guarantees.FromTheMean(plain).outside_ball(self.c)}

@@ -10,10 +10,12 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
+from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.adam import adam_state, adam_step
 from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.cosines import normalise
+from mtrl_conic.linalg.cosines import normalise, unit_scale
 from mtrl_conic.linalg.norm import minimise_norm
 from mtrl_conic.linalg.simplex import simplex_scales
 from mtrl_conic.linalg.vectors import dot, matvec, positive
@@ -42,11 +44,12 @@ class ConicGrad(Balancer):
 
     Reduction: the norm of the mean gradient.
     Guarantees (convex form): cos(d, g0) >= c and ||d|| = ||g0||, so the mean loss falls; c = 1, one task or
-    equal gradients give g0; multiplying all gradients by s multiplies d by s.
+    equal gradients give g0; multiplying all gradients by s multiplies d by s. Where g_w has no direction of its own,
+    or d would miss its length or leave the cone: g0.
     Cost: O(K^2) online; 28 factors of K + 1 equations when exact.
 
     Statistics: `cosine` of d and g0; `inside`, 1 where d is g_w's own direction; `dual_gap`,
-    F(w) - min_i g_i.d over ||g0||^2; `fallback`, 1 where g_w has no direction of its own and d is g0.
+    F(w) - min_i g_i.d over ||g0||^2; `fallback`, 1 where d is g0.
 
     Args:
         num_tasks: K.
@@ -90,14 +93,15 @@ class ConicGrad(Balancer):
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+        gramian = unit_scale(gramian)
         mean_products = gramian.mean(-1)
         mean_square = positive(mean_products.mean(-1, keepdim=True))
         if self.solver == "exact":
-            tasks = _least_favourable(gramian, mean_products, mean_square, self.c)
+            tasks, towards = _least_favourable(gramian, mean_products, mean_square, self.c)
         else:
-            tasks = self.state["xi"].softmax(-1)
+            tasks = towards = self.state["xi"].softmax(-1)
         pick = _saddle if self.form == "printed" else _steepest
-        ray, inside, fallback = pick(gramian, tasks, mean_products, mean_square, self.c)
+        ray, inside, fallback = pick(gramian, towards, mean_products, mean_square, self.c)
         products = matvec(gramian, ray)
         length = (mean_square / positive(dot(ray, products))).sqrt()
         gains = products * length
@@ -117,6 +121,13 @@ class ConicGrad(Balancer):
             "fallback": fallback.squeeze(-1),
         }
         return Balance(ray * length, statistics)
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        if self.form == "printed":
+            return {}
+        seen = guarantees.FromTheMean(outcome)
+        return {"length": seen.other_length(), "cone": seen.outside_cone(self.c)}
 
 
 def _steepest(
@@ -146,11 +157,12 @@ def _saddle(
     return (1 - c * c) * tasks - share / tasks.shape[-1], none, none
 
 
-def _least_favourable(gramian: Tensor, mean_products: Tensor, mean_square: Tensor, c: float) -> Tensor:
-    """The minimiser w (..., K) of F over the simplex.
+def _least_favourable(gramian: Tensor, mean_products: Tensor, mean_square: Tensor, c: float) -> tuple[Tensor, Tensor]:
+    """The minimiser w (..., K) of F over the simplex, and weights of a multiple of the direction it leads to.
 
     F(w) is the least ||g0|| (||g_w + v h|| - c v) over v >= 0, the price of the cone: a problem in
-    x = (D w, v), in the cosines of the gradients and of h = g0 / ||g0||.
+    x = (D w, v), in the cosines of the gradients and of h = g0 / ||g0||. The direction is that of g_w + v h, which
+    has one in the limit of the solver's smoothing also where g_w vanishes.
     """
     cosines = normalise(gramian)
     scales = simplex_scales(cosines.norms)
@@ -164,5 +176,7 @@ def _least_favourable(gramian: Tensor, mean_products: Tensor, mean_square: Tenso
     # The least value is at most one: half of it, as `minimise_norm` asks.
     linear = torch.cat([torch.zeros_like(axis), none - c / 2], -1)
     least = minimise_norm(bordered, linear, one / 2, torch.cat([scales, none], -1), steps=28)
-    weights = least.x[..., :-1] * scales
-    return weights / weights.sum(-1, keepdim=True)
+    weights, price = least.x[..., :-1], least.x[..., -1:]
+    towards = (weights * cosines.inverse * length + price / weights.shape[-1]) / least.radius
+    weights = weights * scales
+    return weights / weights.sum(-1, keepdim=True), towards

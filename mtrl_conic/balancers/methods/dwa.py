@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, LossBalancer
+from mtrl_conic.balancers.base import Balance
+from mtrl_conic.balancers.kinds import LossBalancer
 from mtrl_conic.balancers.positive_losses import raised
 from mtrl_conic.balancers.registry import register
 
@@ -34,6 +35,7 @@ class DynamicWeightAverage(LossBalancer):
     paper = "Liu et al., End-to-end multi-task learning with attention, CVPR 2019"
     positive_losses = True
     every_task = True
+    refuses_negative = True
 
     def __init__(
         self,

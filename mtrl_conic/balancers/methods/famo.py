@@ -10,7 +10,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.adam import adam_state, adam_step
-from mtrl_conic.balancers.base import Balance, LossBalancer
+from mtrl_conic.balancers.base import Balance
+from mtrl_conic.balancers.kinds import LossBalancer
 from mtrl_conic.balancers.positive_losses import LEAST
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.vectors import dot
@@ -79,9 +80,10 @@ class FAMO(LossBalancer):
     def adapt(self, losses: Tensor) -> None:
         self._lower(losses)
         fall = self._shifted(self.state["losses"]).log() - self._shifted(losses).log()
-        fall = torch.where(self.state["called"], fall, 0.0)
+        fall = torch.where(self.state["called"], fall, 0.0)  # nothing came before, or it was skipped
         shares = self.state["xi"].softmax(-1)
         adam_step(self.state, "xi", shares * (fall - dot(shares, fall)), self.lr, self.gamma)
+        self.state["called"].zero_()
 
     def _lower(self, losses: Tensor) -> None:
         self._store(least=torch.minimum(self.state["least"], torch.minimum(losses, 1.1 * losses)))

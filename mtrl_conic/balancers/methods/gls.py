@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, LossBalancer
-from mtrl_conic.balancers.positive_losses import fallbacks, raised
+from mtrl_conic.balancers.base import Balance
+from mtrl_conic.balancers.kinds import LossBalancer
+from mtrl_conic.balancers.positive_losses import raised, reciprocal, small
 from mtrl_conic.balancers.registry import register
 
 
@@ -17,16 +18,17 @@ class GeometricLoss(LossBalancer):
     w_i = (prod L)^(1/K) / (K L_i), the product through the mean of the logarithms.
 
     Reduction: the gradient of the geometric mean.
-    Cost: O(K). Needs positive losses: those below 1e-8 count as 1e-8.
+    Cost: O(K). Needs losses that are not negative. One below 1e-8 counts as 1e-8 in the mean, and its own weight falls
+    to zero with it.
 
-    Statistics: `fallback`, the number of losses raised to 1e-8.
+    Statistics: `small`, the number of losses below 1e-8.
     """
 
     paper = "Chennupati et al., MultiNet++ and geometric loss strategy, CVPR workshops 2019"
     positive_losses = True
+    refuses_negative = True
 
     @override
     def weigh(self, losses: Tensor) -> Balance:
-        logs = raised(losses).log()
-        weights = (logs.mean(-1, keepdim=True) - logs).exp() / self.num_tasks
-        return Balance(weights, {"fallback": fallbacks(losses)})
+        mean = raised(losses).log().mean(-1, keepdim=True).exp()
+        return Balance(mean * reciprocal(losses) / self.num_tasks, {"small": small(losses)})

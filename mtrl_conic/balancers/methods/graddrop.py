@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Direction, JacobianBalancer
+from mtrl_conic.balancers.base import Direction
+from mtrl_conic.balancers.kinds import JacobianBalancer
 from mtrl_conic.balancers.registry import register
+from mtrl_conic.linalg.gram import full_precision
 
 
 @register("graddrop")
@@ -29,10 +31,9 @@ class GradDrop(JacobianBalancer):
 
     @override
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
-        total, size = jacobian.sum(-2), jacobian.abs().sum(-2)
-        lean = total / torch.where(size > 0, size, 1.0)
-        draw = self._uniform(tuple(lean.shape)).to(lean)
-        up = (1 + lean) / 2 > draw
-        # The positive parts sum to (size + total) / 2, the negative ones to (total - size) / 2.
-        direction = torch.where(up, size + total, total - size) / 2
-        return Direction(direction, {"purity": lean.abs().mean(-1)})
+        wide = full_precision(jacobian)
+        up, down = wide.clamp_min(0).sum(-2), wide.clamp_max(0).sum(-2)
+        size = up - down
+        lean = (up + down) / torch.where(size > 0, size, 1.0)
+        chosen = (1 + lean) / 2 > self._uniform(tuple(lean.shape)).to(lean)
+        return Direction(torch.where(chosen, up, down).to(jacobian.dtype), {"purity": lean.abs().mean(-1)})

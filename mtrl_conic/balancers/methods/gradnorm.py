@@ -9,8 +9,11 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
+from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.adam import adam_state, adam_step
-from mtrl_conic.balancers.base import Balance, Balancer, given
+from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.guarantees import Outcome
+from mtrl_conic.balancers.kinds import given
 from mtrl_conic.balancers.positive_losses import raised
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.vectors import positive
@@ -40,6 +43,7 @@ class GradNorm(Balancer):
     needs_losses = True
     positive_losses = True
     every_task = True
+    refuses_negative = True
 
     def __init__(
         self,
@@ -72,3 +76,7 @@ class GradNorm(Balancer):
         self._store(weights=moved * (self.num_tasks / moved.sum(-1, keepdim=True)))
         imbalance = (norms - targets).abs().mean(-1) / positive(mean).squeeze(-1)
         return Balance(weights, {"imbalance": imbalance})
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        return {"simplex": guarantees.off_the_simplex(outcome.weights / self.num_tasks)}

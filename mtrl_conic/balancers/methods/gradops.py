@@ -9,7 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers import guarantees
+from mtrl_conic.balancers.base import Balancer, Proposal
+from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.cosines import conflicts, normalise
 from mtrl_conic.linalg.inverse import ridged_inverse
@@ -32,7 +34,7 @@ class GradOPS(Balancer):
         d = sum_i w_i g'_i,  w_i = r_i^alpha / mean(r^alpha).
 
     From M = D C D: column i of C^-1 over its diagonal entry, scaled back by D, is that residual of g_i. Where
-    nothing is left of any gradient (K - 1 >= rank), d is MGDA's, times K.
+    nothing is left of any gradient (K - 1 >= rank), or the guarantee is missed, d is MGDA's, times K.
 
     Reduction: the sum over tasks.
     Guarantees: g'_i.g_j >= 0 for all i and j, so d conflicts with no gradient, whatever alpha; alpha moves
@@ -63,7 +65,7 @@ class GradOPS(Balancer):
         self.alpha = alpha
 
     @override
-    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Proposal:
         cosines = normalise(gramian)
         inverse = ridged_inverse(cosines.matrix).mT
         apart = inverse / inverse.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
@@ -81,4 +83,11 @@ class GradOPS(Balancer):
         vanished = (left <= _VANISHED).all(-1)
         instead = self.num_tasks * shortest(gramian)
         weights = torch.where(vanished.unsqueeze(-1), instead, weights)
-        return Balance(weights, {"conflicts": conflicts(gramian), "fallback": vanished})
+        return Proposal(weights, {"conflicts": conflicts(gramian), "fallback": vanished}, instead)
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        return {
+            "no conflict": guarantees.conflict(outcome),
+            "cancellation": guarantees.cancellation(outcome, outcome.mean_norm),
+        }

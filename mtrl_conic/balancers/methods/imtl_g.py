@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from typing_extensions import override
 
+from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.cosines import normalise
 from mtrl_conic.linalg.inverse import ridged_inverse
@@ -22,7 +23,9 @@ class IMTLG(Balancer):
     Guarantees: equal projections. Weights may be negative, and the common projection too.
     Cost: one inverse.
 
-    Statistics: `fallback`, 1 where the weights cannot be scaled to sum one and the mean gradient is used.
+    Where projections are not equal, or the weights cannot be scaled to sum one: the mean gradient.
+
+    Statistics: `fallback`.
     """
 
     paper = "Liu et al., Towards impartial multi-task learning, ICLR 2021"
@@ -32,6 +35,12 @@ class IMTLG(Balancer):
         cosines = normalise(gramian)
         weights = cosines.inverse * ridged_inverse(cosines.matrix).sum(-1)
         total = weights.sum(-1, keepdim=True)
-        unscaled = total.abs() <= 1e-10 * weights.abs().sum(-1, keepdim=True)
-        weights = torch.where(unscaled, 1 / self.num_tasks, weights / torch.where(unscaled, 1.0, total))
-        return Balance(weights, {"fallback": unscaled.squeeze(-1)})
+        # A sum of zero leaves infinite weights, and the mean gradient.
+        return Balance(weights / total, {})
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        return {
+            "equal projections": guarantees.unequal_projections(outcome),
+            "cancellation": guarantees.cancellation(outcome, outcome.mean_norm),
+        }

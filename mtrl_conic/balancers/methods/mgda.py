@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import override
 
+from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.simplex import shortest
 from mtrl_conic.linalg.vectors import dot, matvec, positive
@@ -22,7 +24,9 @@ class MGDA(Balancer):
     gradients dominate: progress stops where one task's gradient vanishes.
     Cost: 18 factors of a K x K matrix.
 
-    Statistics: `dual_gap`, (w^T M w - min_i (M w)_i) over the mean of diag(M).
+    Where the optimality conditions are missed: the mean gradient.
+
+    Statistics: `dual_gap`, (w^T M w - min_i (M w)_i) over the mean of diag(M); `fallback`.
     """
 
     paper = "Désidéri, MGDA, C. R. Math. 2012; Sener and Koltun, NeurIPS 2018"
@@ -34,3 +38,10 @@ class MGDA(Balancer):
         mean = positive(gramian.diagonal(dim1=-2, dim2=-1).mean(-1))
         gap = dot(weights, products).squeeze(-1) - products.amin(-1)
         return Balance(weights, {"dual_gap": gap / mean})
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        return {
+            "simplex": guarantees.off_the_simplex(outcome.weights),
+            "optimal": guarantees.worse_than_its_length(outcome),
+        }

@@ -9,9 +9,10 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Direction, JacobianBalancer
+from mtrl_conic.balancers.base import Direction
+from mtrl_conic.balancers.kinds import JacobianBalancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.gram import combine, gramian_of
+from mtrl_conic.linalg.gram import combine, full_precision, gramian_of
 from mtrl_conic.linalg.simplex import project_on_simplex
 from mtrl_conic.linalg.vectors import matvec
 
@@ -26,7 +27,7 @@ class MoCo(JacobianBalancer):
 
     Reduction: a convex combination of means of unit gradients: ||d|| <= 1.
     Guarantees: converges to Pareto stationary points under gradient noise, where plain MGDA is biased.
-    Cost: a Gram product and a combination of Y. State: Y, as large as the Jacobian.
+    Cost: two Gram products and a combination of Y. State: Y, as large as the Jacobian, in float32 at least.
 
     Statistics: `lambda`, (K,).
 
@@ -65,20 +66,25 @@ class MoCo(JacobianBalancer):
         return {"means": means, "lambda": self._full(1 / self.num_tasks), "count": torch.zeros((), dtype=torch.int64)}
 
     @override
-    def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
+    def prepare(self, jacobian: Tensor) -> None:
         if self.state["means"].shape != jacobian.shape:
-            self.state["means"] = torch.zeros_like(jacobian)
+            self.state["means"] = torch.zeros_like(full_precision(jacobian))
+
+    @override
+    def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
         means, weights = self.state["means"], self.state["lambda"]
         rate = self.state["count"].add_(1).to(torch.float64).rsqrt()
-        lengths = torch.linalg.vector_norm(jacobian, dim=-1, keepdim=True)
-        means.lerp_(jacobian / torch.where(lengths > 0, lengths, 1.0), (self.beta * rate).to(means))
+        # Squares summed in float64, for float32 ends at norms of 1e19 and 1e-23.
+        lengths = gramian_of(jacobian).diagonal(dim1=-2, dim2=-1).sqrt().unsqueeze(-1)
+        units = jacobian.to(means) / torch.where(lengths > 0, lengths, 1.0).to(means)
+        means.lerp_(units, (self.beta * rate).to(means))
         slope = matvec(gramian_of(means), weights) + self.rho * weights
         weights.copy_(project_on_simplex(weights - self.gamma * rate * slope))
-        return Direction(combine(weights, means), {"lambda": weights.clone()})
+        return Direction(combine(weights, means).to(jacobian.dtype), {"lambda": weights.clone()})
 
     @override
     def load_state_dict(self, saved: dict[str, Tensor]) -> None:
         means = saved.get("means", self.state["means"])
         if means.shape != self.state["means"].shape and means.shape[:-1] == self.state["means"].shape[:-1]:
-            self.state["means"] = torch.empty_like(means)
+            self.state["means"] = torch.empty_like(full_precision(means))
         super().load_state_dict(saved)

@@ -9,10 +9,12 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers import guarantees
+from mtrl_conic.balancers.base import Balancer, Proposal
+from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.cosines import normalise
-from mtrl_conic.linalg.powers import solve_bargain, solve_with_ridge
+from mtrl_conic.linalg.powers import PowerSolution, solve_bargain, with_a_ridge
 
 
 @register("nashmtl")
@@ -23,12 +25,12 @@ class NashMTL(Balancer):
 
     Reduction: the paper's; ||d|| = sqrt(K) whatever the gradients' scale.
     Guarantees: every g_i.d = 1 / a_i > 0; the direction does not change when a loss is multiplied by a
-    constant. On the Pareto front, where M a = 0 for some a >= 0, no solution exists: a ridge of 1e-8 on the
+    constant. On the Pareto front, where M a = 0 for some a >= 0, no solution exists: a ridge of 1e-6 on the
     cosines gives one, and is counted.
     Cost: 15 factors of two K x K matrices at every update; `update_every` holds the weights still in between,
     as the paper does to save time, which is not needed here.
 
-    Statistics: `residual`, of the equation; `fallback`, 1 where the ridge was needed.
+    Statistics: `residual`, of the equation, relative to its terms; `fallback`, 1 where the ridge was needed.
 
     Args:
         num_tasks: K.
@@ -58,9 +60,22 @@ class NashMTL(Balancer):
         return {"weights": self._full(1.0), "count": torch.zeros((), dtype=torch.int64)}
 
     @override
-    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        solved, fallback = solve_with_ridge(normalise(gramian), solve_bargain)
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Proposal:
+        found = solve_bargain(with_a_ridge(normalise(gramian)))
+        plain, ridged = (PowerSolution(*parts) for parts in zip(*found, strict=True))
+        chosen = torch.where(plain.is_one.unsqueeze(-1), plain.weights, ridged.weights)
         now = self.state["count"] % self.update_every == 0
-        weights = torch.where(now, solved.weights, self.state["weights"])
+        weights = torch.where(now, chosen, self.state["weights"])
         self._store(weights=weights, count=self.state["count"] + 1)
-        return Balance(weights, {"residual": solved.residual, "fallback": fallback})
+        # What is held is held whether or not it solves today's equation.
+        return Proposal(weights, {"residual": plain.error, "fallback": ~plain.is_one}, instead=weights)
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        if self.update_every > 1:
+            return {}
+        length = torch.full_like(outcome.spread, self.num_tasks**0.5)
+        return {
+            "equation": guarantees.power_residual(outcome, 1),
+            "cancellation": guarantees.cancellation(outcome, length),
+        }

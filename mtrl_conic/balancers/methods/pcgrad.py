@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.random import random_orders
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.cosines import conflicts
@@ -25,10 +27,11 @@ class PCGrad(Balancer):
 
     Reduction: the mean over tasks (the paper sums; its direction is K times this one).
     Guarantees: a gradient that meets no conflict is kept as it is; for two tasks the direction
-    conflicts with neither. For more tasks a later projection may bring back an earlier conflict.
+    conflicts with neither. For more tasks a later projection may bring back an earlier conflict. d is no longer than
+    the mean norm of the gradients. Where that is missed: the mean gradient.
     Cost: O(K^3) in K - 1 sequential steps.
 
-    Statistics: `conflicts`, the number of pairs with a negative inner product.
+    Statistics: `conflicts`, the number of pairs with a negative inner product; `fallback`.
     """
 
     paper = "Yu et al., Gradient surgery for multi-task learning, NeurIPS 2020"
@@ -53,3 +56,8 @@ class PCGrad(Balancer):
             coefficients = torch.zeros_like(gramian).scatter(-1, order, torch.cat(taken, -1))
             weights = weights - coefficients.mean(-2)
         return Balance(weights, {"conflicts": conflicts(gramian)})
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        promised = {"length": guarantees.longer(outcome, outcome.mean_norm)}
+        return promised | ({"no conflict": guarantees.conflict(outcome)} if self.num_tasks == 2 else {})

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, ConstantBalancer
+from mtrl_conic.balancers.base import Balance
+from mtrl_conic.balancers.kinds import ConstantBalancer
 from mtrl_conic.balancers.registry import register
 
 

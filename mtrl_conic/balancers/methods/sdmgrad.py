@@ -8,7 +8,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
+from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.simplex import shortest
 from mtrl_conic.linalg.vectors import dot, matvec, positive
@@ -26,7 +28,9 @@ class SDMGrad(Balancer):
     Guarantees: g_i.d >= d.d for all i up to the part of g0: with lam = 0 every loss falls.
     Cost: 18 factors of a K x K matrix.
 
-    Statistics: `dual_gap`, of the problem above, over the mean of diag(M).
+    Where the optimality conditions are missed: the mean gradient.
+
+    Statistics: `dual_gap`, of the problem above, over the mean of diag(M); `fallback`.
 
     Args:
         num_tasks: K.
@@ -57,3 +61,12 @@ class SDMGrad(Balancer):
         gap = dot(tasks, products).squeeze(-1) - products.amin(-1)
         weights = (tasks + self.lam / self.num_tasks) / (1 + self.lam)
         return Balance(weights, {"dual_gap": gap / mean})
+
+    @override
+    def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
+        # d (1 + lam) is also the sum of `tasks` and lam times the mean, and g_i.d is the slope over the simplex.
+        tasks = outcome.weights * (1 + self.lam) - self.lam / self.num_tasks
+        return {
+            "simplex": guarantees.off_the_simplex(tasks),
+            "optimal": guarantees.below(outcome, dot(tasks, outcome.products)),
+        }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, LossBalancer
-from mtrl_conic.balancers.positive_losses import fallbacks, raised
+from mtrl_conic.balancers.base import Balance
+from mtrl_conic.balancers.kinds import LossBalancer
+from mtrl_conic.balancers.positive_losses import reciprocal, small
 from mtrl_conic.balancers.registry import register
 
 
@@ -16,14 +17,15 @@ class ScaleInvariant(LossBalancer):
 
     Reduction: the sum over tasks.
     Guarantees: the direction does not change when a loss is multiplied by a constant.
-    Cost: O(K). Needs positive losses: those below 1e-8 count as 1e-8.
+    Cost: O(K). Needs losses that are not negative. Below 1e-8 the weight of a loss falls to zero again, with it.
 
-    Statistics: `fallback`, the number of losses raised to 1e-8.
+    Statistics: `small`, the number of losses below 1e-8.
     """
 
     paper = "folklore; a baseline of Navon et al., Multi-task learning as a bargaining game, ICML 2022"
     positive_losses = True
+    refuses_negative = True
 
     @override
     def weigh(self, losses: Tensor) -> Balance:
-        return Balance(1 / raised(losses), {"fallback": fallbacks(losses)})
+        return Balance(reciprocal(losses), {"small": small(losses)})

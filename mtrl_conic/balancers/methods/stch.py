@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, LossBalancer
-from mtrl_conic.balancers.positive_losses import fallbacks, raised
+from mtrl_conic.balancers.base import Balance
+from mtrl_conic.balancers.kinds import LossBalancer
+from mtrl_conic.balancers.positive_losses import raised, reciprocal, small
 from mtrl_conic.balancers.registry import register
 
 
@@ -22,9 +23,10 @@ class SmoothTchebycheff(LossBalancer):
     during which w_i = 1 / L_i.
 
     Reduction: the sum of logarithms, as `si`, which is the limit of a large mu.
-    Cost: O(K). State: the nadir. Needs positive losses: those below 1e-8 count as 1e-8.
+    Cost: O(K). State: the nadir. Needs losses that are not negative. Below 1e-8 the weight of a loss falls to zero
+    again, with it.
 
-    Statistics: `fallback`, the number of losses raised to 1e-8.
+    Statistics: `small`, the number of losses below 1e-8.
 
     Args:
         num_tasks: K.
@@ -36,6 +38,7 @@ class SmoothTchebycheff(LossBalancer):
     paper = "Lin et al., Smooth Tchebycheff scalarization for multi-objective optimization, ICML 2024"
     positive_losses = True
     every_task = True
+    refuses_negative = True
 
     def __init__(
         self,
@@ -56,9 +59,9 @@ class SmoothTchebycheff(LossBalancer):
     def weigh(self, losses: Tensor) -> Balance:
         nadir, warm = self.state["nadir"], self.state["count"] >= self.warmup
         logs = (raised(losses) / raised(nadir)).log()
-        shares = torch.where(warm, self.num_tasks * (logs / self.mu).softmax(-1), 1.0)
+        shares = torch.where(warm, self.num_tasks * ((logs - logs.amax(-1, keepdim=True)) / self.mu).softmax(-1), 1.0)
         self._store(
             nadir=nadir + torch.where(warm, 0.0, losses / self.warmup),
             count=self.state["count"] + 1,
         )
-        return Balance(shares / raised(losses), {"fallback": fallbacks(losses)})
+        return Balance(shares * reciprocal(losses), {"small": small(losses)})

@@ -9,7 +9,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.adam import adam_state, adam_step
-from mtrl_conic.balancers.base import Balance, LossBalancer
+from mtrl_conic.balancers.base import Balance
+from mtrl_conic.balancers.kinds import LossBalancer
 from mtrl_conic.balancers.registry import register
 
 
@@ -31,6 +32,7 @@ class UncertaintyWeighting(LossBalancer):
 
     paper = "Kendall et al., Multi-task learning using uncertainty to weigh losses, CVPR 2018"
     positive_losses = True
+    refuses_negative = True
 
     def __init__(
         self,
