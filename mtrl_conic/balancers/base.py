@@ -193,7 +193,6 @@ class Balancer(Careful, ABC):
         self._check("gramian", gramian, (self.num_tasks, self.num_tasks))
         gramian = gramian.detach().to(torch.float64)
         losses = self._losses(losses, gramian.device)
-        self._expect_to_observe()
         total = gramian.sum((-2, -1))
         finite = (total if losses is None else total + losses.sum(-1)).isfinite()
         sound = self._sound(finite, losses)
@@ -217,16 +216,15 @@ class Balancer(Careful, ABC):
     def _without(self, left_out: Tensor, balance: Balance) -> Balance:
         """Equal weights for problems (...) that the method cannot take."""
         weights = torch.where(left_out.unsqueeze(-1), 1 / self.num_tasks, balance.weights)
-        fallback = left_out | balance.statistics.get("fallback", left_out)
-        return Balance(weights, {**balance.statistics, "fallback": fallback})
+        counted = {key: left_out | balance.statistics[key] for key in balance.statistics.keys() & {"fallback"}}
+        return Balance(weights, balance.statistics | counted)
 
     def _told(self, balance: Balance, finite: Tensor, *, known: bool) -> Decision:
-        """No weights where numbers are not `finite` (...), and a count of that where it is not an error."""
-        if known and self.on_nonfinite == "raise":
-            return Decision(balance, None)
-        weights = balance.weights if known else torch.where(finite.unsqueeze(-1), balance.weights, 0.0)
-        told = Balance(weights, {**balance.statistics, "skipped": ~finite})
-        return Decision(told, None if known else ~finite)
+        """No weights where numbers are not `finite` (...), and the statistic that says so."""
+        self._expect_to_observe()
+        skipped = ~finite
+        weights = balance.weights if known else torch.where(skipped.unsqueeze(-1), 0.0, balance.weights)
+        return Decision(Balance(weights, {**balance.statistics, "skipped": skipped}), None if known else skipped)
 
     _unobserved = 0
 

@@ -97,8 +97,7 @@ class JacobianBalancer(Balancer):
         finite = largest.isfinite().all(-1)
         finite = finite if losses is None else finite & losses.sum(-1).isfinite()
         if self._known_to_be_sound(finite, largest, losses):
-            found = self.balance_jacobian(jacobian, losses)
-            return found if self.on_nonfinite == "raise" else _with(found, skipped=~finite)
+            return _with(self.balance_jacobian(jacobian, losses), skipped=~finite)
         jacobian = torch.where(finite[..., None, None], jacobian, 0.0)
         losses = None if losses is None else torch.where(finite.unsqueeze(-1), losses, 1.0)
         found = self._only_where(finite, lambda: self.balance_jacobian(jacobian, losses))

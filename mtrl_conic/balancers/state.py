@@ -101,9 +101,19 @@ class State:
         """Do `work`, and leave the state of problems (...) that are not `sound` as it was; on the device alone."""
         before = {name: value.clone() for name, value in self.state.items()}
         result = work()
-        some = sound.any()
+        some, own = sound.any(), self._own_to_a_problem()
         for name, value in self.state.items():
-            own = self.batch_shape and value.shape[: len(self.batch_shape)] == self.batch_shape
-            mask = sound.view(*sound.shape, *[1] * (value.dim() - sound.dim())) if own else some
+            mask = sound.view(*sound.shape, *[1] * (value.dim() - sound.dim())) if name in own else some
             value.copy_(torch.where(mask, value, before[name]))
         return result
+
+    def _own_to_a_problem(self) -> set[str]:
+        """The entries of the state that each problem of a batch has its own of: those that grow with a further axis."""
+        batch_shape = self.batch_shape
+        if not batch_shape:
+            return set()
+        try:
+            self.batch_shape = (*batch_shape, 1)
+            return {name for name, value in self.initial_state().items() if value.dim() > self.state[name].dim()}
+        finally:
+            self.batch_shape = batch_shape

@@ -66,7 +66,8 @@ def _products(jacobian: Tensor) -> Tensor:
 
 def _in_parts(jacobian: Tensor) -> Sequence[Tensor]:
     rows = max(1, jacobian.shape[-2])
-    return jacobian.split(max(1, _PART // (rows * _BLOCK)) * _BLOCK, -1)
+    parts: Sequence[Tensor] = jacobian.split(max(1, _PART // (rows * _BLOCK)) * _BLOCK, -1)
+    return parts
 
 
 def _sum_of_products(jacobian: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class FAMO(LossBalancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        called = torch.zeros((), dtype=torch.bool)
+        called = torch.zeros(self.batch_shape, dtype=torch.bool)
         return adam_state("xi", self._full(0.0)) | {
             "losses": self._full(1.0),
             "least": self._full(0.0),
@@ -78,12 +78,16 @@ class FAMO(LossBalancer):
 
     @override
     def adapt(self, losses: Tensor) -> None:
+        # Without weights before it, since nothing came or it was skipped, there is nothing to learn from.
+        called = self.state["called"].clone()
+        self._only_where(called, lambda: self._learn(losses))
+        self.state["called"].zero_()
+
+    def _learn(self, losses: Tensor) -> None:
         self._lower(losses)
         fall = self._shifted(self.state["losses"]).log() - self._shifted(losses).log()
-        fall = torch.where(self.state["called"], fall, 0.0)  # nothing came before, or it was skipped
         shares = self.state["xi"].softmax(-1)
         adam_step(self.state, "xi", shares * (fall - dot(shares, fall)), self.lr, self.gamma)
-        self.state["called"].zero_()
 
     def _lower(self, losses: Tensor) -> None:
         self._store(least=torch.minimum(self.state["least"], torch.minimum(losses, 1.1 * losses)))
