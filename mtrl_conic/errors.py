@@ -1,4 +1,4 @@
-"""Errors that the user can mend, told in one line."""
+"""Errors that the user can mend, told in one line; and the request to stop."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from pathlib import Path
 
 class UserError(ValueError):
     """The user's input is wrong. The message is one line that says what to do; the exit code is 2."""
+
+
+class Interrupted(Exception):
+    """A run was asked to stop; where it has a directory, that goes on from its checkpoint."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, TypeVar, get_args, get_origin
+from enum import Enum
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import pydantic
 from pydantic.fields import FieldInfo
@@ -13,6 +14,13 @@ from pydantic.fields import FieldInfo
 from mtrl_conic.errors import UserError, unknown
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+
+class Role(Enum):
+    """A mark in the annotation of a field that is no part of a run's identity."""
+
+    EXECUTION = "how or where a run is carried out"
+    BUDGET = "how long it goes on"
 
 
 def parse(model: type[Model], values: Mapping[str, Any], *, where: str = "") -> Model:
@@ -79,9 +87,11 @@ def owner(model: type[pydantic.BaseModel], path: tuple[str, ...]) -> str:
 
 
 def leaves(model: type[pydantic.BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Path and field of everything in `model` that is no model itself."""
+    """Path and field of everything in `model` that is no model itself and that can be chosen."""
     for name, field in model.model_fields.items():
         inner = field.annotation
+        if get_origin(inner) is Literal and len(get_args(inner)) == 1:
+            continue
         if isinstance(inner, type) and issubclass(inner, pydantic.BaseModel):
             yield from leaves(inner, (*path, name))
         else:

@@ -10,8 +10,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from mtrl_conic.cli.words import duration
-from mtrl_conic.runs.grid import PlannedRun
+from mtrl_conic.cli.words import duration, pace
+from mtrl_conic.runs.plan import Job
 from mtrl_conic.runs.pool import End
 from mtrl_conic.runs.status import Progress, read_progress
 
@@ -39,28 +39,28 @@ class Board:
         if self._live:
             self._live.stop()
 
-    def started(self, run: PlannedRun) -> None:
+    def started(self, run: Job) -> None:
         """A line."""
         progress = read_progress(run.directory)
         self._evaluated_at[run.name] = progress.evaluated_at
-        self._say(f"{run.name}: goes on at step {progress.step}" if progress.step else f"{run.name}: starts")
+        self._say(f"{run.name}: goes on at {_at(run, progress)}" if progress.step else f"{run.name}: starts")
 
-    def ended(self, run: PlannedRun, end: End, words: str) -> None:
+    def ended(self, run: Job, end: End, words: str) -> None:
         """A line."""
         progress = read_progress(run.directory)
         if end == "finished":
             self._finished += 1
             found = f", {progress.outcome}" if progress.outcome else ""
             self._say(f"{run.name}: finished in {duration(progress.seconds)}{found}")
-        elif end == "failed":
+        elif end in ("failed", "refused"):
             self._failed += 1
-            self._say(f"{run.name}: failed at step {progress.step}: {words}")
+            self._say(f"{run.name}: failed at {_at(run, progress)}: {words}")
         elif end == "killed":
             self._say(f"{run.name}: {words}, will go on from its checkpoint")
         else:
-            self._say(f"{run.name}: stopped at step {progress.step}")
+            self._say(f"{run.name}: stopped at {_at(run, progress)}")
 
-    def tick(self, running: Sequence[PlannedRun]) -> None:
+    def tick(self, running: Sequence[Job]) -> None:
         """The table, or a line for each new evaluation."""
         now = [(run, read_progress(run.directory)) for run in running]
         if self._live:
@@ -74,7 +74,7 @@ class Board:
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, markup=False)
 
-    def _table(self, now: Sequence[tuple[PlannedRun, Progress]]) -> Group:
+    def _table(self, now: Sequence[tuple[Job, Progress]]) -> Group:
         table = Table(box=box.SIMPLE_HEAD)
         table.add_column("run", overflow="fold")
         for column in ("step", "speed", "time left", "evaluated"):
@@ -85,11 +85,16 @@ class Board:
         return Group(table, f"{self._finished} of {self._total} finished, {self._failed} failed, {waiting} waiting")
 
 
-def _cells(run: PlannedRun, progress: Progress) -> tuple[str, str, str, str]:
-    left = progress.seconds_left(run.config.steps, run.config.minutes)
+def _at(run: Job, progress: Progress) -> str:
+    return f"{run.config.budget.unit} {progress.step}"
+
+
+def _cells(run: Job, progress: Progress) -> tuple[str, str, str, str]:
+    budget = run.config.budget
+    left = progress.seconds_left(budget)
     return (
-        f"step {progress.step} of {run.config.steps}",
-        "" if progress.steps_per_second is None else f"{progress.steps_per_second:.1f} steps/s",
+        f"{_at(run, progress)} of {budget.amount}",
+        pace(progress, budget.unit),
         "" if left is None else f"{duration(left)} left",
         progress.outcome,
     )

@@ -32,12 +32,10 @@ class Progress(Callback):
 
     Args:
         config: of the run; its budget is steps or minutes, whichever ends first.
-        label: of several runs, this one's: it begins every line, and there is no bar.
     """
 
-    def __init__(self, config: RunConfig, *, label: str = "") -> None:
+    def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._label = label
         self._bar: Bar | None = None
         self._task = TaskID(0)
         self._latest = ""
@@ -45,13 +43,13 @@ class Progress(Callback):
     def on_start(self, trainer: Trainer) -> None:
         """Say what starts, and show the bar."""
         tasks, config = len(trainer.envs.task_names), self._config
-        where = f"{config.agent.base} base, {config.balancer}, seed {config.seed}, {trainer.agent.device}"
+        where = f"{config.agent.base} base, {config.method}, seed {config.seed}, {trainer.agent.device}"
         if trainer.step:
-            self._say(f"Going on with {tasks} tasks at step {trainer.step} of {config.steps}: {where}")
+            say(f"Going on with {tasks} tasks at step {trainer.step} of {config.steps}: {where}")
         else:
             budget = f"{config.minutes:g} minutes" if config.minutes else f"{config.steps} steps per task"
-            self._say(f"Training {tasks} tasks for {budget}: {where}")
-        if _CONSOLE.is_terminal and not self._label:
+            say(f"Training {tasks} tasks for {budget}: {where}")
+        if _CONSOLE.is_terminal:
             columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             self._bar = Bar(*columns, console=_CONSOLE)
             self._task = self._bar.add_task("", total=1.0)
@@ -69,7 +67,7 @@ class Progress(Callback):
         if seen:
             self._latest += f", training success {sum(seen.values()) / len(seen):.2f}"
         if self._bar is None:
-            self._say(self._status(trainer))
+            say(self._status(trainer))
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """One line with every task's rate."""
@@ -77,7 +75,7 @@ class Progress(Callback):
         success = f"success {record['mean_success']:.3f} = {rates}" if rates else ""
         others = [f"{task} {number(value)}" for task, value in without_success(record).items()]
         returns = f"return {'  '.join(others)}" if others else ""
-        self._say(f"step {trainer.step}: {'; '.join(part for part in (success, returns) if part)}")
+        say(f"step {trainer.step}: {'; '.join(part for part in (success, returns) if part)}")
 
     def on_stop(self, trainer: Trainer) -> None:
         """Leave the terminal as it was."""
@@ -85,14 +83,8 @@ class Progress(Callback):
             self._bar.stop()
             self._bar = None
 
-    def _say(self, text: str) -> None:
-        say(f"{self._label}: {text}" if self._label else text)
-
     def _share(self, trainer: Trainer) -> float:
-        share = trainer.step / self._config.steps
-        if self._config.minutes:
-            share = max(share, trainer.seconds / (60 * self._config.minutes))
-        return min(share, 1.0)
+        return self._config.budget.share(trainer.step, trainer.seconds)
 
     def _status(self, trainer: Trainer) -> str:
         share = self._share(trainer)
@@ -126,12 +118,11 @@ def _rate(mean: float | None) -> str:
     return "" if mean is None else f"{mean:.3f}"
 
 
-def show_result(result: dict[str, Any], directory: Path, *, label: str = "") -> None:
-    """The end of a run; `label` tells it from others."""
-    whose = f" of {label}" if label else ""
+def show_result(result: dict[str, Any], directory: Path) -> None:
+    """The end of a run."""
     steps, spent = result["step"], duration(result["seconds"])
     measure = "success" if result["success"] else "return"
-    show_evaluation(result, f"Final {measure}{whose} after {steps} steps per task, {spent}")
+    show_evaluation(result, f"Final {measure} after {steps} steps per task, {spent}")
     if result.get("best_over_training"):
         _show_best(result["best_over_training"])
     seconds = result["seconds_by_part"]

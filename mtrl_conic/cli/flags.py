@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import pydantic
@@ -31,10 +31,20 @@ def add_imports(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_fields(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]) -> None:
-    """A flag for each field of `model` and of the models in it, without prefix; values stay text for now."""
+def add_fields(
+    parser: argparse.ArgumentParser, model: type[pydantic.BaseModel], *, leave_out: Collection[str] = ()
+) -> None:
+    """A flag for each field of `model` and of the models in it, without prefix; values stay text for now.
+
+    Args:
+        parser: of a command.
+        model: whose fields they are.
+        leave_out: fields that the command takes in another way.
+    """
     groups: dict[str, argparse._ArgumentGroup] = {}
     for path, field in leaves(model):
+        if path[-1] in leave_out:
+            continue
         section = owner(model, path)
         if section not in groups:
             groups[section] = parser.add_argument_group(section)
@@ -136,5 +146,7 @@ def _metavar(field: FieldInfo) -> str:
 
 
 def _shown(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
     default = field.get_default(call_default_factory=True, validated_data={})
     return "none" if default in (None, {}) else str(default).lower() if isinstance(default, bool) else str(default)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from mtrl_conic.runs.local import PARENT
+
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C (or SIGTERM) into a request; the second one ends the process at once."""
-    asked = False
+    """Turns the first Ctrl-C (or SIGTERM) into a request; the second one ends the process at once.
+
+    A process that a comparison started is also asked to stop when the comparison is gone.
+    """
+    asked, parent = False, os.environ.get(PARENT)
 
     def ask(number: int, frame: object) -> None:
         nonlocal asked
@@ -19,7 +25,7 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: asked or (parent is not None and os.getppid() != int(parent))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -64,8 +64,8 @@ def _report(arguments: argparse.Namespace) -> Report:
     from mtrl_conic.report.sources import find
 
     found = find(arguments.folders)
-    for directory in found.foreign:
-        print(f"Passed over: {directory} holds another program's config.yaml")
+    for words in found.skipped:
+        print(f"skipped: {words}")
     if found.kind == "supervised":
         for option in ("baseline", "reference", "random_returns", "reference_returns"):
             if getattr(arguments, option):

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mtrl_conic.cli.words import duration
-from mtrl_conic.errors import UserError, unknown
-from mtrl_conic.evaluation.words import returns_in_words
-from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.errors import UserError, first_line, unknown
+from mtrl_conic.runs.configuration import Budget, read_budget
 from mtrl_conic.runs.directory import read_config
-from mtrl_conic.runs.status import State, budget, find_runs, read_error, read_progress, read_state
-from mtrl_conic.schema import leaves
+from mtrl_conic.runs.status import Progress, State, find_runs, read_error, read_progress, read_state
+from mtrl_conic.schema import flat_items
 
 STATES: dict[State, str] = {"finished": "green", "running": "cyan", "failed": "red", "stale": "yellow", "waiting": ""}
+_NOTHING = object()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,54 +35,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table."""
-    conditions = [_condition(text) for text in arguments.where]
+    notes: list[str] = []
+    directories = find_runs(arguments.folders, skipped=notes.append)
+    above = arguments.folders[0] if len(arguments.folders) == 1 else Path()
+    runs = [found for directory in directories if (found := _read(directory, above, notes)) is not None]
+    conditions = [_condition(text, runs) for text in arguments.where]
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("run", overflow="fold")
     table.add_column("state")
-    for column in ("step", "time", "success", "return"):
+    for column in ("step", "time", "evaluated"):
         table.add_column(column, justify="right")
-    console, count, errors, directories = Console(highlight=False), 0, [], find_runs(arguments.folders)
-    above = arguments.folders[0] if len(arguments.folders) == 1 else Path()
-    for directory in directories:
-        config, state = read_config(directory), read_state(directory)
-        if all(_value(config, state, path) == wanted for path, wanted in conditions):
-            count += 1
-            name = str(directory.relative_to(above))
-            table.add_row(name, *_cells(directory, config, state))
-            if state == "failed":
-                errors.append(f"{name}: {read_error(directory)}")
+    console = Console(highlight=False)
+    chosen = [run for run in runs if all(run.fields.get(key, _NOTHING) == wanted for key, wanted in conditions)]
+    for run in chosen:
+        state = f"[{STATES[run.state]}]{run.state}[/]" if STATES[run.state] else run.state
+        done = f"{run.progress.step} of {run.budget.amount}"
+        table.add_row(escape(run.name), state, done, duration(run.progress.seconds), run.progress.outcome)
     console.print(table)
-    for error in errors:
-        console.print(error, soft_wrap=True, markup=False)
-    console.print(f"{count} of {len(directories)} runs")
+    for line in [*(f"{run.name}: {run.error}" for run in chosen if run.error), *(f"skipped: {note}" for note in notes)]:
+        console.print(line, soft_wrap=True, markup=False)
+    console.print(f"{len(chosen)} of {len(runs)} runs")
     return 0
 
 
-def _cells(directory: Path, config: dict[str, Any], state: State) -> list[str]:
-    progress = read_progress(directory)
-    return [
-        f"[{STATES[state]}]{state}[/]" if STATES[state] else state,
-        f"{progress.step} of {budget(config)}",
-        duration(progress.seconds),
-        "" if progress.success is None else f"{progress.success:.3f}",
-        returns_in_words(progress.returns),
-    ]
+@dataclass(frozen=True)
+class _Run:
+    name: str
+    fields: dict[str, Any]
+    """Those of its configuration by their own names, and its state."""
+    budget: Budget
+    state: State
+    progress: Progress
+    error: str
 
 
-def _condition(text: str) -> tuple[tuple[str, ...], Any]:
+def _read(directory: Path, above: Path, notes: list[str]) -> _Run | None:
+    """The run in `directory`; where something in it cannot be read, a note says so."""
+    try:
+        config, state = read_config(directory), read_state(directory)
+        fields = {key.rpartition(".")[2]: value for key, value in flat_items(config)} | {"state": state}
+        error = read_error(directory) if state == "failed" else ""
+        name = str(directory.relative_to(above))
+        return _Run(name, fields, read_budget(config), state, read_progress(directory), error)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        notes.append(f"cannot read {directory}: {first_line(error)}")
+        return None
+
+
+def _condition(text: str, runs: Sequence[_Run]) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"{text!r} is not key=value, such as balancer=conicgrad")
-    paths = {path[-1]: path for path, _ in leaves(RunConfig)} | {"state": ("state",)}
-    if key not in paths:
-        raise unknown("field", key, paths)
+    known = dict.fromkeys(name for run in runs for name in run.fields)
+    if key not in known:
+        raise unknown("field", key, known)
     if key == "state" and value not in STATES:
         raise unknown("state", value, STATES)
-    return paths[key], None if value == "none" else yaml.safe_load(value)
-
-
-def _value(config: dict[str, Any], state: State, path: tuple[str, ...]) -> Any:
-    value: Any = {**config, "state": state}
-    for part in path:
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
+    return key, None if value == "none" else yaml.safe_load(value)

@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run, write, and print the table."""
+    from mtrl_conic.balancers import label, parse_methods
     from mtrl_conic.cli.display import say
     from mtrl_conic.toy import comparison
     from mtrl_conic.toy.problems import PROBLEMS
 
-    names = [name for part in arguments.balancers for name in _names(part)]
     table = comparison.run(
-        names,
+        [label(*method) for method in parse_methods(",".join(arguments.balancers))],
         arguments.out,
         problems=arguments.problems.split(",") if arguments.problems else tuple(PROBLEMS),
         steps=arguments.steps,
@@ -42,14 +42,3 @@ def run(arguments: argparse.Namespace) -> int:
     print(table)
     say(f"pictures and trajectories: {arguments.out}")
     return 0
-
-
-def _names(part: str) -> list[str]:
-    """`ls,pcgrad` is two names, `cagrad:c=0.4,rescale=none` one: a part with `=` belongs to the name before."""
-    names: list[str] = []
-    for piece in part.split(","):
-        if names and "=" in piece and ":" not in piece:
-            names[-1] += f",{piece}"
-        else:
-            names.append(piece)
-    return names

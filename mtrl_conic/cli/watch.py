@@ -12,11 +12,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from mtrl_conic.cli.words import duration
+from mtrl_conic.cli.words import duration, pace
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.words import estimate, number, return_estimates, without_success
+from mtrl_conic.runs.configuration import method_of, read_budget
 from mtrl_conic.runs.directory import read_config
-from mtrl_conic.runs.status import State, budget, last_record, read_error, read_progress, read_state
+from mtrl_conic.runs.status import State, last_record, read_error, read_progress, read_state
 
 _COLUMNS = (
     ("success", "evaluations", "success"),
@@ -56,16 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _view(directory: Path, config: dict[str, Any], state: State) -> Group:
     progress = read_progress(directory)
-    steps = budget(config)
-    left = progress.seconds_left(steps, config.get("minutes")) if state == "running" else None
+    budget = read_budget(config)
+    left = progress.seconds_left(budget) if state == "running" else None
     learner = f"{config['agent']['base']} base" if "agent" in config else config["problem"]
     parts = [
         f"{directory}: {state}",
-        f"{learner}, {config['balancer']}, seed {config['seed']}",
-        f"{'step' if 'steps' in config else 'epoch'} {progress.step} of {steps}",
-        *([] if progress.steps_per_second is None else [f"{progress.steps_per_second:.1f} steps/s"]),
+        f"{learner}, {method_of(config)}, seed {config['seed']}",
+        f"{budget.unit} {progress.step} of {budget.amount}",
+        *([pace(progress, budget.unit)] if progress.step else []),
         *([] if left is None else [f"{duration(left)} left"]),
-        *([f"{progress.outcome} at step {progress.evaluated_at}"] if progress.outcome else []),
+        *([f"{progress.outcome} at {budget.unit} {progress.evaluated_at}"] if progress.outcome else []),
         *([read_error(directory)] if state == "failed" else []),
     ]
     return Group(", ".join(parts), _tasks(directory))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
+from mtrl_conic.schema import Role
 
 
 class TaskSetConfig(BaseModel):
@@ -14,12 +15,12 @@ class TaskSetConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stepping: Literal["auto", "fast", "metaworld"] = Field(
+    stepping: Annotated[Literal["auto", "fast", "metaworld"], Role.EXECUTION] = Field(
         default="auto",
         description="what simulates the environments: Meta-World's own code, the fast compiled equivalent, "
         "or the fast one wherever it supports the tasks",
     )
-    stepping_threads: int = Field(
+    stepping_threads: Annotated[int, Role.EXECUTION] = Field(
         default=1,
         ge=1,
         description="Meta-World: threads that share compiled stepping; the results do not depend on it",
@@ -45,7 +46,7 @@ class TaskSetConfig(BaseModel):
         ge=1,
         description="training environments of each task; a step of all of them counts as so many steps of their task",
     )
-    vector: Literal["sync", "async"] | None = Field(
+    vector: Annotated[Literal["sync", "async"] | None, Role.EXECUTION] = Field(
         default=None,
         description="Gymnasium tasks: environments one after the other, or each in a process of its own; none: sync",
     )

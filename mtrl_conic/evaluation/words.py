@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtrl_conic.evaluation.statistics import Estimate
 
 NAMED = 3
-"""Tasks whose returns are named in one line; further ones are counted."""
+"""Values that are named in one line; further ones are counted."""
 
 
 def number(value: float, *, size: float | None = None) -> str:
@@ -55,8 +55,17 @@ def without_success(record: Mapping[str, Any]) -> dict[str, float]:
 
 def returns_in_words(returns: Mapping[str, float]) -> str:
     """`Pendulum-v1 -151.3, Hopper-v5 820.1`, and the number of the tasks that are not named."""
-    named = [f"{task} {number(value)}" for task, value in list(returns.items())[:NAMED]]
-    more = len(returns) - len(named)
+    return _in_words(returns, number)
+
+
+def metrics_in_words(metrics: Mapping[str, float]) -> str:
+    """`income auc 0.8912, marital auc 0.9817`, and the number of those that are not named."""
+    return _in_words(metrics, lambda value: f"{value:.4f}")
+
+
+def _in_words(values: Mapping[str, float], shown: Callable[[float], str]) -> str:
+    named = [f"{name} {shown(value)}" for name, value in list(values.items())[:NAMED]]
+    more = len(values) - len(named)
     return ", ".join([*named, *([f"{more} more"] if more else [])])
 
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from mtrl_conic.errors import UserError
-from mtrl_conic.runs.directory import read_config
-from mtrl_conic.runs.status import find_runs
-
-Kind = Literal["reinforcement", "supervised"]
+from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.runs.directory import read_config, read_result
+from mtrl_conic.runs.status import find_runs, read_progress
 
 
 @dataclass(frozen=True)
 class Found:
     """Run directories of one kind."""
 
-    kind: Kind
+    kind: str
+    """One of `runs.configuration.KINDS`."""
     directories: list[Path]
-    foreign: list[Path]
-    """Folders that hold a configuration of something else."""
+    skipped: list[str]
+    """What else there looked like a run, in words."""
 
 
 def find(folders: Sequence[Path]) -> Found:
@@ -30,23 +28,19 @@ def find(folders: Sequence[Path]) -> Found:
     Raises:
         UserError: no runs, or runs of both kinds.
     """
-    by_kind: dict[Kind | None, list[Path]] = {}
-    for directory in find_runs(folders):
-        by_kind.setdefault(_kind(directory), []).append(directory)
-    foreign = by_kind.pop(None, [])
+    by_kind: dict[str, list[Path]] = {}
+    skipped: list[str] = []
+    for directory in find_runs(folders, skipped=skipped.append):
+        try:
+            read_result(directory), read_progress(directory)
+        except (AttributeError, OSError, ValueError) as error:
+            skipped.append(f"cannot read {directory}: {first_line(error)}")
+        else:
+            by_kind.setdefault(read_config(directory)["kind"], []).append(directory)
     if not by_kind:
-        raise UserError(f"no runs in {', '.join(map(str, folders))}: {foreign[0]} holds another program's config.yaml")
+        raise UserError(skipped[0])
     if len(by_kind) > 1:
         one, other = (directories[0] for directories in by_kind.values())
         raise UserError(f"{one} and {other} are runs of an agent and of a supervised problem; report on one of them")
     ((kind, directories),) = by_kind.items()
-    assert kind is not None
-    return Found(kind, directories, foreign)
-
-
-def _kind(directory: Path) -> Kind | None:
-    try:
-        config = read_config(directory)
-    except UserError:
-        return None
-    return "reinforcement" if "task_set" in config else "supervised" if "problem" in config else None
+    return Found(kind, directories, skipped)

@@ -15,9 +15,12 @@ from typing import Any
 
 from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.runs.local import THREAD_VARIABLES
-from mtrl_conic.runs.pool import End, J, Job, Outcome, Watcher, run_all
+from mtrl_conic.runs.plan import Job
+from mtrl_conic.runs.pool import End, Outcome, Watcher, carry_out
 from mtrl_conic.runs.status import read_state
 
+Main = Callable[[Sequence[str]], int]
+"""Arguments of `mtrl-conic` -> its exit code."""
 LOCK_SECONDS = 180.0
 """How long a run that goes on elsewhere waits for its lost process to let go of the directory: a file server takes
 a while to notice that a machine is gone."""
@@ -66,12 +69,13 @@ def _no_cluster(where: str, error: Exception) -> UserError:
 
 def run_on_cluster(
     ray: Any,
-    runs: Sequence[J],
+    runs: Sequence[Job],
     *,
     jobs: int | None = None,
     threads: int = 1,
     gpus: float = 0.0,
-    watcher: Watcher[J],
+    main: Main,
+    watcher: Watcher,
     interrupted: Callable[[], bool],
 ) -> dict[str, End]:
     """Carry out all `runs`, as many at a time as the cluster has room for; a lost one goes on elsewhere.
@@ -82,6 +86,7 @@ def run_on_cluster(
         jobs: runs at a time at most.
         threads: of each run, where it does not say; as many processors are reserved for it.
         gpus: reserved for each run, which may be a part of one.
+        main: of the command line, which a worker calls with a run's command.
         watcher: is told what happens.
         interrupted: once it says yes, every run is asked to write its checkpoint and end.
 
@@ -94,10 +99,10 @@ def run_on_cluster(
     for run in runs:
         _check_room(ray, run.threads or threads, gpus)
 
-    def start(run: J) -> _Task:
-        return _Task(ray, run, run.threads or threads, gpus)
+    def start(run: Job) -> _Task:
+        return _Task(ray, run, main, run.threads or threads, gpus)
 
-    return run_all(runs, start, jobs=jobs or max(1, len(runs)), watcher=watcher, interrupted=interrupted)
+    return carry_out(runs, start, jobs=jobs or max(1, len(runs)), watcher=watcher, interrupted=interrupted)
 
 
 def _check_room(ray: Any, threads: int, gpus: float) -> None:
@@ -113,17 +118,17 @@ class _Task:
     Ray itself does not retry it: the pool does, and tells of it.
     """
 
-    def __init__(self, ray: Any, run: Job, threads: int, gpus: float) -> None:
+    def __init__(self, ray: Any, run: Job, main: Main, threads: int, gpus: float) -> None:
         self.arguments: Sequence[str] = run.command(threads)
         self._ray, self._run, self._stopping = ray, run, False
         fresh = ray.remote(max_calls=1, max_retries=0)  # a new process for every run, as on one machine
-        remote = fresh(_carry_out).options(
+        remote = fresh(_in_worker).options(
             name=run.name,
             num_cpus=threads,
             num_gpus=gpus,
             runtime_env={"env_vars": dict.fromkeys(THREAD_VARIABLES, str(threads))},
         )
-        self._reference = remote.remote(self.arguments, str(run.directory))
+        self._reference = remote.remote(main, self.arguments, str(run.directory))
 
     def has_started(self) -> bool:
         return read_state(self._run.directory) == "running"
@@ -142,7 +147,7 @@ class _Task:
             return Outcome("stopped") if self._stopping else Outcome("killed", f"lost ({type(error).__name__})")
         if code == 0 or self._stopping:
             return Outcome("finished" if code == 0 else "stopped")
-        return Outcome("failed", f"exit code {code}", written)
+        return Outcome.of_code(code, written)
 
     def stop(self) -> None:
         if not self._stopping:
@@ -154,10 +159,8 @@ class _Task:
         self._ray.cancel(self._reference, force=True)
 
 
-def _carry_out(arguments: Sequence[str], directory: str) -> tuple[int, str]:
+def _in_worker(main: Main, arguments: Sequence[str], directory: str) -> tuple[int, str]:
     """In a worker: exit code and standard error of `mtrl-conic` with these arguments; its output is kept."""
-    from mtrl_conic.cli import main
-
     deadline = time.monotonic() + LOCK_SECONDS
     while read_state(Path(directory)) == "running" and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mtrl_conic import plugins
 from mtrl_conic.agents.mtsac.config import AgentConfig
@@ -17,44 +17,34 @@ from mtrl_conic.envs.config import TaskSetConfig
 from mtrl_conic.envs.gymnasium.entries import modules_of
 from mtrl_conic.envs.registry import available_task_sets
 from mtrl_conic.errors import UserError, first_line
-from mtrl_conic.schema import parse
+from mtrl_conic.runs.configuration import Configuration, check_kind
+from mtrl_conic.schema import Role
 from mtrl_conic.training.config import TrainingConfig
 
 
-class RunConfig(BaseModel):
+class RunConfig(Configuration):
     """One training run: one task set, one balancer, one seed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+    kind: Literal["reinforcement"] = Field("reinforcement", description="what the run trains: an agent")
+    balancer: str = Field(
+        "conicgrad", description="how the tasks' gradients are combined, such as conicgrad:c=0.9; see `balancers`"
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of goals, initial values, exploration, batches and balancers")
     task_set: str | list[str | dict[str, Any]] = Field(
         "mt10",
         description="mt10, mt25, mt50, mt1:<task>, gymnasium-control, gymnasium:<id>, one of your own, or a list of "
         "tasks or of {name: ..., id: ..., kwargs: ..., success: ..., reward_scale: ..., horizon: ...}",
     )
-    imports: list[str] = Field(
-        default_factory=list,
-        description="a module, or a path to a .py file, that is imported first, for balancers, networks, "
-        "environments and task sets of your own; may be given several times",
-    )
-    balancer: str = Field("conicgrad", description="how the tasks' gradients are combined; see `mtrl-conic balancers`")
-    balancer_options: dict[str, Any] = Field(default_factory=dict, description="key=value of the balancer's options")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of goals, initial values, exploration, batches and balancers")
-    steps: int = Field(2_000_000, ge=1, description="environment steps of every task")
-    minutes: float | None = Field(
+    steps: Annotated[int, Role.BUDGET] = Field(2_000_000, ge=1, description="environment steps of every task")
+    minutes: Annotated[float | None, Role.BUDGET] = Field(
         None, gt=0, description="end training earlier, after this many minutes; the final evaluation comes on top"
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
-    threads: int | None = Field(None, ge=1, description="processor threads of the update; none leaves it to torch")
-    overlap: bool | None = Field(
+    overlap: Annotated[bool | None, Role.EXECUTION] = Field(
         None, description="step the environments beside the update, for the same numbers; none: where a core is free"
     )
     environment: TaskSetConfig = Field(default_factory=TaskSetConfig)
     agent: AgentConfig = Field(default_factory=lambda: AgentConfig())
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())
-
-
-SITTING = ("device", "threads", "overlap", "imports", "training.on_untraceable")
-"""Fields that may change when a run is taken up again: they say where it runs, not what it is."""
 
 
 def preset_names() -> list[str]:
@@ -69,15 +59,12 @@ def read_preset(name: str) -> dict[str, Any]:
         UserError: none of these.
     """
     if name in preset_names():
-        return _read_yaml(name, _presets().joinpath(f"{name}.yaml").read_text())
+        return _values(name, _presets().joinpath(f"{name}.yaml").read_text())
     if name in available_task_sets():
         return {**read_preset("own"), "task_set": name}
     file = Path(name)
     if file.suffix in (".yaml", ".yml"):
-        try:
-            return _read_yaml(name, file.read_text())
-        except OSError as error:
-            raise UserError(f"cannot read {name}: {error.strerror}") from None
+        return read_yaml(file)
     known = [*preset_names(), *available_task_sets()]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}, or a YAML file"
@@ -91,9 +78,11 @@ def make_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
         preset: a preset's name or a YAML file's path.
         overrides: nested like the configuration.
     """
-    values = _merge(read_preset(preset), overrides)
-    require_modules(values, of=preset)
-    return parse(RunConfig, values)
+    values = read_preset(preset)
+    check_kind(values, "reinforcement", where=preset)
+    merged = merge(values, overrides)
+    require_modules(merged, of=preset)
+    return RunConfig.complete(merged)
 
 
 def require_modules(values: Mapping[str, Any], *, of: str) -> None:
@@ -113,18 +102,35 @@ def require_modules(values: Mapping[str, Any], *, of: str) -> None:
     plugins.require(list(dict.fromkeys(needed)), of=of)
 
 
-def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a configuration with others laid over them."""
     merged = dict(under)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both and not key.endswith("_options") else value
+        merged[key] = merge(merged[key], value) if both and not key.endswith("_options") else value
     for owner in ("balancer", "network"):
-        if owner in over and f"{owner}_options" not in over and over[owner] != under.get(owner):
-            merged.pop(f"{owner}_options", None)  # they belong to the preset's own one
+        if owner in over and f"{owner}_options" not in over and _name(over, owner) != _name(under, owner):
+            merged.pop(f"{owner}_options", None)  # they belong to the one below
     return merged
 
 
-def _read_yaml(name: str, text: str) -> dict[str, Any]:
+def _name(values: Mapping[str, Any], owner: str) -> str:
+    return str(values.get(owner)).partition(":")[0]
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The keys and values in a file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    try:
+        return _values(str(file), file.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _values(name: str, text: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:

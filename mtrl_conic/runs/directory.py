@@ -7,13 +7,21 @@ import json
 import os
 import pickle
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
 from mtrl_conic.errors import UserError, first_line
-from mtrl_conic.schema import flat_items
+from mtrl_conic.runs.configuration import KINDS, Configuration, keys_of, read_budget
+from mtrl_conic.schema import Role, flat_items
+
+EARLIER = "earlier_results"
+"""The file of the results that a run had before it went on with a larger budget."""
+_BEFORE_IT_BEGINS = {".lock", "checkpoints", "config.yaml", "output.txt", "error.txt"}
+_PAUSES = (0.02, 0.1)
+"""Seconds between attempts at the lock: whoever asks for the state of a run holds it for an instant."""
 
 
 class RunDirectory:
@@ -22,13 +30,16 @@ class RunDirectory:
     Args:
         path: made if it is not there.
         config: the complete configuration, plain values only.
-        ignore: top-level keys that may differ between the sittings of one run (device, threads).
+        free: keys, with their path in dots, that may differ between the sittings of one run.
+        patience: seconds to wait for another process that writes the directory.
 
     Raises:
         UserError: not writable, in use by another process, holding another configuration or other files.
     """
 
-    def __init__(self, path: str | Path, config: dict[str, Any], *, ignore: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, path: str | Path, config: dict[str, Any], *, free: Collection[str] = (), patience: float = 0.0
+    ) -> None:
         self.path, self.config = Path(path), config
         self._made = False
         """Whether the configuration was written here and now."""
@@ -37,9 +48,9 @@ class RunDirectory:
             self._lock = (self.path / ".lock").open("a+")
         except OSError as error:
             raise UserError(f"cannot write to run directory {self.path}: {error.strerror}") from None
-        self._acquire()
+        self._acquire(patience)
         try:
-            self._claim(config, ignore)
+            self._claim(config, free)
         except UserError:
             self.close()
             raise
@@ -54,17 +65,17 @@ class RunDirectory:
         """What the finished run wrote, or None."""
         return read_result(self.path)
 
-    def _acquire(self) -> None:
-        # Whoever asks for the state of a run holds its lock for an instant: try again before giving up.
-        for pause in (0.02, 0.1, None):
+    def _acquire(self, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        pauses = list(_PAUSES)
+        while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
-                if pause is None:
+                if not pauses and time.monotonic() >= deadline:
                     self._refuse()
-                else:
-                    time.sleep(pause)
+                time.sleep(pauses.pop(0) if pauses else 0.2)
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
@@ -75,20 +86,33 @@ class RunDirectory:
         self._lock.close()
         raise UserError(f"run directory {self.path} is being written by process {owner}; wait for it or choose another")
 
-    def _claim(self, config: dict[str, Any], ignore: tuple[str, ...]) -> None:
+    def _claim(self, config: dict[str, Any], free: Collection[str]) -> None:
         file = self.path / "config.yaml"
         if not file.exists():
             foreign = sorted(p.name for p in self.path.iterdir() if p.name not in (".lock", "checkpoints"))
             if foreign:
                 raise UserError(f"{self.path} is no run directory, it holds {foreign[0]!r}; choose another --run-dir")
-            write_text(file, yaml.safe_dump(config, sort_keys=False))
+            self._write_config(config)
             self._made = True
             return
         there, here = dict(flat_items(read_config(self.path))), dict(flat_items(config))
-        differing = [key for key in {**there, **here} if there.get(key) != here.get(key) and key not in ignore]
+        differing = [key for key in {**there, **here} if there.get(key) != here.get(key) and key not in free]
         if differing:
             what = "; ".join(f"{key} is {there.get(key)!r} there, {here.get(key)!r} here" for key in differing[:3])
             raise UserError(f"{self.path} holds another configuration ({what}); choose another --run-dir")
+
+    def _write_config(self, config: dict[str, Any]) -> None:
+        write_text(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+
+    def go_on(self, config: dict[str, Any]) -> None:
+        """Take the run up again, by a configuration that differs in free keys; a result that is there is put aside."""
+        if config != read_config(self.path):
+            self._write_config(config)
+        result = self.result
+        if result is not None:
+            if result not in self.records(EARLIER):  # a kill may have come between the two files
+                self.append(EARLIER, result)
+            (self.path / "result.json").unlink()
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, all or nothing."""
@@ -110,8 +134,9 @@ class RunDirectory:
             file.write(json.dumps(record) + "\n")
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The lines of `name`.jsonl."""
-        return [json.loads(line) for line in _whole_lines(self.path / f"{name}.jsonl")]
+        """The lines of `name`.jsonl, none where there is no such file."""
+        file = self.path / f"{name}.jsonl"
+        return [json.loads(line) for line in _whole_lines(file)] if file.exists() else []
 
     def rewind(self, name: str, step: int) -> None:
         """Drop the lines of `name`.jsonl that came after `step`: the run goes on from there."""
@@ -131,12 +156,12 @@ class RunDirectory:
             claimed: the directory was made before this object, for the same sitting.
         """
         names = {file.name for file in self.path.iterdir()}
-        begun = names != {".lock", "checkpoints", "config.yaml"} or any(self.checkpoints.iterdir())
+        begun = not names <= _BEFORE_IT_BEGINS or any(self.checkpoints.iterdir())
         if begun or not (self._made or claimed):
             return
         self.checkpoints.rmdir()
-        (self.path / "config.yaml").unlink()
-        (self.path / ".lock").unlink()
+        for name in names - {"checkpoints"}:
+            (self.path / name).unlink()
         self.path.rmdir()
 
     def close(self) -> None:
@@ -144,14 +169,52 @@ class RunDirectory:
         self._lock.close()
 
 
+def open_run(path: Path, config: Configuration, *, patience: float = 0.0) -> RunDirectory:
+    """The directory of the run that `config` describes, made or taken up again.
+
+    How and where it is carried out may differ from the last time, and so may the budget: a finished run whose budget
+    is larger now has no result until it has gone on; any other finished run is left as it is.
+
+    Args:
+        path: of the directory.
+        config: complete.
+        patience: see `RunDirectory`.
+
+    Raises:
+        UserError: see `RunDirectory`.
+    """
+    values, free = config.model_dump(mode="json"), keys_of(type(config), *Role)
+    run = RunDirectory(path, values, free=free, patience=patience)
+    if not is_finished(path, config):
+        run.go_on(values)
+    return run
+
+
+def is_finished(path: Path, config: Configuration) -> bool:
+    """Whether the run at `path` has nothing left to do: its budget is the one it ended by, or no larger."""
+    result = read_result(path)
+    if result is None:
+        return False
+    return (
+        config.budget == read_budget(read_config(path)) or config.budget.share(result["step"], result["seconds"]) >= 1
+    )
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """The complete configuration of the run at `path`."""
+    """The complete configuration of the run at `path`.
+
+    Raises:
+        UserError: there is none, or it is no run's.
+    """
     file = path / "config.yaml"
     if not file.is_file():
         raise UserError(f"{path} is no run directory: it has no config.yaml")
-    values = yaml.safe_load(file.read_text())
-    if not isinstance(values, dict):
-        raise UserError(f"{file} is not a configuration")
+    try:
+        values = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read {file}: {first_line(error)}") from None
+    if not isinstance(values, dict) or values.get("kind") not in KINDS:
+        raise UserError(f"{file} is no run's configuration: it names no kind ({', '.join(KINDS)})")
     return values
 
 

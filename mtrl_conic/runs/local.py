@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from mtrl_conic.runs.pool import End, J, Job, Outcome, Watcher, run_all
+from mtrl_conic.runs.plan import Job
+from mtrl_conic.runs.pool import End, Outcome, Watcher, carry_out
 
+PARENT = "MTRL_CONIC_PARENT"
+"""The environment variable by which a process knows who started it: once that is gone, it ends too."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def run_locally(
-    runs: Sequence[J], *, jobs: int, threads: int, watcher: Watcher[J], interrupted: Callable[[], bool]
+    runs: Sequence[Job], *, jobs: int, threads: int, watcher: Watcher, interrupted: Callable[[], bool]
 ) -> dict[str, End]:
     """Carry out all `runs`, `jobs` at a time; a run that fails does not stop the others.
 
@@ -29,10 +32,10 @@ def run_locally(
         How each run that was started ended, by name.
     """
 
-    def start(run: J) -> _Process:
+    def start(run: Job) -> _Process:
         return _Process(run, run.threads or threads)
 
-    return run_all(runs, start, jobs=jobs, watcher=watcher, interrupted=interrupted)
+    return carry_out(runs, start, jobs=jobs, watcher=watcher, interrupted=interrupted)
 
 
 class _Process:
@@ -48,7 +51,7 @@ class _Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
-                env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))},
+                env={**os.environ, PARENT: str(os.getpid()), **dict.fromkeys(THREAD_VARIABLES, str(threads))},
                 # Ctrl-C in the terminal reaches the comparison alone, which then asks each process once.
                 start_new_session=True,
             )
@@ -78,4 +81,4 @@ class _Process:
             return Outcome("finished" if code == 0 else "stopped")
         if code < 0:
             return Outcome("killed", f"killed by {signal.Signals(-code).name}", errors)
-        return Outcome("failed", f"exit code {code}", errors)
+        return Outcome.of_code(code, errors)

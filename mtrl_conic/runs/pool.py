@@ -7,53 +7,33 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from mtrl_conic.runs.directory import write_text
+from mtrl_conic.runs.plan import Job
 from mtrl_conic.runs.status import ERROR_FILE, read_error
 
 ATTEMPTS = 3
 """A run that was killed (no memory left, its node lost) goes on from its checkpoint. After so many kills without a
 new checkpoint between them it has failed."""
 _POLL_SECONDS = 0.2
+WRONG_INPUT = 2
+"""The exit code of a command that tells, in one line, what is wrong with its input."""
 
-End = Literal["finished", "failed", "stopped", "killed"]
-
-
-class Job(Protocol):
-    """A run that is to be made by a command of its own. The same command again goes on."""
-
-    @property
-    def name(self) -> str:
-        """For a person, and unique."""
-
-    @property
-    def directory(self) -> Path:
-        """Where it is kept; there already."""
-
-    @property
-    def threads(self) -> int | None:
-        """What the run itself says about its threads."""
-
-    def command(self, threads: int) -> list[str]:
-        """The arguments of `mtrl-conic` that train it on so many threads."""
+End = Literal["finished", "failed", "refused", "stopped", "killed"]
+"""refused: the command found the user's input wrong, exit code 2."""
 
 
-J = TypeVar("J", bound=Job)
-J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
-
-
-class Watcher(Protocol[J_contra]):
+class Watcher(Protocol):
     """Is told what happens to the runs."""
 
-    def started(self, run: J_contra) -> None:
+    def started(self, run: Job) -> None:
         """The run starts, or goes on."""
 
-    def ended(self, run: J_contra, end: End, words: str) -> None:
+    def ended(self, run: Job, end: End, words: str) -> None:
         """It has ended; `words` say why it failed or was killed. A killed one starts again."""
 
-    def tick(self, running: Sequence[J_contra]) -> None:
+    def tick(self, running: Sequence[Job]) -> None:
         """Some time has passed."""
 
 
@@ -66,6 +46,13 @@ class Outcome:
     """Why it failed or was killed."""
     errors: str = ""
     """What it wrote to standard error."""
+
+    @classmethod
+    def of_code(cls, code: int, errors: str) -> Outcome:
+        """That of a command which ended by itself."""
+        if code == 0:
+            return cls("finished")
+        return cls("refused" if code == WRONG_INPUT else "failed", f"exit code {code}", errors)
 
 
 class Attempt(Protocol):
@@ -88,12 +75,12 @@ class Attempt(Protocol):
         """End it at once."""
 
 
-def run_all(
-    runs: Sequence[J],
-    start: Callable[[J], Attempt],
+def carry_out(
+    runs: Sequence[Job],
+    start: Callable[[Job], Attempt],
     *,
     jobs: int,
-    watcher: Watcher[J],
+    watcher: Watcher,
     interrupted: Callable[[], bool],
 ) -> dict[str, End]:
     """Carry out all `runs`, `jobs` at a time; a run that fails does not stop the others.
@@ -124,17 +111,17 @@ def run_all(
 
 
 @dataclass
-class _Active(Generic[J]):
-    run: J
+class _Active:
+    run: Job
     attempt: Attempt
     told: bool = False
 
 
-class _Pool(Generic[J]):
-    def __init__(self, runs: Sequence[J], start: Callable[[J], Attempt], watcher: Watcher[J]) -> None:
+class _Pool:
+    def __init__(self, runs: Sequence[Job], start: Callable[[Job], Attempt], watcher: Watcher) -> None:
         self._start, self._watcher = start, watcher
         self.waiting = deque(runs)
-        self.active: list[_Active[J]] = []
+        self.active: list[_Active] = []
         self.ends: dict[str, End] = {}
         self._kills: dict[str, tuple[int, int]] = {}
         """Of a run: how often, and the time of the checkpoint that it then had."""
@@ -162,12 +149,12 @@ class _Pool(Generic[J]):
         for active in self.active:
             active.attempt.stop()
 
-    def _tell_of_start(self, active: _Active[J], *, ended: bool = False) -> None:
+    def _tell_of_start(self, active: _Active, *, ended: bool = False) -> None:
         if not active.told and (ended or active.attempt.has_started()):
             active.told = True
             self._watcher.started(active.run)
 
-    def _end(self, active: _Active[J], outcome: Outcome) -> None:
+    def _end(self, active: _Active, outcome: Outcome) -> None:
         run, reason = active.run, outcome.reason
         if outcome.end == "killed" and not self._killed_too_often(run):
             self.waiting.appendleft(run)
@@ -181,10 +168,10 @@ class _Pool(Generic[J]):
             reason += f", {ATTEMPTS} times; is there memory for so many runs?"
         command = shlex.join(active.attempt.arguments)
         write_text(run.directory / ERROR_FILE, f"mtrl-conic {command}\n{reason}\n{outcome.errors}")
-        self.ends[run.name] = "failed"
-        self._watcher.ended(run, "failed", read_error(run.directory))
+        self.ends[run.name] = "refused" if outcome.end == "refused" else "failed"
+        self._watcher.ended(run, self.ends[run.name], read_error(run.directory))
 
-    def _killed_too_often(self, run: J) -> bool:
+    def _killed_too_often(self, run: Job) -> bool:
         checkpoint = run.directory / "checkpoints" / "latest.pt"
         written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         kills, before = self._kills.get(run.name, (0, written))

@@ -24,8 +24,9 @@ from mtrl_conic.execution.compiled import check_compiler
 from mtrl_conic.execution.cores import available_cores
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
-from mtrl_conic.runs.config import SITTING, RunConfig, require_modules
-from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config
+from mtrl_conic.runs.config import RunConfig, require_modules
+from mtrl_conic.runs.configuration import check_kind
+from mtrl_conic.runs.directory import EARLIER, RunDirectory, open_run, read_checkpoint, read_config
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.trainer import Trainer
@@ -49,14 +50,15 @@ def train(
         interrupted: see `Trainer`.
 
     Returns:
-        The content of `result.json`. A run that is finished already is not touched.
+        The content of `result.json`. A run that is finished already is not touched, unless its budget is larger now:
+        then it goes on, and the earlier result is kept in `earlier_results.jsonl`.
 
     Raises:
         UserError: a name or value that does not fit, or a directory that cannot be used.
         Interrupted: stopped between two steps; the same call goes on.
     """
     check(config)
-    run = RunDirectory(directory, config.model_dump(mode="json"), ignore=SITTING)
+    run = open_run(directory, config)
     try:
         return run.result or _train(config, run, callbacks, interrupted=interrupted)
     except UserError:
@@ -111,8 +113,7 @@ def load_agent(directory: Path, *, device: str = "auto") -> tuple[RunConfig, MTS
 def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """The configuration of a run and the content of its last checkpoint, or of the file `checkpoint`."""
     values = read_config(directory)
-    if "task_set" not in values:
-        raise UserError(f"{directory} is no run of an agent")
+    check_kind(values, "reinforcement", where=directory)
     require_modules(values, of=str(directory))
     config = parse(RunConfig, values, where=str(directory / "config.yaml"))
     saved = read_checkpoint(directory, checkpoint)
@@ -155,7 +156,10 @@ def _train(
         interrupted=interrupted,
     )
     try:
-        if not trainer.resume() and not is_metaworld(config.task_set):
+        earlier = run.records(EARLIER)
+        # The evaluation at the end of a smaller budget stands; training went on from there.
+        resumed = trainer.resume(evaluated_at=earlier[-1]["step"] if earlier else 0)
+        if not resumed and not is_metaworld(config.task_set):
             _warn_of_untraceable(evaluation_envs, config)
         evaluation = trainer.train(config.steps, minutes=config.minutes)
         assert evaluation is not None

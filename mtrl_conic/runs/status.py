@@ -5,14 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mtrl_conic.errors import UserError
-from mtrl_conic.evaluation.words import outcome, without_success
-from mtrl_conic.runs.directory import read_result
+from mtrl_conic.evaluation.words import metrics_in_words, outcome, without_success
+from mtrl_conic.runs.configuration import Budget
+from mtrl_conic.runs.directory import read_config, read_result
 
 State = Literal["finished", "running", "failed", "stale", "waiting"]
 """finished: it has a result. running: a process writes it. failed: it ended with an error, see `error.txt`.
@@ -34,18 +35,18 @@ class Progress:
     """Mean over the tasks that define it."""
     returns: dict[str, float] = field(default_factory=dict)
     """By task, of the tasks on which success is not defined."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """On the test rows, of a supervised run."""
 
     @property
     def outcome(self) -> str:
         """What the last evaluation found, in one line; empty before the first."""
-        return outcome(self.success, self.returns)
+        return metrics_in_words(self.metrics) or outcome(self.success, self.returns)
 
-    def seconds_left(self, steps: int, minutes: float | None) -> float | None:
-        """Until `steps` or `minutes` of training are reached, at the mean speed so far; None before the first line."""
-        share = self.step / steps
-        if minutes:
-            share = max(share, self.seconds / (60 * minutes))
-        return self.seconds * (1 - min(share, 1.0)) / share if share else None
+    def seconds_left(self, budget: Budget) -> float | None:
+        """Until the budget is spent, at the mean speed so far; None before the first line."""
+        share = budget.share(self.step, self.seconds)
+        return self.seconds * (1 - share) / share if share else None
 
 
 def read_progress(directory: Path) -> Progress:
@@ -59,12 +60,8 @@ def read_progress(directory: Path) -> Progress:
         evaluated_at=evaluation.get("step"),
         success=evaluation.get("mean_success"),
         returns=without_success(evaluation),
+        metrics=evaluation.get("test", {}),
     )
-
-
-def budget(config: dict[str, Any]) -> int:
-    """What a run's steps count up to: environment steps of every task, or the epochs of a supervised run."""
-    return int(config["steps"] if "steps" in config else config["epochs"])
 
 
 def read_state(directory: Path) -> State:
@@ -86,8 +83,13 @@ def read_error(directory: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def find_runs(folders: Iterable[Path]) -> list[Path]:
-    """The run directories at or below each of `folders`, sorted.
+def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambda words: None) -> list[Path]:
+    """The run directories at or below each of `folders`, sorted: those whose configuration says that it is a run's.
+
+    Args:
+        folders: to look in.
+        skipped: told of every other configuration there, in words, but for what lies within a run: loggers keep
+            files of that name in folders of their own.
 
     Raises:
         UserError: a folder that does not exist, or that holds no run.
@@ -96,10 +98,19 @@ def find_runs(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"there is no folder {folder}")
-        below = sorted(file.parent for file in folder.rglob("config.yaml"))
-        if not below:
-            raise UserError(f"no runs in {folder}: no folder there holds a config.yaml")
-        found.update({directory.resolve(): directory for directory in below})
+        runs, others = [], {}
+        for file in sorted(folder.rglob("config.yaml")):
+            try:
+                read_config(file.parent)
+                runs.append(file.parent)
+            except UserError as error:
+                others[file.parent] = str(error)
+        if not runs:
+            raise UserError(next(iter(others.values()), f"no runs in {folder}: no folder there holds a config.yaml"))
+        for directory, words in others.items():
+            if not set(directory.parents) & set(runs):
+                skipped(words)
+        found.update({directory.resolve(): directory for directory in runs})
     return list(found.values())
 
 

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError, unknown
-from mtrl_conic.schema import parse
+from mtrl_conic.runs.configuration import Configuration
+from mtrl_conic.schema import Role, parse
 from mtrl_conic.supervised import gradients as per_task
 from mtrl_conic.supervised.learners import ROTOGRAD, SINGLE_TASK, RotoGradOptions, methods
 from mtrl_conic.supervised.problem import Gradients, Problem, Selection
 from mtrl_conic.supervised.problems import get
 
-SITTING = ("data", "device", "threads", "workers")
-"""Fields that may change when a run is taken up again: they say where it runs, not what it is."""
 _PROTOCOL = ("epochs", "batch_size", "learning_rate", "halve_every", "gradients", "selection")
 
 
-class Training(BaseModel):
-    """How a run is trained; what is none is as published for the problem."""
+class SupervisedConfig(Configuration):
+    """One problem, one balancer, one seed; what is none is as published for the problem."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int | None = Field(None, ge=1, description="passes over the training rows; none: as published")
+    kind: Literal["supervised"] = Field("supervised", description="what the run trains: a network on a data set")
+    balancer: str = Field(
+        "ls", description="a balancer, such as gradops:alpha=-2, rotograd, or stl for a network per task"
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of initial values, order, dropout, splits and balancers")
+    problem: str = Field(description="census, recommendation, nyuv2, cityscapes, celeba or regression")
+    data: Annotated[str, Role.EXECUTION] = Field(description="folder or file of the data")
+    epochs: Annotated[int | None, Role.BUDGET] = Field(
+        None, ge=1, description="passes over the training rows; none: as published"
+    )
     batch_size: int | None = Field(None, ge=1, description="rows of a step; none: as published")
     learning_rate: float | None = Field(None, gt=0, description="Adam's; none: as published")
     halve_every: int | None = Field(None, ge=1, description="epochs after which the learning rate is halved")
@@ -35,67 +41,52 @@ class Training(BaseModel):
     )
     selection: Selection | None = Field(None, description="which epoch the test numbers are of; none: as published")
     options: dict[str, Any] = Field(default_factory=dict, description="the problem's own, see docs/supervised.md")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
-    threads: int | None = Field(None, ge=1, description="processor threads of a run; none leaves it to torch")
-    workers: int = Field(0, ge=0, description="processes that read image files; 0 reads them in the run's own")
-
-
-class SupervisedConfig(Training):
-    """One problem, one balancer, one seed."""
-
-    problem: str = Field(description="census, recommendation, nyuv2, cityscapes, celeba or regression")
-    data: str = Field(description="folder or file of the data")
-    balancer: str = Field("ls", description="a balancer, rotograd, or stl for a network per task")
-    balancer_options: dict[str, Any] = Field(default_factory=dict, description="key=value of the balancer's options")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of initial values, order, dropout, splits and balancers")
-
-    @property
-    def method(self) -> str:
-        """The balancer with its options."""
-        return balancers.label(self.balancer, self.balancer_options)
+    workers: Annotated[int, Role.EXECUTION] = Field(
+        0, ge=0, description="processes that read image files; 0 reads them in the run's own"
+    )
 
     @property
     def problem_class(self) -> type[Problem]:
         """What `problem` names."""
         return get(self.problem)
 
+    @classmethod
+    def methods(cls) -> list[str]:
+        """Every balancer, RotoGrad, and the single-task baseline."""
+        return methods()
 
-def complete(values: Mapping[str, Any]) -> SupervisedConfig:
-    """A checked configuration with nothing left open.
+    @classmethod
+    def check_method(cls, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        """The options of a method, checked and converted."""
+        if name not in methods():
+            raise unknown("balancer", name, methods())
+        if name == SINGLE_TASK:
+            if options:
+                raise unknown(f"option of {name}", next(iter(options)), [])
+            return {}
+        if name == ROTOGRAD:
+            return {key: getattr(parse(RotoGradOptions, options, where=name), key) for key in options}
+        return balancers.check_options(name, options)
 
-    Raises:
-        UserError: an unknown name, or a value out of range, in one line.
-    """
-    config = parse(SupervisedConfig, values)
-    problem = config.problem_class
-    settings = problem.settings.model_dump()
-    options = parse(problem.options_model, config.options, where=config.problem).model_dump()
-    filled = {key: settings[key] for key in _PROTOCOL if getattr(config, key) is None}
-    checked = check_method(config.balancer, config.balancer_options)
-    config = config.model_copy(update={**filled, "options": options, "balancer_options": checked})
-    if config.balancer not in (SINGLE_TASK, ROTOGRAD):
-        assert config.gradients is not None
-        per_task.check(balancers.get(config.balancer), config.gradients)
-    if not Path(config.data).exists():
-        raise UserError(
-            f"there is no file or folder {config.data}; see docs/supervised.md for what {config.problem} reads"
-        )
-    return config
+    @classmethod
+    def complete(cls, values: Mapping[str, Any]) -> SupervisedConfig:
+        """Checked, with the problem's own protocol where it is open.
 
-
-def check_method(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a method, checked."""
-    if name not in methods():
-        raise unknown("balancer", name, methods())
-    if name == SINGLE_TASK:
-        if options:
-            raise unknown(f"option of {name}", next(iter(options)), [])
-        return {}
-    if name == ROTOGRAD:
-        return {key: getattr(parse(RotoGradOptions, options, where=name), key) for key in options}
-    return balancers.check_options(name, options)
-
-
-def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
-    """`ls,gradops:alpha=-2,rotograd:scale=off` as names and options; `all` is everything with its defaults."""
-    return balancers.parse_methods(text, every=methods, check=check_method)
+        Raises:
+            UserError: an unknown name, or a value out of range, in one line.
+        """
+        config = parse(cls, values)
+        problem = config.problem_class
+        settings = problem.settings.model_dump()
+        options = parse(problem.options_model, config.options, where=config.problem).model_dump()
+        filled = {key: settings[key] for key in _PROTOCOL if getattr(config, key) is None}
+        cls.check_method(config.balancer, config.balancer_options)
+        config = config.model_copy(update={**filled, "options": options})
+        if config.balancer not in (SINGLE_TASK, ROTOGRAD):
+            assert config.gradients is not None
+            per_task.check(balancers.get(config.balancer), config.gradients)
+        if not Path(config.data).exists():
+            raise UserError(
+                f"there is no file or folder {config.data}; see docs/supervised.md for what {config.problem} reads"
+            )
+        return config

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,20 +13,17 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from mtrl_conic.errors import Interrupted, UserError
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
-from mtrl_conic.runs.directory import RunDirectory
-from mtrl_conic.supervised.config import SITTING, SupervisedConfig
+from mtrl_conic.runs.directory import RunDirectory, open_run
+from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import SINGLE_TASK, Learner, make_learner
 from mtrl_conic.supervised.problem import Batch, Meter, Problem, Source
 from mtrl_conic.supervised.selection import select
 from mtrl_conic.training.metrics import Means, plain
 
 Record = dict[str, Any]
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; its directory goes on from the last finished epoch."""
 
 
 class Listener(Protocol):
@@ -44,36 +40,68 @@ def train(
     listener: Listener = lambda config, record: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Record:
-    """Run, or go on with, what a complete `config` describes; see `complete`.
+    """Run, or go on with, what a complete `config` describes; see `SupervisedConfig.complete`.
 
     Args:
         config: nothing in it may be open.
         directory: of the run, made where it is missing.
         listener: called after every epoch.
-        interrupted: asked between two steps; a yes raises `Interrupted`.
+        interrupted: asked between two steps.
 
     Returns:
-        The content of `result.json`; a finished run is not touched.
+        The content of `result.json`; a finished run is not touched, unless it is given more epochs now.
+
+    Raises:
+        UserError: the data are not as they should be, or a directory that cannot be used.
+        Interrupted: it was; the same call goes on from the last finished epoch.
     """
-    run = RunDirectory(directory, config.model_dump(mode="json"), ignore=SITTING)
+    run = open_run(directory, config)
     try:
         return run.result or _Run(config, run, listener, interrupted).train()
+    except UserError:
+        run.withdraw()  # what only the data could tell
+        raise
     finally:
         run.close()
 
 
-@lru_cache(maxsize=2)
-def load_problem(problem: type[Problem], data: Path, options: str, *, seed: int, workers: int) -> Problem:
-    """The problem with its data; runs that follow one another read it once.
+def check(configs: Iterable[SupervisedConfig]) -> None:
+    """Find what only the data and the networks can tell, before anything is written.
 
-    Args:
-        problem: its class.
-        data: folder or file.
-        options: JSON of its options.
-        seed: of random splits.
-        workers: processes that read files.
+    Raises:
+        UserError: data that are not as they should be, a method that does not fit the network, a device that is
+            not there.
     """
-    return problem.load(data, problem.options_model.model_validate_json(options), seed=seed, workers=workers)
+    problems: dict[tuple[str, str, str], Problem] = {}
+    methods: set[tuple[str, ...]] = set()
+    for config in configs:
+        choose_device(config.device)
+        of = (config.problem, config.data, repr(config.options))
+        if of not in problems:
+            problems[of] = _load(config)
+        if (*of, config.method) not in methods:
+            methods.add((*of, config.method))
+            with _seeded(torch.device("cpu"), config.seed, 0):
+                _learner(config, problems[of], torch.device("cpu"))
+
+
+def _load(config: SupervisedConfig) -> Problem:
+    options = config.problem_class.options_model.model_validate(config.options)
+    return config.problem_class.load(Path(config.data), options, seed=config.seed, workers=config.workers)
+
+
+def _learner(config: SupervisedConfig, problem: Problem, device: torch.device) -> Learner:
+    assert config.learning_rate is not None
+    assert config.gradients is not None
+    return make_learner(
+        problem,
+        config.balancer,
+        config.balancer_options,
+        seed=config.seed,
+        learning_rate=config.learning_rate,
+        gradients=config.gradients,
+        device=device,
+    )
 
 
 class _Run:
@@ -85,28 +113,12 @@ class _Run:
             torch.set_num_threads(config.threads)
         self.config, self.run, self.listener, self.interrupted = config, run, listener, interrupted
         self.device = choose_device(config.device)
-        kind = config.problem_class
-        options = kind.options_model.model_validate(config.options).model_dump_json()
-        self.problem = load_problem(kind, Path(config.data), options, seed=config.seed, workers=config.workers)
+        self.problem = _load(config)
         self.memory = PeakMemory(self.device)
         with _seeded(self.device, config.seed, 0):
-            self.learner = self._learner()
+            self.learner = _learner(config, self.problem, self.device)
         self.epoch, self.seconds = 0, 0.0
         self.curve: list[Record] = []
-
-    def _learner(self) -> Learner:
-        config = self.config
-        assert config.learning_rate is not None
-        assert config.gradients is not None
-        return make_learner(
-            self.problem,
-            config.balancer,
-            config.balancer_options,
-            seed=config.seed,
-            learning_rate=config.learning_rate,
-            gradients=config.gradients,
-            device=self.device,
-        )
 
     def train(self) -> Record:
         assert self.config.epochs is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from mtrl_conic.schema import Role
 
 
 class TrainingConfig(BaseModel):
@@ -13,15 +15,15 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     replay_capacity: int = Field(100_000, ge=1, description="transitions kept per task")
-    replay: Literal["memory", "disk"] = Field(
+    replay: Annotated[Literal["memory", "disk"], Role.EXECUTION] = Field(
         "memory", description="disk: the replay is a memory-mapped file in the run directory"
     )
-    log_every: int = Field(500, ge=1, description="steps between two lines of metrics")
+    log_every: Annotated[int, Role.EXECUTION] = Field(500, ge=1, description="steps between two lines of metrics")
     evaluate_every: int = Field(25_000, ge=1, description="steps between two evaluations during training")
     checkpoint_every: int = Field(5_000, ge=1, description="steps between two checkpoints")
     training_episodes_per_task: int = Field(10, ge=1, description="goals per task in an evaluation during training")
     episodes_per_task: int = Field(50, ge=1, description="goals per task in the final evaluation, whose rates count")
-    on_untraceable: Literal["fresh", "refuse"] = Field(
+    on_untraceable: Annotated[Literal["fresh", "refuse"], Role.EXECUTION] = Field(
         "fresh",
         description="a run taken up again whose saved episodes do not come out the same, since an environment is not "
         "determined by seed and actions: start new episodes, or refuse",

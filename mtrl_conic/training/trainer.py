@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mtrl_conic.agents.protocol import Agent, Statistics
 from mtrl_conic.envs.running import Untraceable
 from mtrl_conic.envs.task_set import TaskSet
+from mtrl_conic.errors import Interrupted
 from mtrl_conic.evaluation.success import Evaluation, Evaluator
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import TrainingConfig
@@ -27,10 +28,6 @@ from mtrl_conic.training.run import Run
 REMEDY = "lower the learning rate, or bring the task's rewards to a smaller scale"
 
 _LOGGER = logging.getLogger(__name__)
-
-
-class Interrupted(Exception):
-    """Training was asked to stop; where there is a run directory, a checkpoint was written."""
 
 
 class Trainer:
@@ -281,12 +278,17 @@ class Trainer:
         with self.watch("writing"):
             self.run.save_checkpoint(self.state_dict())
 
-    def resume(self) -> bool:
-        """Continue from the run directory's checkpoint; False where there is none."""
+    def resume(self, *, evaluated_at: int = 0) -> bool:
+        """Continue from the run directory's checkpoint; False where there is none.
+
+        Args:
+            evaluated_at: the step of a final evaluation that stands, though training goes on; it is in no checkpoint.
+        """
         assert self.run is not None
         saved = self.run.load_checkpoint()
         if saved is not None:
             self.load_state_dict(saved)
+            self._evaluated_at = max(self._evaluated_at, evaluated_at)
         self.run.rewind("metrics", self.step)
         self.run.rewind("evaluations", self._evaluated_at)
         return saved is not None

@@ -71,6 +71,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["train", "mt10", "--device", "cuda:64"], "cuda"),
         (["train", "mt10", "--gama", "0.9"], "unknown argument '--gama'"),
         (["train", "mt10", "--batchsize", "9"], "did you mean '--batch-size'?"),
+        (["train", "mt10", "--seeds", "0,1"], "unknown argument '--seeds'; did you mean '--seed'?"),
         (["train"], "preset"),
         (["train", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (["bench", "envs"], "unknown benchmark 'envs'; did you mean 'env'?"),

@@ -160,9 +160,9 @@ def test_a_run_that_cannot_be_retraced_is_warned_of_and_starts_new_episodes(
     lab: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from mtrl_conic import plugins
+    from mtrl_conic.errors import Interrupted
     from mtrl_conic.runs.config import make_config
     from mtrl_conic.runs.run import train
-    from mtrl_conic.training.trainer import Interrupted
 
     (lab / "noisy.py").write_text(RANDOM)
     plugins.load(["noisy.py"])

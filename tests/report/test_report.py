@@ -455,21 +455,27 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_program_is_passed_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """wandb writes a `config.yaml` of its own into a run's directory."""
-    own = folder / "ls/seed_0/wandb/offline-run-1/files"
-    own.mkdir(parents=True)
-    (own / "config.yaml").write_text("wandb_version: 1\n")
+    """wandb writes a `config.yaml` of its own into a run's directory; what lies beside the runs is named."""
+    inside, own = folder / "ls/seed_0/wandb/offline-run-1/files", folder / "site"
+    for place in (inside, own):
+        place.mkdir(parents=True)
+        (place / "config.yaml").write_text("wandb_version: 1\n")
+    torn = write_run(folder / "torn", "ls", 9)
+    (torn / "result.json").write_text('{"step": 15')
     out = folder / "report.html"
     assert main(["report", str(folder), "--out", str(out)]) == 0
-    assert f"Passed over: {own} holds another program's config.yaml" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"skipped: {own}/config.yaml is no run's configuration" in told
+    assert f"skipped: cannot read {torn}" in told
+    assert str(inside) not in told
     assert Page(out.read_text()).tables["table-headline"]["ls", "seeds"][1] == 3
     assert main(["report", str(own), "--out", str(out)]) == 2
-    assert "holds another program's config.yaml" in capsys.readouterr().err
+    assert "is no run's configuration: it names no kind" in capsys.readouterr().err
 
 
 def test_runs_of_two_kinds_are_two_reports(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "census").mkdir()
-    (folder / "census/config.yaml").write_text("problem: census\n")
+    (folder / "census/config.yaml").write_text("kind: supervised\n")
     assert main(["report", str(folder), "--out", str(folder / "report.html")]) == 2
     assert "are runs of an agent and of a supervised problem" in capsys.readouterr().err
 

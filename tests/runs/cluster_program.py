@@ -13,9 +13,11 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
+from mtrl_conic import cli
 from mtrl_conic.runs.claim import claim
 from mtrl_conic.runs.cluster import connected, run_on_cluster
-from mtrl_conic.runs.grid import PlannedRun, plan
+from mtrl_conic.runs.config import RunConfig, read_preset
+from mtrl_conic.runs.plan import Job, plan
 from mtrl_conic.runs.pool import End
 from mtrl_conic.runs.status import read_progress
 
@@ -29,13 +31,13 @@ class KillsANode:
         self.cluster, self.node = cluster, node
         self.told: list[tuple[str, str, str]] = []
 
-    def started(self, run: PlannedRun) -> None:
+    def started(self, run: Job) -> None:
         self.told.append((run.name, "started", ""))
 
-    def ended(self, run: PlannedRun, end: End, words: str) -> None:
+    def ended(self, run: Job, end: End, words: str) -> None:
         self.told.append((run.name, end, words))
 
-    def tick(self, running: Sequence[PlannedRun]) -> None:
+    def tick(self, running: Sequence[Job]) -> None:
         if self.node is not None and sum(read_progress(run.directory).step > 30 for run in running) == 2:
             self.cluster.remove_node(self.node, allow_graceful=False)
             self.node = None
@@ -45,10 +47,10 @@ def main(preset: str, out: str) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
     second = cluster.add_node(num_cpus=1, object_store_memory=STORE)
     cluster.wait_for_nodes()
-    runs = claim(plan(preset, {"balancer": ["ls", "conicgrad"], "seed": [0, 1]}, Path(out)))
+    runs = claim(plan(RunConfig, read_preset(preset), {"balancer": ["ls", "conicgrad"], "seed": [0, 1]}, Path(out)))
     watcher = KillsANode(cluster, second)
     with connected(cluster.address) as ray:
-        ends = run_on_cluster(ray, runs, watcher=watcher, interrupted=lambda: False)
+        ends = run_on_cluster(ray, runs, main=cli.main, watcher=watcher, interrupted=lambda: False)
     cluster.shutdown()
     print(json.dumps({"ends": ends, "told": watcher.told, "killed": watcher.node is None}))
 

@@ -17,11 +17,12 @@ import pytest
 import yaml
 
 from mtrl_conic.cli import main
-from mtrl_conic.runs.grid import plan
+from mtrl_conic.runs.config import RunConfig, read_preset
+from mtrl_conic.runs.plan import plan
 from mtrl_conic.runs.run import train
 from mtrl_conic.runs.status import read_error, read_progress, read_state
+from tests.runs.test_run import same_run
 from tests.training.conftest import tiny_values
-from tests.training.test_run import same_run
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason='ray is not installed; pip install "mtrl-conic[ray]"'
@@ -50,7 +51,7 @@ def test_a_node_killed_in_the_middle_loses_nothing(preset: str, tmp_path: Path) 
     command = [sys.executable, "-m", "tests.runs.cluster_program", preset, str(out)]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     said = json.loads(done.stdout.splitlines()[-1])
-    runs = plan(preset, {"balancer": ["ls", "conicgrad"], "seed": [0, 1]}, out)
+    runs = plan(RunConfig, read_preset(preset), {"balancer": ["ls", "conicgrad"], "seed": [0, 1]}, out)
     assert said["ends"] == {run.name: "finished" for run in runs}
     assert said["killed"], "both nodes were at work when one was lost"
     (lost,) = [name for name, what, _ in said["told"] if what == "killed"]

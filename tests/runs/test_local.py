@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,16 +20,18 @@ from rich.console import Console
 from mtrl_conic.cli import main
 from mtrl_conic.cli.board import Board
 from mtrl_conic.errors import UserError
+from mtrl_conic.runs import plan as planning
 from mtrl_conic.runs.claim import claim
+from mtrl_conic.runs.config import RunConfig, read_preset
 from mtrl_conic.runs.directory import RunDirectory
-from mtrl_conic.runs.grid import PlannedRun, plan
 from mtrl_conic.runs.local import run_locally
+from mtrl_conic.runs.plan import Job
 from mtrl_conic.runs.pool import End
 from mtrl_conic.runs.run import train
 from mtrl_conic.runs.status import read_error, read_progress, read_state
-from mtrl_conic.supervised.config import complete
+from mtrl_conic.supervised.config import SupervisedConfig
+from tests.runs.test_run import same_run
 from tests.training.conftest import TASKS, tiny_values
-from tests.training.test_run import same_run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
@@ -39,13 +42,13 @@ class Watcher:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
 
-    def started(self, run: PlannedRun) -> None:
+    def started(self, run: Job) -> None:
         self.told.append((run.name, "started"))
 
-    def ended(self, run: PlannedRun, end: End, words: str) -> None:
+    def ended(self, run: Job, end: End, words: str) -> None:
         self.told.append((run.name, end))
 
-    def tick(self, running: Sequence[PlannedRun]) -> None:
+    def tick(self, running: Sequence[Job]) -> None:
         pass
 
 
@@ -56,7 +59,7 @@ class KillsOnce(Watcher):
         super().__init__()
         self.name, self.killed_at = name, 0
 
-    def tick(self, running: Sequence[PlannedRun]) -> None:
+    def tick(self, running: Sequence[Job]) -> None:
         for run in running:
             step = read_progress(run.directory).step
             if run.name == self.name and step > 30 and not self.killed_at:
@@ -69,6 +72,10 @@ def preset(tmp_path: Path) -> str:
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_values(steps=80)))
     return str(file)
+
+
+def plan(preset: str, given: dict[str, Any], folder: Path) -> list[Job]:
+    return planning.plan(RunConfig, read_preset(preset), given, folder)
 
 
 def never() -> bool:
@@ -97,7 +104,7 @@ def test_two_balancers_by_two_seeds_with_one_killed_in_the_middle(preset: str, t
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the child process in /proc")
 def test_a_run_that_is_killed_every_time_has_failed(preset: str, tmp_path: Path) -> None:
     class KillsAlways(Watcher):
-        def started(self, run: PlannedRun) -> None:
+        def started(self, run: Job) -> None:
             super().started(run)
             children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
             os.kill(int(children[-1]), signal.SIGKILL)
@@ -163,6 +170,57 @@ def test_ctrl_c_stops_all_and_says_how_to_go_on(preset: str, tmp_path: Path) -> 
     assert all((out / f"conicgrad/seed_{seed}/checkpoints/latest.pt").exists() for seed in (0, 1))
 
 
+def writers(folder: Path) -> list[int]:
+    """The processes that write runs below `folder`."""
+    return [int(file.read_text()) for file in folder.rglob(".lock") if read_state(file.parent) == "running"]
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_comparison_that_is_killed_leaves_no_process_and_ends_with_the_same_numbers(
+    preset: str, tmp_path: Path
+) -> None:
+    """The parent by SIGKILL, so that it can tell its processes nothing; the same command at once goes on."""
+    out, runs = tmp_path / "out", ["conicgrad_c=0.25/seed_0", "conicgrad_c=0.9/seed_0"]
+    arguments = [preset, "--balancers", "conicgrad:c=0.25,conicgrad:c=0.9", "--seeds", "0", "--out", str(out)]
+    with compare(*arguments, "--jobs", "2") as first:
+        wait_for(lambda: all(read_progress(out / run).step >= 20 for run in runs))
+        orphans = writers(out)
+        first.kill()
+    with compare(*arguments, "--jobs", "2") as second:
+        shown, errors = second.communicate()
+    assert (second.returncode, errors) == (0, "")
+    assert len(orphans) == 2
+    assert not any(map(alive, orphans))
+    assert shown.count("goes on at step") == 2
+    for run in plan(preset, {"balancer": "conicgrad:c=0.25,conicgrad:c=0.9", "seed": 0}, tmp_path / "separate"):
+        train(run.config, run.directory)
+        assert same_run(run.directory, out / run.name), run.name
+
+
+def test_the_processes_of_a_killed_comparison_end(preset: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with compare(preset, "--steps", "1000000", "--out", str(out), "--jobs", "1") as run:
+        wait_for(lambda: read_progress(out / "conicgrad/seed_3").step >= 20)
+        (orphan,) = writers(out)
+        run.kill()
+    wait_for(lambda: not alive(orphan), 20)
+    assert read_state(out / "conicgrad/seed_3") == "stale"
+
+
 def test_a_dry_run_writes_nothing(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["compare", preset, "--balancers", "all", "--seeds", "0,1", "--out", str(out), "--dry-run"]) == 0
@@ -195,7 +253,7 @@ def test_all_is_checked_before_anything_starts(
 def test_a_directory_in_the_way_is_told_before_others_are_made(preset: str, tmp_path: Path) -> None:
     claim(plan(preset, {"seed": [1]}, tmp_path / "out"))
     with pytest.raises(UserError, match="holds another configuration"):
-        claim(plan(preset, {"seed": [0, 1], "steps": 999}, tmp_path / "out"))
+        claim(plan(preset, {"seed": [0, 1], "agent": {"width": 8}}, tmp_path / "out"))
     assert not (tmp_path / "out/conicgrad/seed_0").exists()
 
 
@@ -216,7 +274,9 @@ def test_listing_runs(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_supervised_runs_are_listed_and_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = complete({"problem": "census", "data": str(tmp_path), "balancer": "ls", "seed": 0, "epochs": 9})
+    config = SupervisedConfig.complete(
+        {"problem": "census", "data": str(tmp_path), "balancer": "ls", "seed": 0, "epochs": 9}
+    )
     run = RunDirectory(tmp_path / "ls" / "seed_0", config.model_dump(mode="json"))
     run.append("metrics", {"step": 4, "time": 61.0, "loss": {"income": 0.25}, "weight": {"income": 0.5}})
     run.close()
@@ -226,9 +286,9 @@ def test_supervised_runs_are_listed_and_watched(tmp_path: Path, capsys: pytest.C
     shown = " ".join(capsys.readouterr().out.split())
     assert "census, ls, seed 0, epoch 4 of 9" in shown
     assert "income 0.5 0.25" in shown
-    for command in (["report", "--out", str(tmp_path / "report.html")], ["video"], ["evaluate"]):
-        assert main([command[0], str(run.path), *command[1:]]) == 2
-        assert "is no run of an agent" in capsys.readouterr().err
+    for command in ("video", "evaluate"):
+        assert main([command, str(run.path)]) == 2
+        assert "is no reinforcement run, but says kind: supervised" in capsys.readouterr().err
 
 
 def test_watching_a_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,6 +317,25 @@ def test_watching_a_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixtu
         ("state=finised", "did you mean 'finished'?"),
     ],
 )
-def test_wrong_conditions(condition: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_conditions(
+    condition: str, words: str, preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim(plan(preset, {}, tmp_path))
     assert main(["runs", str(tmp_path), "--where", condition]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_listing_passes_over_what_it_cannot_read(
+    preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run in claim(plan(preset, {"seed": [0, 1, 2]}, tmp_path / "out")):
+        if run.config.seed == 1:
+            (run.directory / "metrics.jsonl").write_text("{torn\n")
+        if run.config.seed == 2:
+            (run.directory / "result.json").write_text("")
+    (tmp_path / "out" / "config.yaml").write_text("title: a web page\n")
+    assert main(["runs", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    assert "1 of 1 runs" in shown
+    for skipped in ("seed_1", "seed_2", "out/config.yaml"):
+        assert any(line.startswith("skipped: ") and skipped in line for line in shown.splitlines()), skipped

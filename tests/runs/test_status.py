@@ -9,6 +9,7 @@ import pytest
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.configuration import Budget
 from mtrl_conic.runs.directory import RunDirectory
 from mtrl_conic.runs.status import Progress, find_runs, last_record, read_error, read_progress, read_state
 
@@ -30,7 +31,7 @@ def test_a_runs_life(tiny: RunConfig, tmp_path: Path) -> None:
 def test_progress(tiny: RunConfig, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path, tiny.model_dump(mode="json"))
     assert read_progress(tmp_path) == Progress()
-    assert Progress().seconds_left(100, None) is None
+    assert Progress().seconds_left(Budget(100, "step")) is None
     run.append("metrics", {"step": 20, "time": 4.0, "steps_per_second": 5.0})
     run.append("evaluations", {"step": 25, "time": 6.0, "mean_success": 0.5})
     assert read_progress(tmp_path) == Progress(25, 6.0, 5.0, 25, 0.5)
@@ -38,9 +39,11 @@ def test_progress(tiny: RunConfig, tmp_path: Path) -> None:
     run.append("evaluations", {"step": 25, "time": 6.0, **rates})
     assert read_progress(tmp_path) == Progress(25, 6.0, 5.0, 25, 0.5, {"b": -3.0}), "the return of what has no success"
     run.close()
-    assert Progress(step=25, seconds=6.0).seconds_left(100, None) == pytest.approx(18)
-    assert Progress(step=25, seconds=6.0).seconds_left(100, 0.2) == pytest.approx(6), "the clock ends it first"
-    assert Progress(step=100, seconds=6.0).seconds_left(100, None) == 0
+    assert Progress(step=25, seconds=6.0).seconds_left(Budget(100, "step")) == pytest.approx(18)
+    assert Progress(step=25, seconds=6.0).seconds_left(Budget(100, "step", 0.2)) == pytest.approx(6), (
+        "the clock ends it first"
+    )
+    assert Progress(step=100, seconds=6.0).seconds_left(Budget(100, "step")) == 0
 
 
 @pytest.mark.parametrize("padding", [0, 10, 65_530, 200_000])
@@ -57,7 +60,7 @@ def test_the_last_whole_line_is_found_wherever_a_read_begins(padding: int, tmp_p
 def test_finding_runs(tmp_path: Path) -> None:
     for name in ("b/seed_1", "b/seed_0", "a"):
         (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "config.yaml").write_text("steps: 1\n")
+        (tmp_path / name / "config.yaml").write_text("kind: reinforcement\nsteps: 1\n")
     found = find_runs([tmp_path, tmp_path / "a"])
     assert [str(path.relative_to(tmp_path)) for path in found] == ["a", "b/seed_0", "b/seed_1"]
     (tmp_path / "empty").mkdir()
@@ -65,3 +68,25 @@ def test_finding_runs(tmp_path: Path) -> None:
         find_runs([tmp_path / "empty"])
     with pytest.raises(UserError, match="there is no folder"):
         find_runs([tmp_path / "nowhere"])
+
+
+def test_what_is_no_run_is_skipped_and_named(tmp_path: Path) -> None:
+    """But for the files that a logger keeps within a run."""
+    for name, text in (
+        ("run", "kind: supervised\nepochs: 1\n"),
+        ("run/wandb/files", "_wandb: {value: 1}\n"),
+        ("other", "seed: 1\n"),
+        ("broken", "seed: [1\n"),
+        ("list", "- kind\n"),
+    ):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.yaml").write_text(text)
+    (tmp_path / "binary").mkdir()
+    (tmp_path / "binary" / "config.yaml").write_bytes(b"\xff\xfe\x00")
+    told: list[str] = []
+    assert find_runs([tmp_path], skipped=told.append) == [tmp_path / "run"]
+    assert len(told) == 4
+    for name in ("other", "broken", "list", "binary"):
+        assert any(str(tmp_path / name / "config.yaml") in words for words in told), name
+    with pytest.raises(UserError, match="names no kind"):
+        find_runs([tmp_path / "other"])

@@ -14,7 +14,7 @@ import torch
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.schema import parse
-from mtrl_conic.supervised.config import complete
+from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.data.scenes import augmented, normals_from_depth
 from mtrl_conic.supervised.networks.celeba import nine_layers
 from mtrl_conic.supervised.networks.segnet import segnet
@@ -100,7 +100,9 @@ def test_end_to_end(case: str, balancer: str, tmp_path: Path) -> None:
     settings = {"epochs": 2, "batch_size": 2 if "table" not in case else 32, "options": own, "device": "cpu"}
     if name in ("census", "recommendation", "regression"):
         settings["batch_size"] = 64
-    config = complete({"problem": name, "data": str(write(tmp_path / "data")), "balancer": balancer, **settings})
+    config = SupervisedConfig.complete(
+        {"problem": name, "data": str(write(tmp_path / "data")), "balancer": balancer, **settings}
+    )
     result = train(config, tmp_path / "run")
     assert result["step"] == 2
     assert set(result["metrics"]) == {metric["name"] for metric in result["measured"]}
@@ -111,7 +113,7 @@ def test_published_networks_on_their_layout(tmp_path: Path) -> None:
     """MTAN's network takes a batch of MTAN's files; SegNet has the published number of parameters."""
     folder = write_mtan(tmp_path / "data", classes=13, label="label", normals=True, size=(32, 32), images=2)
     values = {"problem": "nyuv2", "data": str(folder), "epochs": 1, "batch_size": 2, "device": "cpu"}
-    config = complete({**values, "balancer": "cagrad"})
+    config = SupervisedConfig.complete({**values, "balancer": "cagrad"})
     assert config.options["network"] == "mtan"
     assert set(train(config, tmp_path / "run")["metrics"]) > {"normal 11.25", "depth rel"}
     # The public code of MTAN gives 24981069 as the size of its single-task SegNet.

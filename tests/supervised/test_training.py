@@ -13,18 +13,16 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.cli import main
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import Interrupted, UserError
 from mtrl_conic.report.supervised import numbers
 from mtrl_conic.report.supervised.figures import trade_offs
 from mtrl_conic.report.supervised.report import write
 from mtrl_conic.report.supervised.source import summarise
-from mtrl_conic.runs.claim import claim
 from mtrl_conic.runs.directory import read_checkpoint
-from mtrl_conic.supervised.comparison import plan, run_all
-from mtrl_conic.supervised.config import SITTING, complete, parse_methods
+from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import methods
 from mtrl_conic.supervised.measures import delta_m
-from mtrl_conic.supervised.training import Interrupted, train
+from mtrl_conic.supervised.training import train
 from tests.supervised.conftest import records, write_celeba, write_census, write_kuairand, write_mtan
 
 
@@ -47,7 +45,7 @@ def values(data: Path, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", methods())
 def test_every_method_trains(name: str, census: Path, tmp_path: Path) -> None:
-    result = train(complete(values(census, balancer=name, epochs=1)), tmp_path)
+    result = train(SupervisedConfig.complete(values(census, balancer=name, epochs=1)), tmp_path)
     assert all(np.isfinite(value) for value in result["metrics"].values())
     told = records(tmp_path / "metrics.jsonl")[0]
     assert set(told["loss"]) == {"income", "marital", "education"}  # type: ignore[call-overload]
@@ -58,15 +56,15 @@ def test_methods_on_the_representation(name: str, census: Path, tmp_path: Path) 
     given = values(census, balancer=name, epochs=1, gradients="representation")
     if name == "moco":
         with pytest.raises(UserError, match="use --gradients parameters"):
-            complete(given)
+            SupervisedConfig.complete(given)
         return
-    assert train(complete(given), tmp_path)["step"] == 1
+    assert train(SupervisedConfig.complete(given), tmp_path)["step"] == 1
 
 
 @pytest.mark.parametrize("name", ["gradvac", "famo", "rotograd", "stl"])
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(name: str, census: Path, tmp_path: Path) -> None:
     """State of balancer, optimiser, dropout and order: all of it comes back, to the last bit."""
-    config = complete(values(census, balancer=name, epochs=3, learning_rate=1e-2))
+    config = SupervisedConfig.complete(values(census, balancer=name, epochs=3, learning_rate=1e-2))
     whole = train(config, tmp_path / "whole")
     asked = iter(range(1000))
     with pytest.raises(Interrupted):  # in the middle of the second epoch
@@ -84,7 +82,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(name: str, census: Pa
 
 
 def test_training_learns(census: Path, tmp_path: Path) -> None:
-    config = complete(values(census, balancer="pcgrad", epochs=25, learning_rate=1e-3))
+    config = SupervisedConfig.complete(values(census, balancer="pcgrad", epochs=25, learning_rate=1e-3))
     result = train(config, tmp_path)
     assert min(result["metrics"].values()) > 0.9
     assert min(records(tmp_path / "evaluations.jsonl")[0]["test"].values()) < 0.85  # type: ignore[attr-defined]
@@ -94,12 +92,12 @@ def test_global_generator_is_left_alone(census: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    train(complete(values(census, epochs=1)), tmp_path)
+    train(SupervisedConfig.complete(values(census, epochs=1)), tmp_path)
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_the_learning_rate_is_halved(census: Path, tmp_path: Path) -> None:
-    config = complete(values(census, epochs=3, halve_every=1, learning_rate=0.4))
+    config = SupervisedConfig.complete(values(census, epochs=3, halve_every=1, learning_rate=0.4))
     train(config, tmp_path)
     saved = read_checkpoint(tmp_path)
     assert saved is not None
@@ -107,13 +105,14 @@ def test_the_learning_rate_is_halved(census: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_open_is_as_published(census: Path) -> None:
-    config = complete({"problem": "census", "data": str(census)})
+    config = SupervisedConfig.complete({"problem": "census", "data": str(census)})
     assert (config.epochs, config.batch_size, config.learning_rate) == (200, 1024, 1e-4)
     assert (config.gradients, config.selection) == ("parameters", "best_validation")
     assert config.options == {"college": "attended", "leave_out": []}
 
 
 def test_methods_are_read_with_options() -> None:
+    parse_methods = SupervisedConfig.read_methods
     assert parse_methods("stl,gradops:alpha=-2,gradops,conicgrad:c=0.25,solver=exact") == [
         ("stl", {}),
         ("gradops", {"alpha": -2.0}),
@@ -135,9 +134,9 @@ def test_methods_are_read_with_options() -> None:
 
 
 def test_the_trade_off_of_an_option(census: Path, tmp_path: Path) -> None:
-    chosen = [("conicgrad", {"c": c}) for c in (0.9, 0.25, 0.5)]
-    for planned in plan(values(census, epochs=1), chosen, [0], tmp_path):
-        train(planned.config, planned.directory)
+    for c in (0.9, 0.25, 0.5):
+        config = SupervisedConfig.complete(values(census, epochs=1, balancer=f"conicgrad:c={c}"))
+        train(config, tmp_path / f"conicgrad_c={c}" / "seed_0")
     summary = summarise(sorted(tmp_path.glob("*/seed_*")))
     (figure,) = trade_offs(summary)
     assert figure.numbers is not None
@@ -211,16 +210,13 @@ def test_the_same_command_again_shows_the_same(
     assert set((compared / "results.csv").read_text().splitlines()) < set(before.splitlines())
 
 
-def test_processes_give_the_same_as_one(census: Path, tmp_path: Path) -> None:
-    for jobs in (1, 2):
-        runs = plan(values(census, epochs=1), [("ls", {}), ("rlw", {})], [0], tmp_path / str(jobs))
-        found = run_all(
-            claim(runs, ignore=SITTING), jobs=jobs, listener=lambda config, record: None, interrupted=lambda: False
-        )
-        assert len(list(found)) == 2
-    for name in ("ls", "rlw"):
-        one, two = (records(tmp_path / str(jobs) / name / "seed_0" / "evaluations.jsonl") for jobs in (1, 2))
-        assert one[0]["test"] == two[0]["test"]
+def test_a_run_of_a_comparison_is_the_same_alone(compared: Path, census: Path, tmp_path: Path) -> None:
+    data = ["--data", str(census), "--epochs", "2", "--batch-size", "64", "--threads", "1"]
+    arguments = ["--balancer", "gradops:alpha=-2", "--seed", "1", "--run-dir", str(tmp_path / "run")]
+    assert main(["supervised", "census", *data, *arguments]) == 0
+    kept = compared / "gradops_alpha=-2.0" / "seed_1"
+    one, two = (records(folder / "evaluations.jsonl") for folder in (kept, tmp_path / "run"))
+    assert [line["test"] for line in one] == [line["test"] for line in two]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -235,7 +231,7 @@ def test_wrong_arguments(census: Path, tmp_path: Path, capsys: pytest.CaptureFix
     for arguments, words in (
         (["censu", *data], "unknown problem 'censu'; did you mean 'census'?"),
         (["census", *data, "--balancers", "conigrad"], "did you mean 'conicgrad'?"),
-        (["census", *data, "--seeds", "a"], "whole numbers"),
+        (["census", *data, "--seeds", "a"], "seed='a': input should be a valid integer"),
         (["census", *data, "--seeds", "1,1"], "twice"),
         (["census", *data, "--epochs", "0"], "epochs=0"),
         (["census", *data, "--gradients", "both"], "gradients='both'"),

@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from mtrl_conic.balancers import label
 from mtrl_conic.errors import UserError
-from mtrl_conic.runs.config import SITTING
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.configuration import keys_of
 from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.status import State, read_error, read_progress, read_state
-from mtrl_conic.schema import flat_items
+from mtrl_conic.schema import Role, flat_items
 
-_NOT_THE_METHOD = {"seed", *SITTING, "training.replay", "training.log_every", "training.checkpoint_every"}
+_NOT_THE_METHOD = {"seed", "training.checkpoint_every", *keys_of(RunConfig, Role.EXECUTION)}
 """Fields in which the runs of a method may differ: which sample it is, where it runs, how it is written."""
+_OPTIONS, _OPTION = "balancer_options", "balancer_options."
 WHOLE = 64 << 20
 """Bytes of metrics that are read line by line; a run of two million steps on ten tasks writes a third of it."""
 SAMPLE = 4000
@@ -212,12 +215,15 @@ def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _labels(configs: Sequence[dict[str, Any]]) -> list[str]:
-    """The balancer's name; where methods share a balancer, with the settings in which they differ."""
+    """The balancer's name; where methods share a balancer, with the options and settings in which they differ."""
     labels = []
     for config in configs:
         same = [other for other in configs if other["balancer"] == config["balancer"]]
-        parts = [f"{key.rpartition('.')[2]}={config.get(key)}" for key in _differing(same)]
-        labels.append(", ".join([config["balancer"], *parts]))
+        differing = _differing(same)
+        options = {key: config[key] for key in differing if key.startswith(_OPTION) and key in config}
+        parts = [f"{key.rpartition('.')[2]}={config.get(key)}" for key in differing if not key.startswith(_OPTIONS)]
+        method = label(config["balancer"], {key.removeprefix(_OPTION): value for key, value in options.items()})
+        labels.append(", ".join([method, *parts]))
     return labels
 
 

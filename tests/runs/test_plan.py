@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from mtrl_conic.errors import UserError
-from mtrl_conic.runs.grid import plan
+from mtrl_conic.runs import plan as planning
+from mtrl_conic.runs.config import RunConfig, read_preset
+from mtrl_conic.runs.plan import Job
 from tests.training.conftest import TASKS, tiny_values
 
 
@@ -22,6 +24,10 @@ def written(folder: Path, **overrides: Any) -> str:
     file = folder / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_values(**overrides)))
     return str(file)
+
+
+def plan(preset: str, given: dict[str, Any], folder: Path) -> list[Job]:
+    return planning.plan(RunConfig, read_preset(preset), given, folder)
 
 
 def names(preset: str, given: dict[str, Any]) -> list[str]:
@@ -73,8 +79,28 @@ def test_options_go_with_the_balancers_they_are_given_for(tmp_path: Path) -> Non
     own = written(tmp_path, balancer_options={"c": 0.3})
     runs = plan(own, {"balancer": ["ls", "conicgrad"]}, Path("out"))
     assert [run.config.balancer_options for run in runs] == [{}, {"c": 0.3}]
-    everyone = written(tmp_path, balancer=["ls", "conicgrad"], balancer_options={"c": 0.3})
+    everyone = written(tmp_path, balancer=["cagrad", "conicgrad"], balancer_options={"c": 0.3})
     assert [run.config.balancer_options for run in plan(everyone, {}, Path("out"))] == [{"c": 0.3}] * 2
+
+
+def test_methods_with_options(tmp_path: Path) -> None:
+    """In a text as flags give it, in a list as YAML gives it; equal options are one method however they are written."""
+    text = "ls,conicgrad:c=0.25,solver=exact,conicgrad:c=.9,nashmtl:update_every=50"
+    folders = ["ls", "conicgrad_c=0.25_solver=exact", "conicgrad_c=0.9", "nashmtl_update_every=50"]
+    for given in (text, text.split(",")):
+        runs = plan(written(tmp_path), {"balancer": given, "seed": [0]}, Path("out"))
+        assert [run.name for run in runs] == [f"{folder}/seed_0" for folder in folders]
+    assert [run.config.balancer for run in runs] == ["ls", "conicgrad", "conicgrad", "nashmtl"]
+    assert runs[1].config.balancer_options == {"c": 0.25, "solver": "exact"}
+    assert runs[3].config.balancer_options == {"update_every": 50}
+    assert runs[2].config.method == "conicgrad:c=0.9"
+    assert runs[2].config == plan(written(tmp_path), {"balancer": "conicgrad:c=0.90", "seed": 0}, Path("out"))[0].config
+    own = written(tmp_path, balancer=["ls", "conicgrad:c=0.9"])
+    assert names(own, {}) == ["ls/seed_3", "conicgrad_c=0.9/seed_3"]
+    named = written(tmp_path, balancer_options={"c": 0.3})
+    runs = plan(named, {"balancer": "conicgrad:solver=exact,conicgrad,ls"}, Path("out"))
+    assert [run.config.balancer_options for run in runs] == [{"c": 0.3, "solver": "exact"}, {"c": 0.3}, {}]
+    assert len(names(written(tmp_path), {"balancer": "all"})) == len(RunConfig.methods())
 
 
 @pytest.mark.parametrize(
@@ -84,6 +110,10 @@ def test_options_go_with_the_balancers_they_are_given_for(tmp_path: Path) -> Non
         ({"seed": [0, 0]}, "conicgrad/seed_0 would run twice"),
         ({"agent": {"learning_rate": [1e-3, 0.001]}}, "would run twice"),
         ({"seed": [0, "one"]}, "seed='one'"),
+        ({"balancer": "conicgrad:c=0.9,conicgrad:c=.90"}, "conicgrad:c=0.9 would run twice"),
+        ({"balancer": "conicgrad:d=0.9"}, "unknown option of conicgrad 'd'"),
+        ({"balancer": "conicgrad:c"}, "write options as name:key=value"),
+        ({"balancer": []}, "balancer=[]: give at least one value"),
         ({"agent": {"width": [8, -8]}}, "agent.width=-8"),
     ],
 )

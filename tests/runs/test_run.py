@@ -17,15 +17,14 @@ import pytest
 import torch
 import yaml
 
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import Interrupted, UserError
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.directory import read_checkpoint
 from mtrl_conic.runs.run import load_agent, train
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback
-from mtrl_conic.training.trainer import Interrupted, Trainer
-
-from .conftest import TASKS, tiny_values
+from mtrl_conic.training.trainer import Trainer
+from tests.training.conftest import TASKS, tiny_values
 
 CLOCK = ("time", "steps_per_second")
 

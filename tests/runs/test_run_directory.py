@@ -16,7 +16,7 @@ import torch
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config, read_result
 
-CONFIG = {"balancer": "ls", "agent": {"width": 3}, "balancer_options": {}, "device": "cpu"}
+CONFIG = {"kind": "reinforcement", "balancer": "ls", "agent": {"width": 3}, "balancer_options": {}, "device": "cpu"}
 
 
 def test_same_configuration_is_taken_up_again(tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_another_configuration_is_refused(other: dict[str, object], words: str, 
 
 
 def test_where_it_runs_may_change(tmp_path: Path) -> None:
-    RunDirectory(tmp_path, CONFIG, ignore=("device",)).close()
-    RunDirectory(tmp_path, {**CONFIG, "device": "cuda"}, ignore=("device",)).close()
+    RunDirectory(tmp_path, CONFIG, free=("device",)).close()
+    RunDirectory(tmp_path, {**CONFIG, "device": "cuda"}, free=("device",)).close()
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
@@ -142,16 +142,16 @@ def test_no_run_there(tmp_path: Path) -> None:
 
 
 def test_a_refused_run_leaves_nothing_unless_it_had_begun(tmp_path: Path) -> None:
-    refused = RunDirectory(tmp_path / "a", {"seed": 1})
+    refused = RunDirectory(tmp_path / "a", CONFIG)
     refused.withdraw()
     refused.close()
     assert not (tmp_path / "a").exists()
 
-    RunDirectory(tmp_path / "planned", {"seed": 1}).close()
-    planned = RunDirectory(tmp_path / "planned", {"seed": 1})
+    RunDirectory(tmp_path / "planned", CONFIG).close()
+    planned = RunDirectory(tmp_path / "planned", CONFIG)
     planned.withdraw()
     planned.close()
-    begun = RunDirectory(tmp_path / "begun", {"seed": 1})
+    begun = RunDirectory(tmp_path / "begun", CONFIG)
     begun.append("metrics", {"step": 1})
     begun.withdraw()
     begun.close()

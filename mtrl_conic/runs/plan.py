@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtrl_conic import plugins
 from mtrl_conic.errors import UserError
-from mtrl_conic.runs.config import RunConfig, make_config, read_preset
+from mtrl_conic.runs.config import merge
+from mtrl_conic.runs.configuration import KINDS, Configuration
 from mtrl_conic.schema import is_scalar, leaves
 
 FieldPath = tuple[str, ...]
@@ -20,12 +21,15 @@ _BALANCER, _SEED = ("balancer",), ("seed",)
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """One run of a comparison: its name is its path below the comparison's folder."""
+class Job:
+    """A run that is to be made by a command of its own; the same command again goes on."""
 
     name: str
+    """For a person, and unique: its path below the comparison's folder."""
     directory: Path
-    config: RunConfig
+    config: Configuration
+    arguments: tuple[str, ...] = ()
+    """What else its command is given."""
 
     @property
     def threads(self) -> int | None:
@@ -33,29 +37,39 @@ class PlannedRun:
         return self.config.threads
 
     def command(self, threads: int) -> list[str]:
-        """The arguments of `mtrl-conic` that train it, its directory being claimed."""
+        """The arguments of `mtrl-conic` that carry it out on so many threads, its directory being claimed."""
         directory = str(self.directory)
         imports = [f"--import={module}" for module in plugins.absolute(self.config.imports)]
-        return ["train", f"{directory}/config.yaml", "--run-dir", directory, "--threads", str(threads), *imports]
+        name = KINDS[self.config.kind].command
+        given = ["--run-dir", directory, "--threads", str(threads), *imports, *self.arguments]
+        return [name, f"{directory}/config.yaml", *given]
 
 
-def plan(preset: str, given: Mapping[str, Any], folder: Path) -> list[PlannedRun]:
+def plan(
+    model: type[Configuration],
+    values: Mapping[str, Any],
+    given: Mapping[str, Any],
+    folder: Path,
+    *,
+    arguments: tuple[str, ...] = (),
+) -> list[Job]:
     """The runs of a comparison, the first seed of everything first.
 
     An axis is a field that takes single values (`balancer`, `seed`, `agent.base`, `agent.learning_rate`, ... but
-    not the list of tasks) and is given as a list, in the preset or in `given`. There is a run for every
-    combination, in `<folder>/<balancer>/seed_<n>`; other axes join the balancer's name.
+    not the list of tasks) and is given as a list, in `values` or in `given`. There is a run for every
+    combination, in `<folder>/<method>/seed_<n>`; other axes join the method's name.
 
     Args:
-        preset: a preset's name or a YAML file's path.
-        given: over the preset's values, nested like a configuration.
+        model: of each run's configuration.
+        values: of a preset or a YAML file.
+        given: over those, nested like a configuration. Balancers may be one text, `ls,conicgrad:c=0.9`.
         folder: of the comparison.
+        arguments: what else each run's command is given.
 
     Raises:
         UserError: a value that does not fit, an empty list, a value that stands in its list twice.
     """
-    values = read_preset(preset)
-    axes = _axes(values, given)
+    axes = _axes(model, values, given)
     fixed = dict(given)
     if isinstance(values.get("balancer"), list) and "balancer_options" in values:
         # Options beside a list of balancers are meant for all of them, not for a preset's own one.
@@ -66,23 +80,34 @@ def plan(preset: str, given: Mapping[str, Any], folder: Path) -> list[PlannedRun
         overrides = copy.deepcopy(fixed)
         for path, value in zip(order, chosen, strict=True):
             _set(overrides, path, value)
-        config = make_config(preset, overrides)
-        name = _name(config, [path for path in axes if path not in (_BALANCER, _SEED)])
-        runs.append(PlannedRun(name, folder / name, config))
+        config = model.complete(merge(values, overrides))
+        method = folder_name(config, [path for path in axes if path not in (_BALANCER, _SEED)])
+        name = f"{method}/seed_{config.seed}"
+        runs.append(Job(name, folder / name, config, arguments))
     _check_distinct(runs)
     return runs
 
 
-def _axes(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[FieldPath, list[Any]]:
-    axes = {}
-    for path, field in leaves(RunConfig):
+def _axes(model: type[Configuration], values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[FieldPath, Any]:
+    axes: dict[FieldPath, Any] = {}
+    for path, field in leaves(model):
         if is_scalar(field):
             value = _get(given, path, _get(values, path, None))
             if value == []:
                 raise UserError(f"{'.'.join(path)}=[]: give at least one value")
-            if isinstance(value, list):
+            if path == _BALANCER and value is not None:
+                axes[path] = _methods(model, value)
+            elif isinstance(value, list):
                 axes[path] = value
     return axes
+
+
+def _methods(model: type[Configuration], value: Any) -> list[str]:
+    """The methods in a list or a text, `all` being every one with its defaults."""
+    from mtrl_conic.balancers import label
+
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return [label(*method) for method in model.read_methods(text)]
 
 
 def _get(values: Mapping[str, Any], path: FieldPath, default: Any) -> Any:
@@ -100,14 +125,15 @@ def _set(values: dict[str, Any], path: FieldPath, value: Any) -> None:
     values[path[-1]] = value
 
 
-def _name(config: RunConfig, axes: list[FieldPath]) -> str:
-    parts = [config.balancer]
+def folder_name(config: Configuration, axes: Sequence[FieldPath] = ()) -> str:
+    """Of a method, `conicgrad_c=0.9`; the fields in `axes` follow."""
+    parts = [config.balancer, *(f"{key}={value}" for key, value in config.balancer_options.items())]
     for path in axes:
         value: Any = config
         for part in path:
             value = getattr(value, part)
         parts.append(f"{path[-1]}={value}")
-    return f"{_readable('_'.join(parts))}/seed_{config.seed}"
+    return _readable("_".join(parts))
 
 
 def _readable(text: str) -> str:
@@ -115,7 +141,7 @@ def _readable(text: str) -> str:
     return re.sub(r"[^\w.=+-]", "-", text)
 
 
-def _check_distinct(runs: list[PlannedRun]) -> None:
+def _check_distinct(runs: list[Job]) -> None:
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:

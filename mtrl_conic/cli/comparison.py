@@ -1,0 +1,131 @@
+"""Many runs carried out: what `compare` and `supervised` share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtrl_conic.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mtrl_conic.runs.plan import Job
+    from mtrl_conic.runs.pool import End
+
+ENGINES = ("local", "ray")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Methods and seeds, how many at a time, and what carries them out."""
+    parser.add_argument("--jobs", type=int, help="runs at a time [one per processor core; ray: what there is room for]")
+    parser.add_argument("--engine", default="local", help="local: processes of this machine; ray: a cluster [local]")
+    parser.add_argument("--ray-address", metavar="HOST:PORT", help="of the cluster's head [the one on this machine]")
+    parser.add_argument("--gpus-per-run", type=float, metavar="N", help="reserved by ray, or a part of one [0]")
+    parser.add_argument("--dry-run", action="store_true", help="check and list the runs, and write nothing")
+    methods = "such as ls,conicgrad:c=0.9,nashmtl:update_every=50; all: every one with its defaults"
+    seeds = "a run of every method for each"
+    for plural, field, example, words in (
+        ("--balancers", "balancer", "ls,conicgrad", methods),
+        ("--seeds", "seed", "0,1,2", seeds),
+    ):
+        parser.add_argument(plural, dest=field, default=argparse.SUPPRESS, metavar=example, help=words)
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """That the options of the engine fit together."""
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UserError(f"--jobs {arguments.jobs}: at least 1")
+    if arguments.engine not in ENGINES:
+        raise unknown("engine", arguments.engine, ENGINES)
+    if arguments.engine == "local" and (arguments.ray_address or arguments.gpus_per_run is not None):
+        raise UserError("--ray-address and --gpus-per-run go with --engine ray")
+    if arguments.gpus_per_run is not None and arguments.gpus_per_run < 0:
+        raise UserError(f"--gpus-per-run {arguments.gpus_per_run:g}: 0 or more")
+
+
+def place(arguments: argparse.Namespace, folder: Path) -> Path:
+    """The folder of the comparison; workers of a cluster have working directories of their own."""
+    return folder.resolve() if arguments.engine == "ray" else folder
+
+
+def carry_out(arguments: argparse.Namespace, runs: Sequence[Job], folder: Path, conclude: Callable[[], None]) -> int:
+    """Carry out what is not finished of checked runs, or list them; returns the exit code.
+
+    Args:
+        arguments: of `add_arguments`, checked.
+        runs: of the comparison.
+        folder: of all of them.
+        conclude: called at the end, where there is a result.
+
+    Raises:
+        UserError: what only a run itself could tell, and told by all that were to be made.
+    """
+    from rich.console import Console
+
+    from mtrl_conic.cli.board import Board
+    from mtrl_conic.cli.interruption import asked_to_stop
+    from mtrl_conic.execution.cores import available_cores
+    from mtrl_conic.runs.claim import claim
+    from mtrl_conic.runs.status import read_state
+
+    console = Console(highlight=False, markup=False)
+    on_ray = arguments.engine == "ray"
+    jobs = arguments.jobs or (len(runs) if on_ray else min(available_cores(), len(runs)))
+    threads = 1 if on_ray else max(1, available_cores() // jobs)
+    if arguments.dry_run:
+        for run in runs:
+            console.print(f"{run.directory}  {read_state(run.directory)}", soft_wrap=True)
+        console.print(f"{len(runs)} runs, {jobs} at a time, {threads} threads each")
+        return 0
+    with _engine(arguments) as engine:
+        unfinished = claim(runs)
+        done = len(runs) - len(unfinished)
+        console.print(f"{len(runs)} runs in {folder}, {done} finished, {jobs} at a time", soft_wrap=True)
+        with asked_to_stop() as interrupted, Board(console, len(runs), done) as board:
+            ends = engine(unfinished, jobs=jobs, threads=threads, watcher=board, interrupted=interrupted)
+    return _conclude(console, unfinished, ends, conclude)
+
+
+@contextmanager
+def _engine(arguments: argparse.Namespace) -> Iterator[Callable[..., dict[str, End]]]:
+    """What carries the runs out."""
+    if arguments.engine == "local":
+        from mtrl_conic.runs.local import run_locally
+
+        yield run_locally
+        return
+    from mtrl_conic.cli.entry import main
+    from mtrl_conic.runs.cluster import connected, run_on_cluster
+
+    with connected(arguments.ray_address) as ray:
+        yield partial(run_on_cluster, ray, gpus=arguments.gpus_per_run or 0.0, main=main)
+
+
+def _conclude(console: Console, runs: Sequence[Job], ends: dict[str, End], conclude: Callable[[], None]) -> int:
+    _raise_if_refused(runs, ends)
+    failed = [run for run in runs if ends.get(run.name) in ("failed", "refused")]
+    for run in failed:
+        console.print(f"failed: {run.name}, see {run.directory / 'error.txt'}", soft_wrap=True)
+    if len([end for end in ends.values() if end != "stopped"]) < len(runs):
+        console.print("Stopped. Every run that had started has a checkpoint; the same command goes on.")
+        return 1
+    if len(failed) < len(runs) or not runs:
+        conclude()
+    return 1 if failed else 0
+
+
+def _raise_if_refused(runs: Sequence[Job], ends: dict[str, End]) -> None:
+    """Where no run of them could begin, the command is wrong: tell why, and leave nothing of them behind."""
+    if not runs or any(ends.get(run.name) != "refused" for run in runs):
+        return
+    from mtrl_conic.runs.claim import release
+    from mtrl_conic.runs.status import read_error
+
+    words = read_error(runs[0].directory).removeprefix("mtrl-conic: error: ")
+    release(runs)
+    raise UserError(words)
