@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mtrl_conic import MTSAC, Policy, networks
+from mtrl_conic.cli import main
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import Linear
@@ -164,6 +165,20 @@ def test_a_class_or_a_function_in_the_place_of_a_name(
 def test_a_registered_class_is_recorded_under_its_name() -> None:
     assert MTSAC(SPEC, network=Narrow, **SMALL).config.network == "narrow"
     assert MTSAC(SPEC, network=NarrowHeads, **SMALL).config.network == "NarrowHeads"
+
+
+def test_options_from_the_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    chosen = ["--network", "soft_modularization", "--network-options", "modules=2", "--width", "8"]
+    assert main(["describe", "mt10_small", *chosen]) == 0
+    told = capsys.readouterr().out
+    assert "network soft_modularization, modules=2" in told
+    assert "trunk.first.1.weight" in told
+    assert "trunk.first.2.weight" not in told
+    assert main(["networks"]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in networks.available())
+    assert "modules=4: modules in each layer" in told
 
 
 def test_one_module_cannot_be_all_of_them() -> None:
