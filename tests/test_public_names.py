@@ -14,7 +14,7 @@ NAMES = {
         Agent Batch Policy Schedule Statistics TaskSpec
     """,
     "balancers": """
-        Balance Balancer Combined ConstantBalancer Direction Gradients JacobianBalancer LossBalancer
+        Balance Balancer Combined ConstantBalancer Direction Gradients JacobianBalancer LossBalancer Outcome Proposal
         adam_state adam_step available check_options get label make options parse_methods register
     """,
     "envs": """
