@@ -406,3 +406,43 @@ def test_methods_are_read_as_they_are_written() -> None:
     ):
         with pytest.raises(UserError, match=words):
             balancers.parse_methods(text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_input_of_another_kind_is_told_in_one_line(name: str) -> None:
+    balancer, losses = balancers.make(name, 3), torch.ones(3)
+    for wrong, words in (
+        ([[1.0, 2.0]] * 3, "jacobian must be a tensor, not a list"),
+        (torch.ones(3, 5, dtype=torch.int64), "floating-point type, not torch.int64"),
+        (torch.ones(3, 5, dtype=torch.complex64), "floating-point type, not torch.complex64"),
+        (torch.ones(5), r"must have shape \(..., 3, P\), a row per task, not \(5,\)"),
+        (torch.ones(()), "a row per task"),
+        (torch.ones(4, 5), r"must have shape \(..., 3, 5\), not \(4, 5\)"),
+    ):
+        with pytest.raises(UserError, match=words):
+            balancer.direction(wrong, losses)  # type: ignore[arg-type]
+    if balancer.needs_losses:
+        with pytest.raises(UserError, match="losses must be a tensor, not a list"):
+            balancer.direction(torch.ones(3, 5), [1.0, 1.0, 1.0])  # type: ignore[arg-type]
+
+
+def test_a_state_knows_its_method() -> None:
+    """All that rlw and pcgrad carry is a count of draws."""
+    with pytest.raises(UserError, match="saved by pcgrad, not by this rlw of 3 tasks"):
+        balancers.make("rlw", 3).load_state_dict(balancers.make("pcgrad", 3).state_dict())
+    older = {"draws": torch.tensor(7)}
+    balancer = balancers.make("rlw", 3)
+    balancer.load_state_dict(older)
+    assert balancer.state["draws"] == 7
+
+
+def test_losses_alone_are_not_enough_to_compare_gradients() -> None:
+    with pytest.raises(UserError, match="mgda compares the tasks' gradients"):
+        balancers.make("mgda", 3).without_gradients(torch.ones(3))
+    weights = balancers.make("si", 3).without_gradients(torch.tensor([1.0, 2.0, 4.0])).weights
+    torch.testing.assert_close(weights, torch.tensor([1.0, 0.5, 0.25], dtype=torch.float64))
+
+
+def test_what_to_do_with_input_that_is_not_finite_is_one_of_two() -> None:
+    with pytest.raises(UserError, match="'raise' or 'skip', not 'ignore'"):
+        balancers.make("mgda", 3, on_nonfinite="ignore")  # type: ignore[arg-type]
