@@ -25,6 +25,9 @@ from mtrl_conic.gradients.blocks import Blocks
 from mtrl_conic.gradients.processes import Processes
 from mtrl_conic.gradients.task_gradients import TaskGradients
 
+Placed = dict[int, Tensor]
+"""Place of a shared parameter -> its gradient."""
+
 
 @dataclass(frozen=True)
 class TaskLosses:
@@ -104,19 +107,19 @@ class GraphGradients:
         found = self._compared().jacobian()
         return found if self.graph.scale is None else found / self.graph.scale
 
-    def combine(self, weights: Tensor) -> Found:
-        """The sum of the K gradients times weights (K,)."""
+    def combine(self, weights: Tensor) -> Placed:
+        """The sum of the K gradients times weights (K,), by place of a shared parameter that any loss depends on."""
         if self.rows is not None:
-            return self._onward(self.rows.combine(weights), weights)
+            return _placed(self._onward(self.rows.combine(weights), weights))
         self.of_own = self._summed(self.own, self.graph.gradients(self.own, keep=True))
         found = self.graph.gradients(self.shared, keep=self.keep, weights=weights)
         self._look_at_unused([found])
-        return self._summed(self.shared, found)
+        return _placed(self._summed(self.shared, found))
 
-    def unflatten(self, direction: Tensor) -> Found:
-        """A combination (P,) of the rows of `jacobian`."""
+    def unflatten(self, direction: Tensor) -> Placed:
+        """A combination (P,) of the rows of `jacobian`, as `combine` returns it."""
         scaled = direction if self.graph.scale is None else direction * self.graph.scale
-        return self._onward(self._compared().unflatten(scaled), None)
+        return _placed(self._onward(self._compared().unflatten(scaled), None))
 
     def _compared(self) -> TaskGradients:
         if self.rows is None:
@@ -158,6 +161,10 @@ class GraphGradients:
         summed = filled(parameters, found)
         self.processes.add(summed)
         return [each if count else None for each, count in zip(summed, counts, strict=True)]
+
+
+def _placed(found: Found) -> Placed:
+    return {place: each for place, each in enumerate(found) if each is not None}
 
 
 class FeatureGradients(GraphGradients):

@@ -85,7 +85,10 @@ def _balance(balancer: Balancer, gradients: GraphGradients, present: Sequence[in
     if not gradients.shared:
         gradients.combine(torch.ones_like(gradients.losses))
         return [], {}
-    found, statistics = combine_present(balancer, gradients, present)
+    direction, statistics = combine_present(balancer, gradients, present)
+    if "skipped" in statistics:  # a batch that is left out is left out of the heads too
+        gradients.of_own = [None if g is None else g.where(~statistics["skipped"], 0.0) for g in gradients.of_own]
+    found = [direction.get(place) for place in range(len(gradients.shared))]
     return found, statistics | _geometry(gradients, balancer.num_tasks, present)
 
 
