@@ -287,3 +287,16 @@ def test_without_a_seed_one_is_drawn() -> None:
     assert isinstance(first.seed, int)
     assert first.seed != second.seed
     assert first.act(np.zeros((K, D)).tolist()).shape == (K, A)
+
+
+def test_what_a_balancer_cannot_take_names_component_and_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = MTSAC(SPEC, balancer="pcgrad", **SMALL)
+
+    def refuse(gradients: object) -> None:
+        raise FloatingPointError("the gradient of task 1 is not finite")
+
+    monkeypatch.setattr(agent.critic.balancer, "combine", refuse)
+    batch = make_batch()
+    batch.rewards[1] = 1e30
+    with pytest.raises(FloatingPointError, match=r"^the critic's loss or gradient of right is not finite$"):
+        agent.update(batch)

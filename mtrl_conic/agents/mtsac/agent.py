@@ -264,7 +264,10 @@ class MTSAC:
         compare = compare or of.balancer.compares_gradients
         gradients = self.execution.task_gradients(of.name, of.layout, losses, *inputs, compare=compare)
         with self.watch("balancing"):
-            direction, decided = gradients.balance(of.balancer)
+            try:
+                direction, decided = gradients.balance(of.balancer)
+            except FloatingPointError as error:
+                raise self._diverged(of, gradients) from error
             gradients.fill(of.network, direction)
         with self.watch(of.name):
             self.execution.step(of.optimizer)
@@ -272,6 +275,11 @@ class MTSAC:
             with self.watch("balancing"), torch.no_grad():
                 of.balancer.observe(losses(of.network, *inputs)[0])
         return _told(of, gradients, decided, compare), gradients.extra
+
+    def _diverged(self, of: Component, gradients: TaskGradients) -> FloatingPointError:
+        unsound = ~(gradients.losses + gradients.gramian.diagonal()).isfinite()
+        tasks = [name for name, is_ in zip(self.spec.task_names, unsound.tolist(), strict=True) if is_]
+        return FloatingPointError(f"the {of.name}'s loss or gradient of {', '.join(tasks)} is not finite")
 
     # Acting.
 
