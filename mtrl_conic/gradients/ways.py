@@ -74,7 +74,7 @@ def _one_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...], compa
     leaves = {name: leaf.requires_grad_() for name, leaf in (shared | own).items() if layout.trains(name)}
     with torch.enable_grad(), layout.swapped(shared | own), layout.factored(always=not compare) as uses:
         values, extra = _called(losses, layout.module, inputs, num_tasks)
-        if layout.module not in _SEPARATE and not _is_recorded():
+        if layout.module not in _SEPARATE and not (values.is_meta or _is_recorded()):
             _refuse_mixed(values, leaves, uses)
             _SEPARATE.add(layout.module)
         # Here, for what is checkpointed is computed once more in the backward, with the same parameters.

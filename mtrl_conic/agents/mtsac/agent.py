@@ -175,7 +175,9 @@ class MTSAC:
         left_out = self.config.balance not in ("both", component)
         # The actor's losses have no sign of their own.
         if left_out or (component == "actor" and chosen.positive_losses):
-            return balancers.make("ls", self.num_tasks, seed=seed)
+            chosen = balancers.make("ls", self.num_tasks, seed=seed)
+        if self.device.type != "cpu":
+            chosen.on_nonfinite = "skip"  # an error would wait for the device; the loss says the same at the next log
         return chosen
 
     # Learning.
