@@ -20,8 +20,6 @@ LAB = Path(__file__).parent.parent / "envs" / "lab.py"
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory that holds `envs/lab.py`, not yet imported; nothing of it is left behind."""
-    for registry in (balancers, task_sets, networks):
-        monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "envs").mkdir()
@@ -29,5 +27,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     registered = dict(gym.registry)
     yield tmp_path
     sys.modules.pop("lab", None)
+    for registry in (balancers._REGISTRY, task_sets._REGISTRY, networks._REGISTRY):
+        for name in [name for name, made in registry.items() if not made.__module__.startswith("mtrl_conic.")]:
+            del registry[name]
     gym.registry.clear()
     gym.registry.update(registered)

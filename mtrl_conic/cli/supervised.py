@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check all, train what is not finished, write and print the tables."""
+    from mtrl_conic.runs.config import merge
     from mtrl_conic.runs.directory import is_finished
     from mtrl_conic.runs.plan import plan
     from mtrl_conic.supervised.config import SupervisedConfig
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     values, given = _values(arguments)
     if arguments.run_dir is not None:
-        return _train(SupervisedConfig.complete({**values, **given}), arguments.run_dir)
+        return _train(SupervisedConfig.complete(merge(values, given)), arguments.run_dir)
     comparison.check_arguments(arguments)
     folder = comparison.place(arguments, arguments.out or Path("runs") / Path(arguments.source).stem)
     runs = plan(SupervisedConfig, values, given, folder)

@@ -108,6 +108,11 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if both and not key.endswith("_options") else value
+    if isinstance(under.get("imports"), list) and isinstance(over.get("imports"), list):
+        # A module keeps the words it was first given by: a run's own process is given whole paths.
+        named = {plugins.module_name(str(module)) for module in under["imports"]}
+        new = [module for module in over["imports"] if plugins.module_name(module) not in named]
+        merged["imports"] = [*under["imports"], *new]
     for owner in ("balancer", "network"):
         if owner in over and f"{owner}_options" not in over and _name(over, owner) != _name(under, owner):
             merged.pop(f"{owner}_options", None)  # they belong to the one below
