@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
 from mtrl_conic import balancers
@@ -342,26 +340,19 @@ def test_types_are_kept(dtype: torch.dtype) -> None:
     assert all(p.grad is not None and p.grad.dtype == dtype for p in net.parameters())
 
 
-class Skipping(balancers.Balancer):
-    """Leaves out what is not finite, as `on_nonfinite="skip"` says."""
-
-    name = "skipping"
-    paper = "none"
-
-    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> balancers.Balance:
-        raise NotImplementedError
-
-    def combine(self, gradients: balancers.Gradients[Any]) -> balancers.Combined[Any]:
-        skipped = ~gradients.gramian.isfinite().all()
-        summed = gradients.combine(torch.ones_like(gradients.losses))
-        zeros = pytree.tree_map(lambda part: torch.where(skipped, 0.0, part), summed)
-        return balancers.Combined(zeros, {"skipped": skipped})
-
-
-def test_a_batch_that_is_left_out_leaves_the_heads_alone(net: Net) -> None:
+@pytest.mark.parametrize("name", ["uw", "mgda", "graddrop", "conicgrad"])
+def test_a_batch_that_is_not_finite(name: str, net: Net) -> None:
+    """An error that leaves gradients and state alone, or a batch that is left out, of the heads as well."""
     unused = nn.Linear(2, 2)
     shared = [*net.trunk.parameters(), *unused.parameters()]
-    backward(net.losses(rows() * torch.inf), Skipping(K), shared=shared, own=net.heads.parameters())
+    balancer = balancers.make(name, K)
+    state = balancer.state_dict()
+    with pytest.raises(FloatingPointError):
+        backward(net.losses(rows() * torch.inf), balancer, shared=shared, own=net.heads.parameters())
+    assert all(p.grad is None for p in net.parameters())
+    assert all(torch.equal(value, state[key]) for key, value in balancer.state.items())
+    skipping = balancers.make(name, K, on_nonfinite="skip")
+    backward(net.losses(rows() * torch.inf), skipping, shared=shared, own=net.heads.parameters())
     assert not any(p.grad is None or p.grad.any() for p in net.parameters())
-    backward(net.losses(rows()), Skipping(K), shared=shared, own=net.heads.parameters())
+    backward(net.losses(rows()), skipping, shared=shared, own=net.heads.parameters())
     assert all(p.grad is not None and p.grad.any() for p in net.heads.parameters())
