@@ -94,7 +94,7 @@ def _cells(run: Job, progress: Progress) -> tuple[str, str, str, str]:
     left = progress.seconds_left(budget)
     return (
         f"{_at(run, progress)} of {budget.amount}",
-        pace(progress, budget.unit),
+        progress.doing or pace(progress, budget.unit),
         "" if left is None else f"{duration(left)} left",
         progress.outcome,
     )

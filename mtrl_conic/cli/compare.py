@@ -38,13 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _planned(arguments: argparse.Namespace, folder: Path) -> list[Job]:
     from mtrl_conic.runs.configuration import check_kind
     from mtrl_conic.runs.plan import plan
-    from mtrl_conic.runs.run import check
+    from mtrl_conic.runs.run import check, probe
 
     values, given = read_preset(arguments.preset), given_run(arguments, many=True)
     check_kind(values, "reinforcement", where=arguments.preset)
     require_modules({**values, **given}, of=arguments.preset)
     runs = plan(RunConfig, values, given, folder)
-    for planned in runs:
-        assert isinstance(planned.config, RunConfig)
-        check(planned.config)
+    configs = [planned.config for planned in runs if isinstance(planned.config, RunConfig)]
+    for config in configs:
+        check(config)
+    probe(configs)
     return runs

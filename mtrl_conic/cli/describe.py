@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from mtrl_conic.agents.mtsac.agent import MTSAC
     from mtrl_conic.agents.mtsac.component import Component
-    from mtrl_conic.envs.spec import TaskSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mtrl_conic.agents.mtsac.agent import MTSAC
+    from mtrl_conic.runs.run import check, spec_of
 
-    spec = _spec(config)
+    check(config)
+    spec = spec_of(config)
     agent = MTSAC(
         spec,
         balancer=config.balancer,
@@ -75,20 +76,3 @@ def _combined(component: Component, name: str) -> str:
     if name in component.layout.own:
         return "-"
     return component.balancer.name if name in component.layout.balanced else "mean"
-
-
-def _spec(config: RunConfig) -> TaskSpec:
-    """Of the tasks; those of Meta-World are alike, so that nothing has to be simulated to know it."""
-    from mtrl_conic.envs.names import is_metaworld, task_names
-    from mtrl_conic.envs.spec import TaskSpec
-    from mtrl_conic.runs.run import check, make_envs
-
-    check(config)
-    if is_metaworld(config.task_set):
-        names, one_hot = task_names(config.task_set), config.environment.one_hot
-        return TaskSpec(names, 39 + len(names) * one_hot, 4, one_hot)
-    envs = make_envs(config)
-    try:
-        return TaskSpec.of(envs)
-    finally:
-        envs.close()

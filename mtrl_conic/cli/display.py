@@ -60,6 +60,11 @@ class Progress(Callback):
         if self._bar is not None and trainer.step % 10 == 0:
             self._bar.update(self._task, completed=self._share(trainer), description=self._status(trainer))
 
+    def on_doing(self, trainer: Trainer, words: str) -> None:
+        """Say it beside the bar."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=words or self._status(trainer), refresh=True)
+
     def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Take in what the log says."""
         self._latest = f"{record['steps_per_second']:.1f} steps/s"

@@ -49,8 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(config: RunConfig) -> int:
-    from mtrl_conic.runs.run import check
+    from mtrl_conic.runs.run import check, probe
 
     check(config)
+    probe([config])
     print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
     return 0

@@ -65,6 +65,7 @@ def _view(directory: Path, config: dict[str, Any], state: State) -> Group:
         f"{learner}, {method_of(config)}, seed {config['seed']}",
         f"{budget.unit} {progress.step} of {budget.amount}",
         *([pace(progress, budget.unit)] if progress.step else []),
+        *([progress.doing] if progress.doing and state == "running" else []),
         *([] if left is None else [f"{duration(left)} left"]),
         *([f"{progress.outcome} at {budget.unit} {progress.evaluated_at}"] if progress.outcome else []),
         *([read_error(directory)] if state == "failed" else []),

@@ -81,19 +81,28 @@ class Evaluator:
         self.episodes_per_task = check_episodes(episodes_per_task, envs.stepper.num_episodes)
 
     def evaluate(
-        self, act: Act, *, episodes_per_task: int | None = None, each_step: Callable[[], None] = lambda: None
+        self,
+        act: Act,
+        *,
+        episodes_per_task: int | None = None,
+        each_episode: Callable[[int, int], None] = lambda number, count: None,
+        each_step: Callable[[], None] = lambda: None,
     ) -> Evaluation:
         """A policy's success and return.
 
         Args:
             act: what it does; deterministic, or the rates are no property of the policy alone.
             episodes_per_task: another N than the evaluator's.
+            each_episode: called before each, with its number from 1 on and how many there are.
             each_step: called between steps; may raise to break off.
         """
         episodes = self.episodes_per_task
         if episodes_per_task is not None:
             episodes = check_episodes(episodes_per_task, self.envs.stepper.num_episodes)
-        results = np.array([self._episode(act, number, each_step) for number in range(episodes)])
+        results = np.zeros((episodes, 3, self.envs.num_tasks))
+        for number in range(episodes):
+            each_episode(number + 1, episodes)
+            results[number] = self._episode(act, number, each_step)
         deviations = results[:, 2].std(0, ddof=1) if episodes > 1 else np.zeros(self.envs.num_tasks)
         any_step, last_step, returns, return_std = (
             dict(zip(self.envs.task_names, map(float, row), strict=True)) for row in (*results.mean(0), deviations)

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution.eager import Eager, Value
+from mtrl_conic.execution.preparation import PREPARATION
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
 from mtrl_conic.gradients.ways import Losses
 
@@ -96,7 +97,7 @@ class CompiledFunction:
     def __call__(self, *inputs: Any) -> Any:
         """The function's value, without a graph of its own."""
         if self._compiled is None:
-            with _undisturbed():
+            with _undisturbed(), PREPARATION("compiling"):
                 return self._compile(inputs)
         with torch.no_grad():
             return self._compiled(*inputs)

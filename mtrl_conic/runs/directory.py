@@ -19,7 +19,9 @@ from mtrl_conic.schema import Role, flat_items
 
 EARLIER = "earlier_results"
 """The file of the results that a run had before it went on with a larger budget."""
-_BEFORE_IT_BEGINS = {".lock", "checkpoints", "config.yaml", "output.txt", "error.txt"}
+DOING = "doing.txt"
+"""What a run does beside its steps, while it does it."""
+_BEFORE_IT_BEGINS = {".lock", "checkpoints", "config.yaml", "output.txt", "error.txt", "provenance.jsonl", DOING}
 _PAUSES = (0.02, 0.1)
 """Seconds between attempts at the lock: whoever asks for the state of a run holds it for an instant."""
 
@@ -137,6 +139,10 @@ class RunDirectory:
         """The lines of `name`.jsonl, none where there is no such file."""
         file = self.path / f"{name}.jsonl"
         return [json.loads(line) for line in _whole_lines(file)] if file.exists() else []
+
+    def tell(self, words: str) -> None:
+        """What goes on beside the steps, for whoever watches; empty: nothing."""
+        (self.path / DOING).write_text(words)
 
     def rewind(self, name: str, step: int) -> None:
         """Drop the lines of `name`.jsonl that came after `step`: the run goes on from there."""

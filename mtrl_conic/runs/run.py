@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mtrl_conic import balancers, networks
-from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.agent import MTSAC, make_networks
 from mtrl_conic.envs import TaskSet, make_task_set, why_untraceable
-from mtrl_conic.envs.names import check_spec, is_metaworld
+from mtrl_conic.envs.names import check_spec, is_metaworld, task_names
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.curves import best_evaluation
 from mtrl_conic.evaluation.success import Evaluator, check_episodes
@@ -24,9 +23,11 @@ from mtrl_conic.execution.compiled import check_compiler
 from mtrl_conic.execution.cores import available_cores
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
+from mtrl_conic.networks.registry import choose
 from mtrl_conic.runs.config import RunConfig, require_modules
 from mtrl_conic.runs.configuration import check_kind
 from mtrl_conic.runs.directory import EARLIER, RunDirectory, open_run, read_checkpoint, read_config
+from mtrl_conic.runs.provenance import PROVENANCE, processor, provenance, versions
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.trainer import Trainer
@@ -81,6 +82,47 @@ def check(config: RunConfig) -> None:
         check_compiler()
     if config.training.replay == "disk" and device.type != "cpu":
         raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")
+
+
+def probe(configs: Sequence[RunConfig]) -> None:
+    """Find what the first step would: environments of one's own are reset and stepped, networks built without memory.
+
+    Raises:
+        UserError: an environment, a network or a balancer that fails, or that do not fit together.
+    """
+    specs: dict[str, TaskSpec] = {}
+    checked: list[tuple[Any, ...]] = []
+    for config in configs:
+        tasks = repr((config.task_set, config.environment))
+        if tasks not in specs:
+            specs[tasks] = spec_of(config, probe=True)
+        whole = (tasks, config.agent, config.method)
+        if whole not in checked:
+            checked.append(whole)
+            network = choose(config.agent.network, config.agent.network_options)
+            with torch.device("meta"):
+                make_networks(specs[tasks], config.agent, network, torch.Generator())
+            balancers.make(config.balancer, len(specs[tasks].task_names), **config.balancer_options)
+
+
+def spec_of(config: RunConfig, *, probe: bool = False) -> TaskSpec:
+    """Of the tasks of a configuration; those of Meta-World are alike, so that nothing is simulated to know it.
+
+    Args:
+        config: of a run.
+        probe: reset and step the others once.
+    """
+    if is_metaworld(config.task_set):
+        names, one_hot = task_names(config.task_set), config.environment.one_hot
+        return TaskSpec(names, 39 + len(names) * one_hot, 4, one_hot)
+    envs = make_evaluation_envs(config)
+    try:
+        if probe:
+            envs.reset()
+            envs.step(envs.action_space.sample())
+        return TaskSpec.of(envs)
+    finally:
+        envs.close()
 
 
 def check_goals(config: RunConfig, episodes_per_task: int) -> None:
@@ -139,6 +181,7 @@ def _train(
     *,
     interrupted: Callable[[], bool],
 ) -> dict[str, Any]:
+    run.append(PROVENANCE, provenance())
     keep_freed_memory()
     memory = PeakMemory(choose_device(config.device))
     if config.threads:
@@ -151,7 +194,7 @@ def _train(
         config=config.training,
         evaluator=evaluator,
         run=run,
-        callbacks=[TensorBoard(run.path), *callbacks],
+        callbacks=[TensorBoard(run.path), _Tells(run), *callbacks],
         overlap=_overlap(config),
         interrupted=interrupted,
     )
@@ -171,6 +214,19 @@ def _train(
         envs.close()
         evaluation_envs.close()
     return result
+
+
+class _Tells(Callback):
+    """Leaves in the run's directory what goes on beside the steps, for those who watch from another process."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+
+    def on_doing(self, trainer: Trainer, words: str) -> None:
+        self._run.tell(words)
+
+    def on_stop(self, trainer: Trainer) -> None:
+        self._run.tell("")
 
 
 def _warn_of_untraceable(envs: TaskSet, config: RunConfig) -> None:
@@ -197,9 +253,9 @@ def _result(trainer: Trainer, evaluation: dict[str, Any], memory: PeakMemory) ->
         "seconds_by_part": {part: round(seconds, 3) for part, seconds in trainer.watch.seconds.items()},
         "peak_memory_mib": round(memory.peak() / 2**20, 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": {name: version(name) for name in ("mtrl-conic", "torch", "metaworld", "mujoco", "numpy")},
+        "versions": versions(["mtrl-conic", "torch", "metaworld", "mujoco", "numpy"]),
         "machine": {
-            "processor": platform.processor() or platform.machine(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "device": str(trainer.agent.device),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.words import metrics_in_words, outcome, without_success
 from mtrl_conic.runs.configuration import Budget
-from mtrl_conic.runs.directory import read_config, read_result
+from mtrl_conic.runs.directory import DOING, read_config, read_result
 
 State = Literal["finished", "running", "failed", "stale", "waiting"]
 """finished: it has a result. running: a process writes it. failed: it ended with an error, see `error.txt`.
@@ -37,6 +37,8 @@ class Progress:
     """By task, of the tasks on which success is not defined."""
     metrics: dict[str, float] = field(default_factory=dict)
     """On the test rows, of a supervised run."""
+    doing: str = ""
+    """What goes on beside the steps: `compiling`, `evaluating 12 of 50`; of a running one alone it is true."""
 
     @property
     def outcome(self) -> str:
@@ -61,7 +63,13 @@ def read_progress(directory: Path) -> Progress:
         success=evaluation.get("mean_success"),
         returns=without_success(evaluation),
         metrics=evaluation.get("test", {}),
+        doing=_read_doing(directory),
     )
+
+
+def _read_doing(directory: Path) -> str:
+    file = directory / DOING
+    return file.read_text().strip() if file.exists() else ""
 
 
 def read_state(directory: Path) -> State:

@@ -6,7 +6,6 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from mtrl_conic.errors import Interrupted, UserError
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
 from mtrl_conic.runs.directory import RunDirectory, open_run
+from mtrl_conic.runs.provenance import PROVENANCE, provenance, versions
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import SINGLE_TASK, Learner, make_learner
 from mtrl_conic.supervised.problem import Batch, Meter, Problem, Source
@@ -108,6 +108,7 @@ class _Run:
     def __init__(
         self, config: SupervisedConfig, run: RunDirectory, listener: Listener, interrupted: Callable[[], bool]
     ) -> None:
+        run.append(PROVENANCE, provenance())
         keep_freed_memory()
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -203,7 +204,7 @@ class _Run:
             "parameters": sum(parameter.numel() for parameter in self.learner.network.parameters()),
             "facts": self.problem.facts(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": {name: version(name) for name in ("mtrl-conic", "torch", "numpy")},
+            "versions": versions(["mtrl-conic", "torch", "numpy"]),
             "machine": {"threads": torch.get_num_threads(), "device": str(self.device)},
         }
 

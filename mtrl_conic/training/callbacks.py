@@ -35,6 +35,9 @@ class Callback:
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """A line of `evaluations.jsonl`."""
 
+    def on_doing(self, trainer: Trainer, words: str) -> None:
+        """What goes on beside the steps: `compiling`, `evaluating 12 of 50`; empty when it is over."""
+
     def on_stop(self, trainer: Trainer) -> None:
         """Training ended, was interrupted or failed."""
 

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from mtrl_conic.envs.running import Untraceable
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import Interrupted
 from mtrl_conic.evaluation.success import Evaluation, Evaluator
+from mtrl_conic.execution.preparation import PREPARATION
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import TrainingConfig
 from mtrl_conic.training.metrics import Means, plain
@@ -87,10 +89,13 @@ class Trainer:
         self._episodes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self._evaluated_at = 0
         self._logged = (0, 0.0)
-        self._now = 0.0
+        self._now = self._prepared = 0.0
+        self._has_stepped = self._has_updated = False
 
     def train(self, steps: int, *, minutes: float | None = None) -> Evaluation | None:
         """Go on until `steps` steps of every task are done, or `minutes` of training, earlier sittings included.
+
+        What is compiled counts for no minutes: the first step and update of this process, and compilers later on.
 
         Returns:
             The final evaluation, None without evaluator.
@@ -98,7 +103,7 @@ class Trainer:
         Raises:
             Interrupted: see `interrupted`; training can go on where it stopped.
         """
-        self._now = time.perf_counter()
+        self._now, self._prepared = time.perf_counter(), PREPARATION.seconds
         self._logged = (self.step, self.seconds)
         for callback in self.callbacks:
             callback.on_start(self)
@@ -114,7 +119,8 @@ class Trainer:
                 if self.run and self.replay.unsaved >= self.config.checkpoint_every:
                     self.save()
                 self._raise_if_interrupted()
-                self._advance()
+                with PREPARATION.told_to(self._tell):
+                    self._advance()
             if self.run:
                 self.save()
             return self.evaluate(self.config.episodes_per_task) if self.evaluator else None
@@ -139,8 +145,10 @@ class Trainer:
             evaluation = self.evaluator.evaluate(
                 self.agent.policy().act,
                 episodes_per_task=episodes_per_task,
+                each_episode=lambda number, count: self._tell(f"evaluating {number} of {count}"),
                 each_step=self._raise_if_interrupted,
             )
+        self._tell("")
         self._tick()
         self._evaluated_at = self.step
         record = {"step": self.step, "time": round(self.seconds, 3), **evaluation.record()}
@@ -164,9 +172,12 @@ class Trainer:
             raise self._diverged("the policy's actions are not finite")
         finish = self._begin_step(actions)
         if learning and len(self.replay):
-            self._update()
-        with watch("stepping"):
+            with nullcontext() if self._has_updated else PREPARATION("compiling"):
+                self._update()
+            self._has_updated = True
+        with watch("stepping"), nullcontext() if self._has_stepped else PREPARATION("compiling"):
             following, rewards, terminated, truncated, infos = finish()
+        self._has_stepped = True
         with watch("storing"):
             self.replay.add(observations, actions, rewards, terminated, truncated, infos["final_obs"])
             agent.observe(observations, rewards, terminated | truncated)
@@ -260,14 +271,18 @@ class Trainer:
         """Whether a multiple of `every` lies behind the step `before` and not behind the present one."""
         return self.step // every > before // every
 
+    def _tell(self, words: str) -> None:
+        for callback in self.callbacks:
+            callback.on_doing(self, words)
+
     def _raise_if_interrupted(self) -> None:
         if self._interrupted():
             raise Interrupted
 
     def _tick(self) -> None:
         now = time.perf_counter()
-        self.seconds += now - self._now
-        self._now = now
+        self.seconds += now - self._now - (PREPARATION.seconds - self._prepared)
+        self._now, self._prepared = now, PREPARATION.seconds
 
     # Checkpoints.
 
