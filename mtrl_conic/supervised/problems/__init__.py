@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from mtrl_conic.errors import unknown
+from mtrl_conic.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from mtrl_conic.supervised.problem import Problem
 
-_CLASSES = {
+Class = TypeVar("Class", bound="type[Problem]")
+
+_REGISTRY: dict[str, str | type[Problem]] = {
     "census": "census.Census",
     "recommendation": "recommendation.Recommendation",
     "nyuv2": "nyuv2.NYUv2",
@@ -18,17 +21,35 @@ _CLASSES = {
     "celeba": "celeba.CelebA",
     "regression": "regression.Regression",
 }
+"""A class, or where one of the package's own lies below this module."""
+
+
+def register_problem(name: str) -> Callable[[Class], Class]:
+    """Class decorator that makes a `Problem` of one's own known by `name`; a name is taken once."""
+
+    def add(cls: Class) -> Class:
+        taken = _REGISTRY.get(name)
+        if taken is not None and getattr(taken, "__qualname__", "") != cls.__qualname__:
+            raise UserError(f"a problem named {name!r} exists already")
+        cls.name = name
+        _REGISTRY[name] = cls
+        return cls
+
+    return add
 
 
 def available() -> list[str]:
     """The names of all problems."""
-    return list(_CLASSES)
+    return list(_REGISTRY)
 
 
 def get(name: str) -> type[Problem]:
     """The class behind `name`; an unknown name is an error that tells the nearest one."""
-    if name not in _CLASSES:
-        raise unknown("problem", name, _CLASSES)
-    module, _, attribute = _CLASSES[name].partition(".")
+    if name not in _REGISTRY:
+        raise unknown("problem", name, _REGISTRY)
+    known = _REGISTRY[name]
+    if not isinstance(known, str):
+        return known
+    module, _, attribute = known.partition(".")
     problem: type[Problem] = getattr(import_module(f"{__name__}.{module}"), attribute)
     return problem
