@@ -1,9 +1,10 @@
-"""Bring the generated parts of docs/balancers/ up to date: options, state, cost and, with --toy, pictures.
+"""Bring the generated parts of docs/balancers/ and of README.md up to date: options, state, cost, tables; pictures.
 
     python scripts/balancer_pages.py [--toy FOLDER]
 
 Text between `<!-- generated -->` and `<!-- end -->` is written here: options and state come from the code, times from
-results/bench/solvers.txt. Pictures come from the folder of `mtrl-conic toy --balancers all --out FOLDER`.
+results/bench/solvers.txt, the tables from the pages. Pictures come from the folder of
+`mtrl-conic toy --balancers all --out FOLDER`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ import argparse
 import re
 from pathlib import Path
 
+import torch
+
 from mtrl_conic import balancers
+from mtrl_conic.balancers import Outcome
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "balancers"
 BENCHMARK = ROOT / "results" / "bench" / "solvers.txt"
 _BLOCK = re.compile(r"(<!-- generated -->\n).*?(<!-- end -->)", re.DOTALL)
+_MODULE = "| [`rotograd`](rotograd.md) | RotoGrad | a module of the network | yes | K dim² |\n"
+"""What is no balancer, and has a page among them."""
 _NEEDS = {
     "gramian": "the Gram matrix",
     "losses": "the losses",
@@ -28,10 +34,47 @@ _NEEDS = {
 
 def updated(page: str, name: str) -> str:
     """The page of the balancer `name` with its generated part as it should be."""
-    text, count = _BLOCK.subn(lambda found: found[1] + generated(name) + found[2], page)
+    return _filled(page, generated(name), f"the page of {name}")
+
+
+def _filled(text: str, part: str, what: str) -> str:
+    filled, count = _BLOCK.subn(lambda found: found[1] + part + found[2], text)
     if count != 1:
-        raise ValueError(f"the page of {name} has {count} generated parts, not one")
-    return text
+        raise ValueError(f"{what} has {count} generated parts, not one")
+    return filled
+
+
+def with_pages() -> list[str]:
+    """The balancers that have a page."""
+    return [name for name in balancers.available() if (PAGES / f"{name}.md").exists()]
+
+
+def index(page: str) -> str:
+    """The list of all pages, with its table as it should be."""
+    rows = ["| name | method | weights from | keeps a state | cost |\n|---|---|---|---|---|\n"]
+    for name in with_pages():
+        text, made = (PAGES / f"{name}.md").read_text(), balancers.make(name, 2)
+        title = _found(r"# (.*) \(`", text, name)
+        cost = _found(r"^Cost of the weights: ([^,;:.\n]*)", text, name)
+        state = "yes" if made.state.keys() - {"draws"} else "no"
+        rows.append(f"| [`{name}`]({name}.md) | {title} | {made.needs} | {state} | {cost} |\n")
+    return _filled(page, "".join([*rows, _MODULE]), "the index of balancers")
+
+
+def front(page: str) -> str:
+    """The README, with its table of balancers as it should be."""
+    rows = ["| name | weights from | what it does |\n|---|---|---|\n"]
+    for name in with_pages():
+        text = _found(r"^\*(.*)\*$", (PAGES / f"{name}.md").read_text(), name)
+        rows.append(f"| `{name}` | {balancers.get(name).needs} | {text} |\n")
+    return _filled(page, "".join(rows), "README.md")
+
+
+def _found(pattern: str, text: str, name: str) -> str:
+    found = re.search(pattern, text, flags=re.MULTILINE)
+    if found is None:
+        raise ValueError(f"the page of {name} lacks what {pattern} stands for")
+    return found[1]
 
 
 def generated(name: str) -> str:
@@ -52,24 +95,31 @@ def generated(name: str) -> str:
     if made.draws:
         takes.append("random numbers, from its own seed")
     state = ", ".join(f"`{key}`" for key in made.state) or "none"
-    return f"{table}\nTakes {', '.join(takes)}. State: {state}.\n{_cost(name)}"
+    parts = [f"Takes {', '.join(takes)}. State: {state}."]
+    uniform = torch.full((2,), 0.5, dtype=torch.float64)
+    promises = made.guarantees(Outcome(torch.eye(2, dtype=torch.float64), uniform))
+    if promises:
+        parts.append(f"Checked on every result: {', '.join(promises)}; where one is missed, `fallback` is counted.")
+    if made.scaling:
+        parts.append(f"Where all gradients are multiplied by s, the weights are by s^{made.scaling:.3g}.")
+    return f"{table}\n{' '.join(parts)}\n{_cost(name)}"
 
 
 def _cost(name: str) -> str:
     solve, way = measured(BENCHMARK.read_text(), name)
+    if not way:
+        return ""
     parts = [f"{solve} ms for the weights alone"] if solve else []
     parts.append(f"{way} ms from a 10 x 685,602 float32 Jacobian to the direction")
     return f"\nMeasured at K = 10 on one core: {', '.join(parts)} ([benchmark](../../results/bench/solvers.txt)).\n"
 
 
 def measured(text: str, name: str) -> tuple[str, str]:
-    """Milliseconds at K = 10 of the weights alone (empty if it has none) and from Jacobian to direction."""
+    """Milliseconds at K = 10 of the weights alone and from Jacobian to direction; empty what was not measured."""
     first, second = text.split("Jacobian to direction", 1)
     solve = re.search(rf"^{name} +[\d.]+ +([\d.]+)", first, flags=re.MULTILINE)
     way = re.search(rf"^{name} +([\d.]+)", second, flags=re.MULTILINE)
-    if way is None:
-        raise ValueError(f"{BENCHMARK} does not tell the time of {name}")
-    return solve[1] if solve else "", way[1]
+    return solve[1] if solve else "", way[1] if way else ""
 
 
 def _type(annotation: object) -> str:
@@ -117,9 +167,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.toy:
         draw_pictures(arguments.toy)
-    for name in balancers.available():
+    for name in with_pages():
         page = PAGES / f"{name}.md"
         page.write_text(updated(page.read_text(), name))
+    for path, update in ((PAGES / "README.md", index), (ROOT / "README.md", front)):
+        path.write_text(update(path.read_text()))
 
 
 if __name__ == "__main__":

@@ -88,6 +88,19 @@ def test_a_balancer_of_your_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(weights, torch.tensor([1 / 3, 2 / 3], dtype=torch.float64))
 
 
+def test_a_balancer_with_a_state() -> None:
+    code = blocks((ROOT / "CONTRIBUTING.md").read_text(), "python")[1]
+    exec(compile(code, "smoothed_norm.py", "exec"), {"__name__": "smoothed_norm"})
+    balancer = balancers.make("smoothed_norm", 2, rate=0.5)
+    balancer.weights(torch.diag(torch.tensor([4.0, 1.0])))
+    weights, statistics = balancer(torch.diag(torch.tensor([16.0, 1.0])))  # norms of 3 and 1 in the running mean
+    assert torch.allclose(weights, torch.tensor([1 / 4, 3 / 4], dtype=torch.float64))
+    assert not statistics["fallback"]
+    with pytest.raises(FloatingPointError, match="task 0"):
+        balancer(torch.diag(torch.tensor([torch.inf, 1.0])))
+    assert torch.equal(balancer.state["norms"], torch.tensor([3.0, 1.0], dtype=torch.float64))
+
+
 def test_gradients_page() -> None:
     torch.manual_seed(0)
     namespace: dict[str, object] = {}

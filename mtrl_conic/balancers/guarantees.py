@@ -54,6 +54,11 @@ class Outcome:
         """The sum of the norms of all w_i g_i (..., 1): how much there is to cancel."""
         return dot(self.weights.abs(), self.norms)
 
+    @property
+    def noise(self) -> Tensor:
+        """How much (..., 1) of `square` may be rounding."""
+        return rounding(self.spread, self.weights.shape[-1])
+
     @cached_property
     def mean_norm(self) -> Tensor:
         """(..., 1)."""
@@ -118,12 +123,12 @@ class FromTheMean:
         size = of.weights.shape[-1]
         apart = of.of_others(of.weights - 1 / size)
         mean = of.gramian.mean(-1)
-        self._square = apart.square + _noise(apart)
+        self._square = apart.square + apart.noise
         self._mean_square = positive(mean.mean(-1, keepdim=True))
         # ||d||^2 - ||g0||^2 and d.g0 - ||g0||^2, from e and from d: each is exact where it is made of little.
         along = dot(apart.weights, mean)
         self._excess = torch.minimum(
-            (apart.square + 2 * along).abs() + _noise(apart), (of.square - self._mean_square).abs() + _noise(of)
+            (apart.square + 2 * along).abs() + apart.noise, (of.square - self._mean_square).abs() + of.noise
         )
         self._along = torch.maximum(along, dot(of.weights, mean) - self._mean_square)
         # What is missed by no more than the rounding of ||g0||^2 itself is not missed.
@@ -140,11 +145,6 @@ class FromTheMean:
     def outside_cone(self, c: float) -> Tensor:
         """How far (...) d.g0 / ||g0||^2 lies below c."""
         return (((c - 1) * self._mean_square - self._along) / self._size).squeeze(-1).clamp_min(0)
-
-
-def _noise(of: Outcome) -> Tensor:
-    """How much (..., 1) of ||d||^2 may be rounding."""
-    return rounding(of.spread, of.weights.shape[-1])
 
 
 def rounding(spread: Tensor, num_tasks: int) -> Tensor:

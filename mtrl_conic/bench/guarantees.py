@@ -70,6 +70,11 @@ class SeenByGradients(Outcome):
         """||d||^2 (..., 1)."""
         return self.direction.square().sum(-1, keepdim=True)
 
+    @property
+    def noise(self) -> Tensor:
+        """Nothing (..., 1): squares of a sum do not cancel."""
+        return torch.zeros_like(self.square)
+
 
 @dataclass
 class Record:

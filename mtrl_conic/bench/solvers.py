@@ -133,7 +133,7 @@ def _solves(names: Sequence[str], sizes: Sequence[int]) -> dict[tuple[str, int],
         gramian, losses = jacobian @ jacobian.mT, torch.ones(size, dtype=torch.float64)
         for name in names:
             balancer = balancers.make(name, size)
-            if balancer.needs != "jacobian":
+            if balancer.has_weights:
                 items[name, size] = partial(balancer, gramian, losses)
         if "conicgrad" in names:
             exact = balancers.make("conicgrad", size, solver="exact")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -84,3 +85,30 @@ def test_imports_neither_environments_nor_solvers() -> None:
     code = f"import sys, mtrl_conic.balancers; print(sorted(set({unwanted}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def descend(name: str, steps: int) -> tuple[Tensor, Tensor]:
+    """Plain descent in float32 on two convex losses to their Pareto front: where it ends, and the furthest it got."""
+    targets = torch.tensor([[1.0, 0.0, 2.0], [-1.0, 0.5, 2.0]])
+    point = torch.tensor([3.0, -4.0, 0.3])
+    balancer = balancers.make(name, 2)
+    furthest = torch.zeros(())
+    for _ in range(steps):
+        losses = 0.5 * (point - targets).square().sum(1)
+        direction = balancer.direction(point - targets, losses)
+        point = point - 0.05 * direction
+        furthest = torch.maximum(furthest, point.abs().max())
+        if balancer.observes:
+            balancer.observe(0.5 * (point - targets).square().sum(1))
+    return point, furthest
+
+
+@pytest.mark.parametrize(
+    "steps", [100, pytest.param(10_000, marks=pytest.mark.slow)], ids=["a hundred steps", "ten thousand steps"]
+)
+@pytest.mark.parametrize("name", balancers.available())
+def test_descent_to_a_pareto_front_stays_finite(name: str, steps: int) -> None:
+    """Where gradients are opposed to the last bit that float32 has."""
+    point, furthest = descend(name, steps)
+    assert point.isfinite().all()
+    assert furthest < 20
