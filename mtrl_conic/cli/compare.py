@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mtrl_conic.cli import comparison
 from mtrl_conic.cli.flags import add_fields, given_run
+from mtrl_conic.cli.recording import add_recorders, again
 from mtrl_conic.runs.config import RunConfig, preset_names, read_preset, require_modules
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     parser.add_argument("--out", type=Path, required=True, help="folder of the comparison: <method>/seed_<n> below it")
     comparison.add_arguments(parser)
+    add_recorders(parser)
     add_fields(parser, RunConfig)
     parser.epilog = "Any field that takes a single value may be given several, a,b,c: each combination is a run."
 
@@ -39,13 +41,15 @@ def _planned(arguments: argparse.Namespace, folder: Path) -> list[Job]:
     from mtrl_conic.runs.configuration import check_kind
     from mtrl_conic.runs.plan import plan
     from mtrl_conic.runs.run import check, probe
+    from mtrl_conic.training.recorders import make_recorders
 
     values, given = read_preset(arguments.preset), given_run(arguments, many=True)
     check_kind(values, "reinforcement", where=arguments.preset)
     require_modules({**values, **given}, of=arguments.preset)
-    runs = plan(RunConfig, values, given, folder)
+    runs = plan(RunConfig, values, given, folder, arguments=again(arguments))
     configs = [planned.config for planned in runs if isinstance(planned.config, RunConfig)]
     for config in configs:
         check(config)
+    make_recorders(arguments.record, folder)  # a service that is not installed is told now
     probe(configs)
     return runs

@@ -9,6 +9,7 @@ import yaml
 
 from mtrl_conic.cli.flags import add_fields, given_run
 from mtrl_conic.cli.interruption import asked_to_stop
+from mtrl_conic.cli.recording import add_recorders
 from mtrl_conic.runs.config import RunConfig, make_config, preset_names
 from mtrl_conic.runs.plan import folder_name
 
@@ -18,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     parser.add_argument("--run-dir", type=Path, help="where the run is kept [runs/<preset>_<method>_<seed>]")
     parser.add_argument("--dry-run", action="store_true", help="check, print the complete configuration, write nothing")
-    parser.add_argument(
-        "--record", nargs="+", default=[], metavar="SERVICE", help="besides TensorBoard, to wandb or trackio"
-    )
+    add_recorders(parser)
     add_fields(parser, RunConfig)
 
 
@@ -35,9 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.cli import display
     from mtrl_conic.errors import Interrupted
     from mtrl_conic.runs.run import train
-    from mtrl_conic.training.recorders import make_recorders
+    from mtrl_conic.training.recorders import Labels, make_recorders
 
-    callbacks = [display.Progress(config), *make_recorders(arguments.record, directory)]
+    where = (arguments.record_project, arguments.record_entity, arguments.record_group)
+    labels = Labels(*where, tags=tuple(arguments.record_tags))
+    callbacks = [display.Progress(config), *make_recorders(arguments.record, directory, labels)]
     with asked_to_stop() as interrupted:
         try:
             result = train(config, directory, callbacks=callbacks, interrupted=interrupted)

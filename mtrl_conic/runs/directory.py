@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import yaml
 
 from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.files import replace
 from mtrl_conic.runs.configuration import KINDS, Configuration, keys_of, read_budget
 from mtrl_conic.schema import Role, flat_items
 
@@ -259,10 +260,7 @@ def read_result(path: Path) -> dict[str, Any] | None:
 
 def write_text(file: Path, text: str) -> None:
     """Replace `file`, all or nothing."""
-    fresh = file.with_name(file.name + ".tmp")
-    fresh.write_text(text)
-    _sync(fresh)
-    os.replace(fresh, file)
+    replace(file, text.encode())
 
 
 def _whole_lines(file: Path) -> list[str]:

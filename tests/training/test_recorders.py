@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
+from mtrl_conic.cli import main, recording
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.plan import plan
 from mtrl_conic.runs.run import train
 from mtrl_conic.training import recorders
 from mtrl_conic.training.callbacks import evaluation_scalars, scalars
@@ -61,7 +67,7 @@ def record_with(name: str, config: RunConfig, tmp_path: Path) -> Path:
 @installed("wandb")
 def test_wandb_offline(tiny: RunConfig, tmp_path: Path) -> None:
     directory = record_with("wandb", tiny, tmp_path)
-    (file,) = directory.glob("wandb/offline-run-*-conicgrad-seed_3/*.wandb")
+    (file,) = directory.glob(f"wandb/offline-run-*-{recorders.identity(directory)}/*.wandb")
     data = file.read_bytes()
     told = ("evaluation/mean_success", f"evaluation/returns/{TASKS[0]}", f"evaluation/success_at_end/{TASKS[0]}")
     for word in (*told, f"critic/loss/{TASKS[0]}", "conicgrad/seed_3"):
@@ -75,7 +81,8 @@ def test_trackio(tiny: RunConfig, tmp_path: Path) -> None:
     with sqlite3.connect(file) as database:
         rows = database.execute("select run_name, step, metrics from metrics").fetchall()
     database.close()
-    assert {row[0] for row in rows} == {"conicgrad/seed_3"}
+    name = f"conicgrad/seed_3-{recorders.identity(tmp_path / 'conicgrad' / 'seed_3')[:8]}"
+    assert {row[0] for row in rows} == {name}
     assert max(row[1] for row in rows) == 60
     assert any(b"evaluation/mean_success" in bytes(row[2]) for row in rows)
 
@@ -141,3 +148,81 @@ def test_tensorboard_has_hyperparameters(tiny: RunConfig, tmp_path: Path) -> Non
     assert fields["agent.width"].number_value == 16
     assert "evaluation/mean_success" in events.Tags()["scalars"]
     assert [path for path in directory.rglob("events*") if path.parent != directory] == [], "no second run beside it"
+
+
+class Service(ModuleType):
+    """Stands in for a service's package and keeps what `init` is given."""
+
+    def __init__(self) -> None:
+        super().__init__("service")
+        self.given: list[dict[str, Any]] = []
+
+    def init(self, **given: Any) -> Service:
+        self.given.append(given)
+        return self
+
+    def log(self, values: dict[str, float], *, step: int) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    made = Service()
+    for name in ("wandb", "trackio"):
+        monkeypatch.setitem(sys.modules, name, made)
+    for name in ("WANDB_PROJECT", "WANDB_RUN_GROUP"):
+        monkeypatch.delenv(name, raising=False)
+    return made
+
+
+def test_a_runs_identity_is_its_own_and_lasts(
+    tiny: RunConfig, tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs of the same name in two places, one taken up again, one removed and made anew: three identities."""
+    for place, steps in (("a", 40), ("a", 60), ("b", 40), ("b", 40)):
+        directory = tmp_path / place / "ls" / "seed_0"
+        if place == "b":
+            shutil.rmtree(directory, ignore_errors=True)
+        callbacks = recorders.make_recorders(["wandb", "trackio"], directory)
+        train(tiny.model_copy(update={"steps": steps}), directory, callbacks=callbacks)
+    wandb, trackio = service.given[::2], service.given[1::2]
+    assert wandb[0]["id"] == wandb[1]["id"]
+    assert len({given["id"] for given in wandb}) == 3
+    assert trackio[0]["name"] == trackio[1]["name"]
+    assert len({given["name"] for given in trackio}) == 3
+    assert wandb[0]["name"] == "ls/seed_0"
+    assert (wandb[0]["project"], wandb[0]["group"], wandb[0]["tags"]) == (recorders.PROJECT, "ls", None)
+
+
+def test_labels_are_asked_for_or_the_services_own(
+    tiny: RunConfig, tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset = tmp_path / "tiny.yaml"
+    preset.write_text(yaml.safe_dump({**tiny.model_dump(mode="json"), "steps": 40}))
+    given = ["--record-project", "p", "--record-entity", "e", "--record-group", "g", "--record-tags", "x", "y"]
+    command = ["train", str(preset), "--record", "wandb", "--run-dir"]
+    assert main([*command, str(tmp_path / "a"), *given]) == 0
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    monkeypatch.setenv("WANDB_RUN_GROUP", "ours")
+    assert main([*command, str(tmp_path / "b")]) == 0
+    said = [{key: one[key] for key in ("project", "entity", "group", "tags")} for one in service.given]
+    assert said[0] == {"project": "p", "entity": "e", "group": "g", "tags": ("x", "y")}
+    assert said[1] == {"project": None, "entity": None, "group": None, "tags": None}
+
+
+def test_compare_hands_the_recorders_on(
+    tiny: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--record", "wandb", "trackio", "--record-group", "g", "--record-tags", "x", "y"]
+    parser = argparse.ArgumentParser()
+    recording.add_recorders(parser)
+    assert list(recording.again(parser.parse_args(arguments))) == arguments
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert main(["compare", "mt10_small", "--out", str(tmp_path / "out"), "--record", "wandb"]) == 2
+    assert 'pip install "mtrl-conic[wandb]"' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    (run,) = plan(RunConfig, tiny.model_dump(mode="json"), {}, tmp_path, arguments=tuple(arguments))
+    assert run.command(1)[-len(arguments) :] == arguments
