@@ -23,19 +23,14 @@ class _LinearPerTask(torch.autograd.Function):
     """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W: one product forward, K for dW.
 
     The factors of the products are rounded to `products`; x, y and all gradients keep the type of x. Where `uses` is
-    given, the backward leaves the factors of dW there and gives no dW. Under `torch.vmap` everything has
-    one more axis in front, and there are as many W.
+    given, the backward leaves the factors of dW there and gives no dW.
     """
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype, uses: Uses | None) -> Tensor:
-        rows, matrix, offset = (t.to(products) for t in (x, weight.select(-3, 0), bias.select(-2, 0)))
-        if x.dim() == 3:
-            y: Tensor = functional.linear(rows, matrix, offset)
-            # No view of what it computed, so that an activation may overwrite it.
-            y = torch.ops.aten._unsafe_view(y, y.shape)
-        else:
-            y = torch.baddbmm(offset.unsqueeze(-2), rows.flatten(-3, -2), matrix.mT).unflatten(-2, x.shape[-3:-1])
+        y: Tensor = functional.linear(*(t.to(products) for t in (x, weight[0], bias[0])))
+        # No view of what it computed, so that an activation may overwrite it.
+        y = torch.ops.aten._unsafe_view(y, y.shape)
         return y.to(x.dtype)
 
     @staticmethod
@@ -49,8 +44,7 @@ class _LinearPerTask(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         rounded, rows, dx = dy.to(ctx.products), x.detach().to(ctx.products), None
         if ctx.needs_input_grad[0]:
-            matrix = weight.select(-3, 0).to(ctx.products)
-            dx = torch.matmul(rounded.flatten(-3, -2), matrix).unflatten(-2, x.shape[-3:-1]).to(dy.dtype)
+            dx = (rounded.flatten(0, 1) @ weight[0].to(ctx.products)).view(x.shape).to(dy.dtype)
         offset = dy.sum(-2) if ctx.needs_input_grad[2] else None
         if not ctx.needs_input_grad[1]:
             return dx, None, offset, None, None
@@ -59,23 +53,13 @@ class _LinearPerTask(torch.autograd.Function):
         ctx.uses.found.append(Factors(rounded, rows))
         return dx, None, offset, None, None
 
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, int]:
-        return _LinearPerTask.apply(*_in_front(info, in_dims, inputs)), 0  # type: ignore[no-untyped-call]  # torch has no types for it
-
 
 class _LayerNormPerTask(torch.autograd.Function):
-    """Layer normalisation of rows (K, B, F) with (K, F) views of one gain and one offset; with mean and 1/deviation.
-
-    Under `torch.vmap` everything has one more axis in front, and there are as many gains and offsets.
-    """
+    """Layer normalisation of rows (K, B, F) with (K, F) views of one gain and one offset; with mean and 1/deviation."""
 
     @staticmethod
     def forward(x: Tensor, gain: Tensor, offset: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        if x.dim() == 3:
-            return torch.native_layer_norm(x, x.shape[-1:], gain[0], offset[0], eps)
-        normal, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], None, None, eps)
-        return torch.addcmul(offset[..., :1, None, :], normal, gain[..., :1, None, :]), mean, rstd
+        return torch.native_layer_norm(x, x.shape[-1:], gain[0], offset[0], eps)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -88,27 +72,11 @@ class _LayerNormPerTask(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         dy = grad_outputs[0]
         x, mean, rstd, gain = ctx.saved_tensors
-        weighted, factor = (dy, gain[0]) if x.dim() == 3 else (dy * gain[..., :1, None, :], None)
         dx, _, _ = torch.ops.aten.native_layer_norm_backward(
-            weighted, x, x.shape[-1:], mean, rstd, factor, factor, [True, False, False]
+            dy, x, x.shape[-1:], mean, rstd, gain[0], gain[0], [True, False, False]
         )
         normal = (x - mean).mul_(rstd)
         return dx, normal.mul_(dy).sum(-2), dy.sum(-2), None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, tuple[int, int, int]]:
-        return _LayerNormPerTask.apply(*_in_front(info, in_dims, inputs)), (0, 0, 0)  # type: ignore[no-untyped-call]  # torch has no types for it
-
-
-def _in_front(info: Any, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What `torch.vmap` maps over, with the mapped axis first; a tensor without one is repeated."""
-
-    def front(value: Any, dim: int | None) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        return value.expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
-
-    return tuple(front(value, dim) for value, dim in zip(inputs, in_dims, strict=True))
 
 
 class SharedLayer(nn.Module):
