@@ -74,7 +74,9 @@ def require(modules: Sequence[str], *, of: str) -> None:
     """
     missing = [module for module in modules if module_name(module) not in sys.modules]
     if missing:
-        flags = " ".join(f"--import {shlex.quote(module)}" for module in missing)
+        # What a foreign file names is shown so that a shell takes it as one word and a terminal as plain text.
+        words = (shlex.quote(module) if module.isprintable() else repr(module) for module in missing)
+        flags = " ".join(f"--import {word}" for word in words)
         raise UserError(f"{of} needs code of its own, which is imported only when you say so: give {flags}")
 
 

@@ -83,6 +83,8 @@ def test_what_is_needed_is_asked_for_and_not_imported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"runs/a needs .* give --import 'my files/own_f.py' --import own_g$"):
         plugins.require(["json", "my files/own_f.py", "own_g"], of="runs/a")
     assert "own_f" not in sys.modules
+    with pytest.raises(UserError, match=r"give --import 'a; rm b' --import 'c.\\x1b\[31m\\nd'$"):
+        plugins.require(["a; rm b", "c.\x1b[31m\nd"], of="runs/a")
 
 
 def install(folder: Path, name: str, module: str, text: str) -> None:
