@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mtrl_conic.agents.normalisation.config import NormalisationConfig
-from mtrl_conic.execution.config import COMPILED_AFTER
+from mtrl_conic.execution.config import ExecutionConfig
 from mtrl_conic.networks.config import ActorConfig, CriticConfig, NetworkConfig
-from mtrl_conic.schema import Role
 
 BASES: dict[str, dict[str, Any]] = {
     "classic": {},
@@ -114,22 +113,6 @@ class ScheduleConfig(BaseModel):
     )
     random_steps: Size = Field(
         1000, description="steps of uniformly random actions, without updates, before learning starts"
-    )
-
-
-class ExecutionConfig(BaseModel):
-    """How an update is carried out."""
-
-    compile: Annotated[bool | Literal["auto"], Role.EXECUTION] = Field(
-        "auto",
-        description="compile the networks' part of an update (torch.compile; needs a C++ compiler): it takes about a "
-        "minute, an update on a processor then about three quarters of its time. auto: on a "
-        f"processor, after {COMPILED_AFTER:,} updates",
-    )
-    record_updates: Annotated[bool, Role.EXECUTION] = Field(
-        False,
-        description="on a GPU: record an update once as a CUDA graph and replay it, for an update of this size is "
-        "bound by the launching of its operations. Nothing changes elsewhere",
     )
 
 
