@@ -118,3 +118,8 @@ def zero_where(skipped: Tensor | None, direction: Any) -> Any:
     if isinstance(direction, Tensor):
         return torch.where(skipped.unsqueeze(-1), 0.0, direction)
     return pytree.tree_map(lambda part: torch.where(skipped, 0.0, part), direction)
+
+
+def furthest_from_zero(jacobian: Tensor) -> Tensor:
+    """The largest size (..., K) of an entry of gradients (..., K, P): finite where all of them are."""
+    return torch.maximum(jacobian.amax(-1), -jacobian.amin(-1))

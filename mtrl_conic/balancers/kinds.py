@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer, Decision, Direction
-from mtrl_conic.balancers.finite import zero_where
+from mtrl_conic.balancers.finite import furthest_from_zero, zero_where
 from mtrl_conic.balancers.seam import Combined, Form, Gradients
 from mtrl_conic.errors import UserError
 from mtrl_conic.linalg.gram import combine
@@ -27,7 +27,7 @@ class _WithoutGramian(Balancer):
     @override
     def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:
         jacobian = self._jacobian(jacobian)
-        largest = torch.linalg.vector_norm(jacobian, torch.inf, dim=-1).to(torch.float64)
+        largest = furthest_from_zero(jacobian).to(torch.float64)
         # All that is asked of this matrix is what its diagonal says.
         (weights, statistics), skipped = self._decide(torch.diag_embed(largest), losses)
         return Direction(zero_where(skipped, combine(weights, jacobian)), statistics)
@@ -93,7 +93,7 @@ class JacobianBalancer(Balancer):
         jacobian = self._jacobian(jacobian)
         losses = self._losses(losses, jacobian.device)
         self.prepare(jacobian)
-        largest = torch.linalg.vector_norm(jacobian, torch.inf, dim=-1)
+        largest = furthest_from_zero(jacobian)
         finite = largest.isfinite().all(-1)
         finite = finite if losses is None else finite & losses.sum(-1).isfinite()
         if self._known_to_be_sound(finite, largest, losses):

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Rows = NDArray[Any]
 Matrix = NDArray[np.float64]
 
+_SUMS = 256
+"""Columns of a weighted sum that are added up before the next ones."""
 _BLOCK = 2048
 """Columns that are read for all pairs of rows before the next ones: they stay in the processor's cache."""
 
@@ -59,32 +61,34 @@ def add_gramian(rows: Rows, total: Matrix) -> None:  # pragma: no cover  # compi
 
 @_compiled
 def sum_rows(rows: Rows, weights: Rows, total: Rows) -> None:  # pragma: no cover  # compiled
-    """Write J^T w into `total` (P,), for rows J (K, P), each contiguous, and weights w (K,) in float64."""
+    """Write J^T w into `total` (P,), for rows J (K, P), each contiguous, and weights w in float64.
+
+    The weights are followed by zeros up to a multiple of five: rows are read five at a time, and in the place of those
+    beyond the last stands the last.
+    """
     count, columns = rows.shape
-    sums = np.empty(_BLOCK)
-    for start in range(0, columns, _BLOCK):
-        stop = min(start + _BLOCK, columns)
-        size = stop - start
-        sums[:size] = 0
-        for i in range(0, count - 3, 4):
-            a, b, c, d = rows[i, start:stop], rows[i + 1, start:stop], rows[i + 2, start:stop], rows[i + 3, start:stop]
-            _add_four(a, b, c, d, weights[i : i + 4], sums)
-        for i in range(count - count % 4, count):
-            _add_one(rows[i, start:stop], weights[i], sums)
-        total[start:stop] = sums[:size]
+    last, sums = count - 1, np.empty(_SUMS)
+    for start in range(0, columns, _SUMS):
+        stop = min(start + _SUMS, columns)
+        for i in range(0, count, 5):
+            a, b, c = rows[i, start:stop], rows[min(i + 1, last), start:stop], rows[min(i + 2, last), start:stop]
+            d, e = rows[min(i + 3, last), start:stop], rows[min(i + 4, last), start:stop]
+            _add_five(a, b, c, d, e, weights[i : i + 5], sums, i == 0)
+        written = total[start:stop]
+        for x in range(stop - start):
+            written[x] = sums[x]
 
 
 @_compiled
-def _add_four(a: Rows, b: Rows, c: Rows, d: Rows, weights: Rows, sums: Rows) -> None:  # pragma: no cover  # compiled
-    at, bt, ct, dt = weights[0], weights[1], weights[2], weights[3]
+def _add_five(
+    a: Rows, b: Rows, c: Rows, d: Rows, e: Rows, weights: Rows, sums: Rows, anew: bool
+) -> None:  # pragma: no cover  # compiled
+    p, q, r, s, t = weights[0], weights[1], weights[2], weights[3], weights[4]
+    if anew:
+        sums[: len(a)] = 0
     for x in range(len(a)):
-        sums[x] += at * np.float64(a[x]) + bt * np.float64(b[x]) + ct * np.float64(c[x]) + dt * np.float64(d[x])
-
-
-@_compiled
-def _add_one(row: Rows, weight: float, sums: Rows) -> None:  # pragma: no cover  # compiled
-    for x in range(len(row)):
-        sums[x] += weight * np.float64(row[x])
+        sums[x] += p * np.float64(a[x]) + q * np.float64(b[x]) + r * np.float64(c[x])
+        sums[x] += s * np.float64(d[x]) + t * np.float64(e[x])
 
 
 @_compiled

@@ -104,5 +104,6 @@ def _compiled_sum(weights: Tensor, jacobian: Tensor) -> Tensor:
 
     rows = full_precision(jacobian).detach().contiguous()
     combined = torch.empty(rows.shape[1], dtype=rows.dtype)
-    sum_rows(rows.numpy(), weights.detach().numpy(), combined.numpy())
+    padded = torch.nn.functional.pad(weights.detach(), (0, -len(rows) % 5))
+    sum_rows(rows.numpy(), padded.numpy(), combined.numpy())
     return combined.to(jacobian.dtype)

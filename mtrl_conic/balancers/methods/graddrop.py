@@ -32,8 +32,9 @@ class GradDrop(JacobianBalancer):
     @override
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
         wide = full_precision(jacobian)
-        up, down = wide.clamp_min(0).sum(-2), wide.clamp_max(0).sum(-2)
-        size = up - down
-        lean = (up + down) / torch.where(size > 0, size, 1.0)
-        chosen = (1 + lean) / 2 > self._uniform(tuple(lean.shape)).to(lean)
-        return Direction(torch.where(chosen, up, down).to(jacobian.dtype), {"purity": lean.abs().mean(-1)})
+        total, size = wide.sum(-2), wide.abs().sum(-2)
+        lean = total / torch.where(size > 0, size, 1.0)
+        up = (1 + lean) / 2 > self._uniform(tuple(lean.shape)).to(lean)
+        # The positive parts sum to (size + total) / 2, the negative ones to (total - size) / 2.
+        direction = torch.where(up, size + total, total - size) / 2
+        return Direction(direction.to(jacobian.dtype), {"purity": lean.abs().mean(-1)})
