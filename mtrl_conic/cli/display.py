@@ -128,6 +128,8 @@ def show_result(result: dict[str, Any], directory: Path) -> None:
     steps, spent = result["step"], duration(result["seconds"])
     measure = "success" if result["success"] else "return"
     show_evaluation(result, f"Final {measure} after {steps} steps per task, {spent}")
+    if result.get("stopped"):
+        say(f"stopped before its budget was spent: {result['stopped']}")
     if result.get("best_over_training"):
         _show_best(result["best_over_training"])
     seconds = result["seconds_by_part"]

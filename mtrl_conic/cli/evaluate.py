@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", default="agent", help="agent, random or expert (Meta-World's scripts) [agent]")
     parser.add_argument("--episodes-per-task", type=int, default=50, metavar="N", help="the first N goals [50]")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N [auto]")
+    parser.add_argument(
+        "--checkpoint", metavar="NAME", help="best, of a run with KeepBest, or a file that was kept [the latest]"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rates to FILE")
     add_imports(parser)
 
@@ -25,14 +28,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     if arguments.policy not in ("agent", "random", "expert"):
         raise UserError(f"unknown policy {arguments.policy!r}; known: agent, random, expert")
-    from mtrl_conic.cli.display import show_evaluation
+    from mtrl_conic.cli.display import say, show_evaluation
     from mtrl_conic.evaluation.policies import expert_policy, random_policy
     from mtrl_conic.evaluation.success import Act, Evaluator
+    from mtrl_conic.runs.directory import checkpoint_of
     from mtrl_conic.runs.run import load_agent, make_evaluation_envs
+    from mtrl_conic.training.ready import BEST
 
     act: Act
     if arguments.policy == "agent":
-        _, agent = load_agent(Path(arguments.run), device=arguments.device)
+        run = Path(arguments.run)
+        checkpoint = checkpoint_of(run, arguments.checkpoint)
+        _, agent = load_agent(run, device=arguments.device, checkpoint=checkpoint)
         assert agent.envs is not None
         envs, act = agent.envs, agent.policy().act
     else:
@@ -42,7 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
         record = Evaluator(envs, arguments.episodes_per_task).evaluate(act).record()
     finally:
         envs.close()
-    show_evaluation(record, f"{arguments.run}: {arguments.policy}")
+    which = "" if arguments.checkpoint is None else f", checkpoint {arguments.checkpoint}"
+    show_evaluation(record, f"{arguments.run}: {arguments.policy}{which}")
+    if arguments.checkpoint == BEST:
+        say("best: chosen by evaluations on the same goals, so higher than what the final agent reaches")
     if arguments.json:
         arguments.json.write_text(json.dumps(record, indent=2) + "\n")
     return 0

@@ -117,19 +117,20 @@ class RunDirectory:
                 self.append(EARLIER, result)
             (self.path / "result.json").unlink()
 
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint, all or nothing."""
+    def save_checkpoint(self, state: dict[str, Any], name: str = "latest") -> None:
+        """Replace the checkpoint called `name`, all or nothing; a run goes on from the latest."""
         import torch  # seconds, which listing runs need not spend
 
-        file = self.checkpoints / "latest.pt"
+        file = self.checkpoints / f"{name}.pt"
         fresh = file.with_suffix(".tmp")
         torch.save(state, fresh)
         _sync(fresh)
         os.replace(fresh, file)
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None."""
-        return read_checkpoint(self.path)
+    def load_checkpoint(self, name: str = "latest") -> dict[str, Any] | None:
+        """The checkpoint called `name`, or None."""
+        file = self.checkpoints / f"{name}.pt"
+        return read_checkpoint(self.path, file) if file.exists() else None
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add a line to `name`.jsonl."""
@@ -247,6 +248,14 @@ def read_checkpoint(path: Path, given: Path | None = None) -> dict[str, Any] | N
             raise
         raise UserError(f"{file} is no checkpoint: {first_line(error)}") from None
     return state
+
+
+def checkpoint_of(path: Path, name: str | None) -> Path | None:
+    """The file of a checkpoint of the run at `path`: by its name, `best`, or by its own path; None for the latest."""
+    if name is None:
+        return None
+    own = path / "checkpoints" / f"{name}.pt"
+    return own if own.exists() or ("/" not in name and not name.endswith(".pt")) else Path(name)
 
 
 def read_result(path: Path) -> dict[str, Any] | None:

@@ -143,9 +143,15 @@ def make_agent(config: RunConfig, envs: TaskSet) -> MTSAC:
     )
 
 
-def load_agent(directory: Path, *, device: str = "auto") -> tuple[RunConfig, MTSAC]:
-    """The configuration of a run and the agent of its last checkpoint, with a task set for evaluation."""
-    config, saved = read_run(directory)
+def load_agent(directory: Path, *, device: str = "auto", checkpoint: Path | None = None) -> tuple[RunConfig, MTSAC]:
+    """The configuration of a run and the agent of its last checkpoint, with a task set for evaluation.
+
+    Args:
+        directory: of the run.
+        device: of the networks.
+        checkpoint: another file to read, such as `checkpoints/best.pt`, see `KeepBest`.
+    """
+    config, saved = read_run(directory, checkpoint=checkpoint)
     config = config.model_copy(update={"device": device})
     agent = make_agent(config, make_evaluation_envs(config))
     agent.load_state_dict(saved["agent"])
@@ -207,6 +213,8 @@ def _train(
         evaluation = trainer.train(config.steps, minutes=config.minutes)
         assert evaluation is not None
         result = _result(trainer, evaluation.record(), memory)
+        if trainer.stopped is not None:
+            result["stopped"] = trainer.stopped
         if config.training.report_best:
             result["best_over_training"] = best_evaluation(run.records("evaluations"))
         run.finish(result)

@@ -24,8 +24,8 @@ class Run(Protocol):
     def rewind(self, name: str, step: int) -> None:
         """Drop the records called `name` that came after `step`."""
 
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint, all or nothing."""
+    def save_checkpoint(self, state: dict[str, Any], name: str = "latest") -> None:
+        """Replace the checkpoint called `name`, all or nothing; a run goes on from the latest."""
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None."""
+    def load_checkpoint(self, name: str = "latest") -> dict[str, Any] | None:
+        """The checkpoint called `name`, or None."""

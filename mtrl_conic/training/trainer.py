@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -66,6 +66,8 @@ class Trainer:
         self.watch = agent.watch
         self.step = 0
         self.seconds = 0.0
+        self.stopped: str | None = None
+        """Why `stop` ended training; None where the budget did."""
         self.replay = Replay(
             envs.num_tasks,
             self.config.replay_capacity,
@@ -105,38 +107,53 @@ class Trainer:
         """
         self._now, self._prepared = time.perf_counter(), PREPARATION.seconds
         self._logged = (self.step, self.seconds)
-        for callback in self.callbacks:
-            callback.on_start(self)
-        if self._overlap:
-            self._stepping = ThreadPoolExecutor(1, thread_name_prefix="stepping")
-        try:
-            self._current_observations()
-            while True:
-                self._evaluate_if_due(steps)
-                self._tick()
-                if self.step >= steps or (minutes is not None and self.seconds >= 60 * minutes):
-                    break
-                if self.run and self.replay.unsaved >= self.config.checkpoint_every:
-                    self.save()
-                self._raise_if_interrupted()
-                with PREPARATION.told_to(self._tell):
-                    self._advance()
-            if self.run:
-                self.save()
-            return self.evaluate(self.config.episodes_per_task) if self.evaluator else None
-        except Interrupted:
-            if self.run:
-                self.save()
-            raise
-        except BaseException:
-            self._observations = None  # nobody knows how far the step came
-            raise
-        finally:
-            if self._stepping is not None:
-                self._stepping.shutdown()
-                self._stepping = None
+        self.stopped = None
+        with ExitStack() as opened:  # each is closed, whatever another one raises
             for callback in self.callbacks:
-                callback.on_stop(self)
+                callback.on_start(self)
+                opened.callback(callback.on_stop, self)
+            if self._overlap:
+                self._stepping = ThreadPoolExecutor(1, thread_name_prefix="stepping")
+                opened.callback(self._end_stepping)
+            try:
+                self._go_on(steps, minutes)
+                if self.run:
+                    self.save()
+                return self.evaluate(self.config.episodes_per_task) if self.evaluator else None
+            except Interrupted:
+                if self.run:
+                    self.save()
+                raise
+            except BaseException:
+                self._observations = None  # nobody knows how far the step came
+                raise
+
+    def _go_on(self, steps: int, minutes: float | None) -> None:
+        self._current_observations()
+        while True:
+            self._evaluate_if_due(steps)
+            self._tick()
+            spent = self.step >= steps or (minutes is not None and self.seconds >= 60 * minutes)
+            if spent or self.stopped is not None:
+                return
+            if self.run and self.replay.unsaved >= self.config.checkpoint_every:
+                self.save()
+            self._raise_if_interrupted()
+            with PREPARATION.told_to(self._tell):
+                self._advance()
+
+    def stop(self, reason: str) -> None:
+        """End training normally after the present step, before its budget is spent: the final evaluation follows.
+
+        Args:
+            reason: in words; it stands in the run's result.
+        """
+        self.stopped = reason
+
+    def _end_stepping(self) -> None:
+        assert self._stepping is not None
+        self._stepping.shutdown()
+        self._stepping = None
 
     def evaluate(self, episodes_per_task: int) -> Evaluation:
         """Evaluate the agent as it is and record it at the present step."""
