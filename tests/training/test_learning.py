@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
+from gymnasium.vector import AsyncVectorEnv
 
 from mtrl_conic import MTSAC, TaskSet
 from mtrl_conic.evaluation.success import Evaluator
@@ -88,6 +89,24 @@ def test_after_an_error_learning_goes_on_in_new_episodes(where: str, error: type
     assert agent.updates > 20
     check_transitions(agent)
     assert float(agent.return_scale._largest.max()) <= sum(0.99**k for k in range(10)) + 1e-6
+
+
+def test_after_an_interrupt_environments_in_processes_are_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    envs = TaskSet.from_gymnasium({"one": "Pendulum-v1"}, horizon=10, vector="async")
+    agent = MTSAC(envs, **AGENT, random_steps=5)
+    agent.learn(3)
+    wait = AsyncVectorEnv.step_wait
+
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        monkeypatch.setattr(AsyncVectorEnv, "step_wait", wait)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AsyncVectorEnv, "step_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        agent.learn(4)
+    agent.learn(12)
+    envs.close()
+    assert agent.updates == 10
 
 
 def test_evaluating_on_the_agents_own_environments_between_two_calls() -> None:

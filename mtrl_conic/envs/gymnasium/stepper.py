@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
@@ -62,29 +65,41 @@ class GymnasiumStepper(Stepper):
             for _ in range(copies)
         ]
         self._count = len(sized)
-        mode = AutoresetMode.DISABLED  # the task set chooses the next episode
-        self._envs: SyncVectorEnv | AsyncVectorEnv
-        if vector == "sync":
-            self._envs = SyncVectorEnv(sized, copy=False, autoreset_mode=mode)
-        else:
-            # A fork of this process would inherit the locks of torch's threads.
-            self._envs = AsyncVectorEnv(sized, copy=False, autoreset_mode=mode, context="forkserver")
-        self._envs.reset(seed=[0] * self._count)  # the vector environment starts with all of them, not with one
+        self._start: Callable[[], SyncVectorEnv | AsyncVectorEnv] = partial(_start, sized, vector)
+        self._envs: SyncVectorEnv | AsyncVectorEnv = self._start()
+        self._broken = False
         self._closed = False
 
     def reset(self, row: int, episode: int) -> NDArray[np.float64]:
         """See `Stepper.reset`: the environment is reset with the episode's number as its seed."""
+        if self._broken:
+            self._envs, self._broken = self._start(), False
         mask = np.zeros(self._count, np.bool_)
         mask[row] = True
         seeds: list[int | None] = [None] * self._count
         seeds[row] = episode
-        observations, _ = self._envs.reset(seed=seeds, options={"reset_mask": mask})
+        with self._whole():
+            observations, _ = self._envs.reset(seed=seeds, options={"reset_mask": mask})
         return np.array(observations[row])
 
     def step(self, actions: NDArray[np.float32]) -> Step:
         """See `Stepper.step`."""
-        observations, rewards, terminated, truncated, infos = self._envs.step(actions)
+        with self._whole():
+            observations, rewards, terminated, truncated, infos = self._envs.step(actions)
         return Step(observations, np.asarray(rewards, np.float64), infos["success"], terminated, truncated)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A call that is broken off leaves processes with answers for nobody: the next reset starts others."""
+        try:
+            yield
+        except BaseException:
+            if isinstance(self._envs, AsyncVectorEnv):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # Gymnasium's, that a call is pending: therefore it is closed
+                    self._envs.close(terminate=True)
+                self._broken = True
+            raise
 
     def render(self) -> Sequence[NDArray[np.uint8]]:
         """A picture (H, W, 3) of each environment.
@@ -108,6 +123,18 @@ class GymnasiumStepper(Stepper):
         if not self._closed:
             self._closed = True
             self._envs.close()
+
+
+def _start(sized: Sequence[Callable[[], Any]], vector: Literal["sync", "async"]) -> SyncVectorEnv | AsyncVectorEnv:
+    mode = AutoresetMode.DISABLED  # the task set chooses the next episode
+    envs: SyncVectorEnv | AsyncVectorEnv
+    if vector == "sync":
+        envs = SyncVectorEnv(sized, copy=False, autoreset_mode=mode)
+    else:
+        # A fork of this process would inherit the locks of torch's threads.
+        envs = AsyncVectorEnv(sized, copy=False, autoreset_mode=mode, context="forkserver")
+    envs.reset(seed=[0] * len(sized))  # the vector environment starts with all of them, not with one
+    return envs
 
 
 def _check_names(names: Sequence[str]) -> None:
