@@ -96,7 +96,7 @@ def test_a_name_is_taken_once() -> None:
 def test_options_are_what_the_class_takes() -> None:
     (option,) = networks.options("narrow").items()
     assert (option[0], option[1].default, option[1].description) == ("neck", 2, "units of the narrow layer")
-    assert set(networks.options("shared")) == {"residual", "embedding"}
+    assert set(networks.options("shared")) == {"residual", "embedding", "film"}
     assert set(networks.options("soft_modularization")) == {"modules"}
     assert networks.check_options("narrow", {"neck": "5"}) == {"neck": 5}
     assert neck(MTSAC(SPEC, network="narrow", network_options={"neck": 5}, **SMALL)) == 5

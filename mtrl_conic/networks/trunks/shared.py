@@ -20,6 +20,9 @@ Residual = Annotated[
 Embedding = Annotated[
     int, Field(ge=0, description="size of a learned code of unit length per task, in the place of the one-hot; 0: none")
 ]
+Film = Annotated[
+    bool, Field(description="a gain and an offset of each task's own for the features of every layer, before its ReLU")
+]
 
 
 @register_network("shared")
@@ -33,6 +36,7 @@ class Shared(nn.Module):
         generator: of the initial values.
         residual: see `ResidualBlock`.
         embedding: of each task, see `TaskEmbedding`; it is the task's own.
+        film: see `FiLM`; gains and offsets are the task's own.
     """
 
     own_output: ClassVar[bool] = False
@@ -47,13 +51,15 @@ class Shared(nn.Module):
         generator: torch.Generator,
         residual: Residual = False,
         embedding: Embedding = 0,
+        film: Film = False,
     ) -> None:
         super().__init__()
         self.bare = spec.bare_dim if embedding else spec.observation_dim
         self.embedding: TaskEmbedding | None = None
         if embedding:
             self.embedding = TaskEmbedding(len(spec.task_names), embedding, generator=generator)
-        layers, width = self._layers(spec, hidden, generator), hidden.width
+        film_of = len(spec.task_names) if film else None
+        layers, width = self._layers(spec, hidden, generator, film_of), hidden.width
         stack: list[nn.Module] = [
             Layer(self.bare + extra + embedding, width, norm=hidden.norm, layers=layers, first=True)
         ]
@@ -64,9 +70,9 @@ class Shared(nn.Module):
                 stack.append(Layer(width, width, norm=hidden.norm, layers=layers))
         self.layers = nn.Sequential(*stack)
 
-    def _layers(self, spec: TaskSpec, hidden: Hidden, generator: torch.Generator) -> Layers:
+    def _layers(self, spec: TaskSpec, hidden: Hidden, generator: torch.Generator, film: int | None) -> Layers:
         """What the hidden layers are made of."""
-        return Layers(None, generator, hidden.products)
+        return Layers(None, generator, hidden.products, film)
 
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
         """(K, B, D) and, say, actions (K, B, A) -> (K, B, width)."""

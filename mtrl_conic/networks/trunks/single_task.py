@@ -17,5 +17,5 @@ class SingleTask(Shared):
 
     own_output = True
 
-    def _layers(self, spec: TaskSpec, hidden: Hidden, generator: torch.Generator) -> Layers:
-        return Layers(len(spec.task_names), generator)
+    def _layers(self, spec: TaskSpec, hidden: Hidden, generator: torch.Generator, film: int | None) -> Layers:
+        return Layers(len(spec.task_names), generator, film=film)
