@@ -11,7 +11,7 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mtrl_conic import balancers
+from mtrl_conic import balancers, networks
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.linalg import gram as gramian
@@ -66,7 +66,7 @@ def test_no_update_waits(balancer: str) -> None:
     assert waits(balancer, **SMALL) == (["_linalg_eigh"] * 2 if balancers.make(balancer, 3).waits else [])
 
 
-@pytest.mark.parametrize("network", ["shared", "multihead", "soft_modularization", "single_task"])
+@pytest.mark.parametrize("network", networks.available())
 def test_no_network_waits(network: str) -> None:
     assert waits("conicgrad", base="strong", width=16, network=network) == []
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtrl_conic import MTSAC, Policy, files
+from mtrl_conic import MTSAC, Policy, files, networks
 from mtrl_conic.envs import TaskSet
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
@@ -21,7 +21,7 @@ from tests.agents.test_masks import batch
 
 BOUNDS = (((-2.0,), (2.0,)), ((0.0, 0.0, -5.0), (1.0, 3.0, 5.0)), ((-1.0, -1.0), (1.0, 1.0)))
 SPEC = TaskSpec(("one", "three", "two"), 4 + 3, 3, True, (2, 4, 3), (1, 3, 2), BOUNDS)
-NETWORKS = ["shared", "multihead", "soft_modularization", "single_task"]
+NETWORKS = networks.available()
 
 
 def make_agent(network: str = "shared", scale: str = "none", seed: int = 4) -> MTSAC:

@@ -16,6 +16,9 @@ from mtrl_conic.gradients import task_gradients
 from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, parameters
 
 NETWORKS = networks.available()
+HEAD = {"output.weight", "output.bias"}
+OWN = {"multihead": HEAD, "moore": HEAD | {"trunk.mixture.weight"}}
+"""What is each task's own, where not all or nothing is."""
 
 
 @pytest.mark.parametrize("norm", ["none", "both"])
@@ -41,7 +44,7 @@ def assert_gradients_equal_separate_backwards(agent: MTSAC) -> None:
 
 
 @pytest.mark.parametrize("balancer", balancers.available())
-@pytest.mark.parametrize("network", ["soft_modularization", "single_task"])
+@pytest.mark.parametrize("network", ["moore", "soft_modularization", "single_task"])
 def test_every_balancer_trains_it(network: str, balancer: str) -> None:
     agent = MTSAC(SPEC, balancer=balancer, network=network, **SMALL)
     for seed in range(3):
@@ -71,11 +74,10 @@ def test_single_task_agents_do_not_touch_each_other() -> None:
 def test_what_is_shared(network: str) -> None:
     agent = MTSAC(SPEC, balancer="ls", network=network, **SMALL)
     own, shared = set(agent.actor.layout.own), set(agent.actor.layout.shared)
-    head = {"output.weight", "output.bias"}
     if network == "single_task":
         assert not shared
     else:
-        assert own == (head if network == "multihead" else set())
+        assert own == OWN.get(network, set())
 
 
 def test_routes_depend_on_the_task() -> None:
