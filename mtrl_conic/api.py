@@ -13,10 +13,13 @@ from mtrl_conic.envs.names import Spec
 from mtrl_conic.envs.registry import register_again
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.evaluation.success import Evaluator
 from mtrl_conic.runs import run
 from mtrl_conic.runs.config import RunConfig, make_config
-from mtrl_conic.schema import leaves
+from mtrl_conic.schema import leaves, parse
 from mtrl_conic.training.callbacks import Callback
+from mtrl_conic.training.config import TrainingConfig
+from mtrl_conic.training.ready import Progress
 from mtrl_conic.training.trainer import Trainer
 
 
@@ -26,8 +29,16 @@ class MTSAC(agent.MTSAC):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._trainer: Trainer | None = None
+        self._evaluator: Evaluator | None = None
 
-    def learn(self, steps: int, *, callbacks: Sequence[Callback] = ()) -> Self:
+    def learn(
+        self,
+        steps: int,
+        *,
+        callbacks: Sequence[Callback] = (),
+        evaluate_every: int | None = None,
+        progress: bool = False,
+    ) -> Self:
         """Train for another `steps` environment steps of every task, without a run directory.
 
         The replay is kept between two calls. Episodes go on where they were, or begin anew where the last call was
@@ -35,19 +46,62 @@ class MTSAC(agent.MTSAC):
 
         Args:
             steps: of every task.
-            callbacks: called in this order, see `mtrl_conic.training.callbacks.Callback`.
+            callbacks: called in this order, see `mtrl_conic.training.callbacks.Callback`; those of
+                `mtrl_conic.training.ready` stop early, by `evaluate_every`.
+            evaluate_every: steps between two evaluations, on environments of their own, which callbacks are told of;
+                there is one at the end too. None: there are none.
+            progress: show a bar.
 
         Raises:
-            UserError: the agent was made without a task set.
+            UserError: the agent was made without a task set, or one of which there is no second.
             FloatingPointError: the training diverged.
         """
         if self.envs is None:
             raise UserError("this agent has no task set to learn on: give one to MTSAC.load(path, envs=...)")
         if self._trainer is None:
             self._trainer = Trainer(self.envs, self)
-        self._trainer.callbacks = callbacks
-        self._trainer.train(self._trainer.step + steps)
+        trainer, until = self._trainer, self._trainer.step + steps
+        trainer.evaluator = None if evaluate_every is None else self._own_evaluator()
+        trainer.config = _evaluating(trainer.config, evaluate_every, trainer.evaluator)
+        trainer.callbacks = [*callbacks, Progress(until)] if progress else callbacks
+        trainer.train(until)
         return self
+
+    def evaluate(self, episodes_per_task: int | None = None) -> dict[str, Any]:
+        """Success and return of the deterministic policy, on environments of its own.
+
+        Args:
+            episodes_per_task: on Meta-World the first goals, each once; None: 50, or as many as a task has.
+
+        Returns:
+            As a line of `evaluations.jsonl`: `success`, `mean_success`, `returns` and more, by task.
+
+        Raises:
+            UserError: the agent has no task set, or one of which there is no second.
+        """
+        return self._own_evaluator().evaluate(self.policy().act, episodes_per_task=episodes_per_task).record()
+
+    def _own_evaluator(self) -> Evaluator:
+        if self.envs is None:
+            raise UserError("this agent has no task set to be evaluated on: give one to MTSAC.load(path, envs=...)")
+        if self._evaluator is None:
+            if self.envs.again is None:
+                raise UserError("this task set was made from a stepper, and evaluation needs another one of its kind")
+            envs = self.envs.again(seed=self.envs.seed)
+            self._evaluator = Evaluator(envs, min(TrainingConfig().episodes_per_task, envs.stepper.num_episodes))
+        return self._evaluator
+
+
+def _evaluating(config: TrainingConfig, every: int | None, evaluator: Evaluator | None) -> TrainingConfig:
+    """The constants of a loop that evaluates every so many steps, on no more episodes than there are."""
+    if every is None or evaluator is None:
+        return config
+    final = evaluator.episodes_per_task
+    episodes = {
+        "episodes_per_task": final,
+        "training_episodes_per_task": min(TrainingConfig().training_episodes_per_task, final),
+    }
+    return parse(TrainingConfig, {**config.model_dump(), "evaluate_every": every, **episodes})
 
 
 def train(

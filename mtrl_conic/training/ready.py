@@ -34,6 +34,38 @@ def value_of(record: dict[str, Any], metric: str) -> float:
     return float(values[metric])
 
 
+class Progress(Callback):
+    """A bar on the terminal: steps, time left, and what goes on beside them.
+
+    Args:
+        until: the step at which training ends.
+    """
+
+    def __init__(self, until: int) -> None:
+        self.until = until
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Show it."""
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        self._task = self._bar.add_task("", total=self.until, completed=trainer.step)
+        self._bar.start()
+
+    def on_step(self, trainer: Trainer) -> None:
+        """Move it."""
+        self._bar.update(self._task, completed=trainer.step)
+
+    def on_doing(self, trainer: Trainer, words: str) -> None:
+        """Say it."""
+        self._bar.update(self._task, description=words)
+
+    def on_stop(self, trainer: Trainer) -> None:
+        """Leave the terminal as it was."""
+        self._bar.stop()
+
+
 class StopAt(Callback):
     """Ends a run once an evaluation reaches a threshold.
 

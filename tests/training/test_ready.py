@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from mtrl_conic import MTSAC, make_task_set
 from mtrl_conic.cli import main
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.directory import read_checkpoint
@@ -110,3 +112,30 @@ def test_what_a_metric_may_be() -> None:
     assert value_of(record, "success/reach-v3") == 0.25
     with pytest.raises(UserError, match="did you mean 'mean_success'"):
         value_of(record, "mean_sucess")
+
+
+def test_learn_evaluates_stops_and_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    envs = make_task_set("gymnasium:Pendulum-v1", seed=0, time_limit=20)
+    agent = MTSAC(envs, balancer="ls", width=8, batch_size=4, random_steps=10, compile=False)
+
+    class Told(Callback):
+        def __init__(self) -> None:
+            self.told: list[tuple[int, int]] = []
+
+        def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
+            self.told.append((record["step"], record["episodes_per_task"]))
+
+    told = Told()
+    agent.learn(50, evaluate_every=20, callbacks=[told], progress=True)
+    assert told.told == [(20, 10), (40, 10), (50, 50)]
+    assert "50/50" in capsys.readouterr().out
+    first, again = agent.evaluate(2), agent.evaluate(2)
+    assert first["returns"] == again["returns"]
+    assert first["episodes_per_task"] == 2
+    agent.learn(50, evaluate_every=20, callbacks=[StopAt(-1e9, metric="mean_return")])
+    assert agent._trainer is not None
+    assert (agent._trainer.step, agent._trainer.stopped is None) == (60, False)
+    agent.learn(10)
+    assert agent._trainer.step == 70
+    with pytest.raises(UserError, match="no task set"):
+        MTSAC(TaskSpec.of(envs)).evaluate()
