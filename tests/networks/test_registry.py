@@ -140,7 +140,7 @@ def test_options_of_a_presets_network_are_not_those_of_another(tmp_path: Path) -
         (NarrowHeads, {}, 2, True),
         (partial(NarrowHeads, neck=6), {}, 6, True),
     ],
-    ids=str,
+    ids=["class", "class-option", "partial", "function", "heads", "heads-partial"],
 )
 def test_a_class_or_a_function_in_the_place_of_a_name(
     network: Any, options: dict[str, Any], width: int, heads: bool, tmp_path: Path
