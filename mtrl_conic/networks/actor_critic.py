@@ -24,7 +24,7 @@ def in_trunk(name: str) -> bool:
 
 
 class _TrunkAndOutput(nn.Module):
-    """A network's trunk, and the last layer behind it: shared, or one per task, as the network says."""
+    """A network's trunk, and the last layer behind it: the trunk's own kind, one per task, or shared."""
 
     def __init__(
         self, spec: TaskSpec, extra: int, outputs: int, network: Network, hidden: Hidden, generator: torch.Generator
@@ -32,7 +32,9 @@ class _TrunkAndOutput(nn.Module):
         super().__init__()
         self.trunk = network.make_trunk(spec, extra, hidden, generator=generator, **network.options)
         self.output: nn.Module
-        if network.own_output:
+        if hasattr(self.trunk, "make_output"):
+            self.output = self.trunk.make_output(outputs, generator)
+        elif network.own_output:
             self.output = TaskLinear(len(spec.task_names), hidden.width, outputs, generator=generator)
         else:
             self.output = Linear(hidden.width, outputs, generator=generator)

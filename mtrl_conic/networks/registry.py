@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 MakeTrunk = Callable[..., "nn.Module"]
 """(spec, extra, hidden, *, generator, **options) -> what lies before the last layer: a module from observations (K, B,
 D) and, in a critic, actions (K, B, extra) to (K, B, hidden.width). It is a class, or a function that makes one; its
-own keyword arguments are the network's options. See `mtrl_conic.networks.trunks.shared.Shared`."""
+own keyword arguments are the network's options. One that has a method `make_output(outputs, generator)` makes the last
+layer too, from (K, B, hidden.width) to (K, B, outputs). See `mtrl_conic.networks.trunks.shared.Shared`."""
 Class = TypeVar("Class", bound="type[nn.Module]")
 
 _REGISTRY: dict[str, MakeTrunk] = {}

@@ -1,0 +1,139 @@
+"""Layers whose parameters are composed for each task from sets that all tasks share."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mtrl_conic.gradients.layers import SharedLayer, rows_of_tasks
+from mtrl_conic.networks.layers import TaskVectors
+
+
+class _Compose(torch.autograd.Function):
+    """sum_i w[k, i] sets[i] for vectors w (K, n) and a (K, n, *S) view of one block of sets -> (K, *S).
+
+    The gradient of the view is that of each task, w[k, i] times the gradient of its composition.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(vectors: Tensor, sets: Tensor) -> Tensor:
+        return composed(vectors, sets[0])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        vectors, sets = ctx.saved_tensors
+        of_vectors = of_sets = None
+        gradient = grad_outputs[0].flatten(1)
+        if ctx.needs_input_grad[0]:
+            of_vectors = gradient @ sets[0].flatten(1).mT
+        if ctx.needs_input_grad[1]:
+            of_sets = (vectors.unsqueeze(-1) * gradient.unsqueeze(1)).view(sets.shape)
+        return of_vectors, of_sets
+
+
+def composed(vectors: Tensor, sets: Tensor) -> Tensor:
+    """sum_i w[k, i] sets[i] for vectors w (K, n) and sets (n, *S) -> (K, *S)."""
+    return (vectors @ sets.flatten(1)).view(-1, *sets.shape[1:])
+
+
+class _Composed(SharedLayer):
+    """What composed layers have in common: `weight` and `bias` begin with an axis of n sets."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def parameters_of_tasks(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight and bias of each task, (K, *S), for vectors (K, 1, n)."""
+        flat = vectors.squeeze(1)
+        if self.bias.dim() == 3:  # a view of the sets for each task
+            return _Compose.apply(flat, self.weight), _Compose.apply(flat, self.bias)  # type: ignore[no-untyped-call]  # torch has no types for it
+        return composed(flat, self.weight), composed(flat, self.bias)
+
+
+class ComposedLinear(_Composed):
+    """y = x W_k^T + b_k of task k, with W_k = sum_i w_ki W_i and b_k alike.
+
+    A composition costs as much as n rows; the products of the rows cost what those of one linear layer do.
+
+    Args:
+        sets: n.
+        inputs: features in.
+        outputs: features out.
+        generator: of the initial values, of each set uniform in +-1/sqrt(inputs).
+        products: as in `mtrl_conic.gradients.Linear`.
+    """
+
+    def __init__(
+        self,
+        sets: int,
+        inputs: int,
+        outputs: int,
+        *,
+        generator: torch.Generator,
+        products: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.products = products
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(sets, outputs, inputs).uniform_(-bound, bound, generator=generator))
+        self.bias = nn.Parameter(torch.empty(sets, outputs).uniform_(-bound, bound, generator=generator))
+
+    def forward(self, x: Tensor, vectors: Tensor) -> Tensor:
+        """(K, B, inputs) and vectors (K, 1, n) -> (K, B, outputs)."""
+        products = self.products or x.dtype
+        weight, bias = self.parameters_of_tasks(vectors)
+        rows = rows_of_tasks(self, x, len(weight)).to(products)
+        return torch.baddbmm(bias.unsqueeze(1).to(products), rows, weight.mT.to(products)).to(x.dtype)
+
+
+class ComposedLayerNorm(_Composed):
+    """Layer normalisation over the last axis, with gain 1 + sum_i w_ki g_i and offset sum_i w_ki o_i for task k.
+
+    Args:
+        sets: n.
+        features: size of the last axis.
+        eps: added to the variance.
+    """
+
+    def __init__(self, sets: int, features: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.zeros(sets, features))
+        self.bias = nn.Parameter(torch.zeros(sets, features))
+
+    def forward(self, x: Tensor, vectors: Tensor) -> Tensor:
+        """(K, B, features) and vectors (K, 1, n) -> (K, B, features)."""
+        gain, offset = self.parameters_of_tasks(vectors)
+        normal = functional.layer_norm(rows_of_tasks(self, x, len(gain)), x.shape[-1:], eps=self.eps)
+        return torch.addcmul(normal + offset.unsqueeze(1), normal, gain.unsqueeze(1))
+
+
+class ComposedOutput(nn.Module):
+    """A last layer composed by the vectors that compose a trunk.
+
+    Args:
+        vectors: the trunk's own.
+        inputs: features in.
+        outputs: features out.
+        generator: of the initial values.
+    """
+
+    def __init__(self, vectors: TaskVectors, inputs: int, outputs: int, *, generator: torch.Generator) -> None:
+        super().__init__()
+        self.vectors = vectors
+        self.linear = ComposedLinear(vectors.weight.shape[1], inputs, outputs, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, B, inputs) -> (K, B, outputs)."""
+        y: Tensor = self.linear(x, self.vectors(x))
+        return y
