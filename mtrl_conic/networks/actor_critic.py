@@ -32,8 +32,9 @@ class _TrunkAndOutput(nn.Module):
         super().__init__()
         self.trunk = network.make_trunk(spec, extra, hidden, generator=generator, **network.options)
         self.output: nn.Module
-        if hasattr(self.trunk, "make_output"):
-            self.output = self.trunk.make_output(outputs, generator)
+        make_output = getattr(self.trunk, "make_output", None)
+        if callable(make_output):
+            self.output = make_output(outputs, generator)
         elif network.own_output:
             self.output = TaskLinear(len(spec.task_names), hidden.width, outputs, generator=generator)
         else:
