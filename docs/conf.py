@@ -42,7 +42,7 @@ autodoc_default_options = {"ignore-module-all": True}  # re-exports are describe
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_class_signature = "mixed"
-# Two modules have an `Interrupted` of their own, and an exception's name in a docstring does not say which.
+# Several modules have a `Progress`, an `MTSAC` or a `label` of their own, and a name in a docstring does not say which.
 suppress_warnings = ["ref.python"]
 
 
