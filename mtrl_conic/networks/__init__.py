@@ -2,7 +2,7 @@
 
 >>> from mtrl_conic import networks
 >>> networks.available()
-['moore', 'multihead', 'paco', 'shared', 'single_task', 'soft_modularization']
+['care', 'moore', 'multihead', 'paco', 'shared', 'single_task', 'soft_modularization']
 >>> list(networks.options("soft_modularization"))
 ['modules']
 

@@ -17,7 +17,12 @@ from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, paramet
 
 NETWORKS = networks.available()
 HEAD = {"output.weight", "output.bias"}
-OWN = {"multihead": HEAD, "moore": HEAD | {"trunk.mixture.weight"}, "paco": {"trunk.vectors.weight"}}
+OWN = {
+    "multihead": HEAD,
+    "moore": HEAD | {"trunk.mixture.weight"},
+    "paco": {"trunk.vectors.weight"},
+    "care": {"trunk.vectors.weight"},
+}
 """What is each task's own, where not all or nothing is."""
 
 
@@ -44,7 +49,7 @@ def assert_gradients_equal_separate_backwards(agent: MTSAC) -> None:
 
 
 @pytest.mark.parametrize("balancer", balancers.available())
-@pytest.mark.parametrize("network", ["moore", "paco", "soft_modularization", "single_task"])
+@pytest.mark.parametrize("network", ["care", "moore", "paco", "soft_modularization", "single_task"])
 def test_every_balancer_trains_it(network: str, balancer: str) -> None:
     agent = MTSAC(SPEC, balancer=balancer, network=network, **SMALL)
     for seed in range(3):

@@ -15,7 +15,7 @@ from mtrl_conic.balancers import JacobianBalancer
 from mtrl_conic.gradients import task_gradients
 from tests.agents.test_mtsac import SMALL, SPEC, D, K, make_batch, parameters
 
-NETWORKS = ["moore", "paco"]
+NETWORKS = ["care", "moore", "paco"]
 GRAM = [name for name in balancers.available() if not issubclass(balancers.get(name), JacobianBalancer)]
 STRONG = {**SMALL, "base": "strong", "actor_width": 16, "device": "cpu"}
 

@@ -1,0 +1,108 @@
+"""CARE: encoders of the state that are mixed by attention to what is known of the task."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mtrl_conic.envs.spec import TaskSpec
+from mtrl_conic.gradients import Linear
+from mtrl_conic.networks.hidden import Hidden
+from mtrl_conic.networks.layers import Layer, Layers, TaskVectors
+from mtrl_conic.networks.metadata import read_metadata
+from mtrl_conic.networks.registry import register_network
+
+Encoders = Annotated[int, Field(ge=1, description="of the state, mixed by task; 6 for MT10, 10 for MT50")]
+Size = Annotated[int, Field(ge=1, description="of the encodings of state and task, and of the layers that make them")]
+Metadata = Annotated[
+    str,
+    Field(
+        description="JSON file with a vector per task; `names` are vectors made of Meta-World's task names; empty: a "
+        "learned vector of each task's own"
+    ),
+]
+
+
+@register_network("care")
+class CARE(nn.Module):
+    """Encoders of the state, mixed by attention to a vector that describes the task.
+
+    Sodhani et al., Multi-task RL with context-based representations, ICML 2021. A context network turns the vector of
+    a task into z_k, an attention network turns z_k into weights a_k that sum to 1, and the layers after read
+    (sum_i a_ki f_i(s), z_k). As in the authors' code no gradient of the attention reaches z_k, and encoders, context
+    and attention are networks of one hidden layer of 50 with outputs of 50. Their MT10 command has 4 encoders, the
+    baselines of Meta-World+ 6, and 10 on MT50. Actor and critics have encoders of their own here; there the critic's
+    serve both. Their vectors come of a language model that reads descriptions of the tasks.
+
+    Args:
+        spec: of the tasks.
+        extra: features beside the observation, an action's.
+        hidden: what the layers after the encoders are to be; encoders are neither normalised nor rounded.
+        generator: of the initial values.
+        encoders: of the state.
+        size: of encodings.
+        metadata: where the vectors come from, see `read_metadata`; a learned one starts on the unit sphere.
+
+    Raises:
+        UserError: metadata that cannot be read, or lacks a task.
+    """
+
+    own_output: ClassVar[bool] = False
+    metadata: Tensor | None
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        extra: int,
+        hidden: Hidden,
+        *,
+        generator: torch.Generator,
+        encoders: Encoders = 6,
+        size: Size = 50,
+        metadata: Metadata = "",
+    ) -> None:
+        super().__init__()
+        self.bare = spec.bare_dim
+        self.vectors: TaskVectors | None = None
+        self.register_buffer("metadata", read_metadata(metadata, spec.task_names) if metadata else None)
+        if self.metadata is None:
+            self.vectors = TaskVectors(len(spec.task_names), size, generator=generator)
+        described = size if self.metadata is None else self.metadata.shape[-1]
+
+        def network(inputs: int, outputs: int) -> nn.Sequential:
+            first, last = (Linear(*sizes, generator=generator) for sizes in ((inputs, size), (size, outputs)))
+            return nn.Sequential(first, nn.ReLU(), last)
+
+        self.context = network(described, size)
+        self.attention = network(size, encoders)
+        self.encoders = nn.ModuleList(network(self.bare + extra, size) for _ in range(encoders))
+        layers = Layers(None, generator, hidden.products)
+        sizes = [2 * size, *[hidden.width] * (hidden.depth - 1)]
+        self.layers = nn.Sequential(
+            *(
+                Layer(inputs, hidden.width, norm=hidden.norm, layers=layers, first=place == 0)
+                for place, inputs in enumerate(sizes)
+            )
+        )
+
+    def mixture(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """(K, B, D) -> the code of each task (K, 1, size), and its weights of the encoders (K, 1, n)."""
+        if self.vectors is not None:
+            described = self.vectors(observations)
+        else:
+            assert self.metadata is not None
+            described = self.metadata.unsqueeze(1)
+        code: Tensor = self.context(described)
+        return code, self.attention(code.detach()).softmax(-1)
+
+    def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
+        """(K, B, D) and, say, actions (K, B, A) -> (K, B, width)."""
+        rows = torch.cat([observations[..., : self.bare], *extra], dim=-1)
+        code, weights = self.mixture(observations)
+        encodings = torch.stack([encoder(rows) for encoder in self.encoders], dim=-2)  # (K, B, n, size)
+        mixed = (weights.unsqueeze(-2) @ encodings).squeeze(-2)
+        y: Tensor = self.layers(torch.cat([mixed, code.expand(-1, rows.shape[1], -1)], dim=-1))
+        return y
