@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from mtrl_conic.gradients.factors import Factors
+from mtrl_conic.gradients.factors import Part
 from mtrl_conic.linalg.gram import combine, sum_of_gramians
 
 _SMALL = 8192
@@ -20,8 +20,8 @@ class Blocks:
     A large parameter is a block by itself, the small ones stand side by side: a call costs more than they.
     """
 
-    def __init__(self, parts: Mapping[str, Tensor | Factors]) -> None:
-        self._factors = {name: part for name, part in parts.items() if isinstance(part, Factors)}
+    def __init__(self, parts: Mapping[str, Part]) -> None:
+        self._factors = {name: part for name, part in parts.items() if not isinstance(part, Tensor)}
         self._whole = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
         small = [name for name, part in self._whole.items() if part[0].numel() < _SMALL]
         groups = [[name] for name in self._whole if name not in small] + ([small] if small else [])

@@ -1,9 +1,9 @@
-"""Per-task gradients of a weight as two factors, for when the products cost more than what is made of them."""
+"""Per-task gradients as factors, for when the products cost more than what is made of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -52,13 +52,44 @@ class Factors(NamedTuple):
             return full_precision(self.left.mT @ self.right)
 
 
+class Composition(NamedTuple):
+    """K gradients vectors[k, i] blocks[k] of n sets (n, *S) that each task's parameter is composed of.
+
+    They are n times as many numbers as the gradients of what is composed, and say no more.
+    """
+
+    blocks: Tensor
+    """(K, *S), gradients of each task's composition"""
+    vectors: Tensor
+    """(K, n), weights of the sets in it"""
+
+    def gramian(self) -> Tensor:
+        """(K, K) float64: inner products of the gradients."""
+        return gramian_of(self.blocks.flatten(1)) * gramian_of(self.vectors)
+
+    def combine(self, weights: Tensor) -> Tensor:
+        """The weighted sum (n, *S) of the gradients, for weights (K,); the product is of the blocks' type."""
+        weighted = self.vectors * weights.to(self.vectors.dtype).unsqueeze(-1)
+        with torch.autocast(weighted.device.type, enabled=False):
+            return full_precision(weighted.mT @ self.blocks.flatten(1)).view(-1, *self.blocks.shape[1:])
+
+    def product(self) -> Tensor:
+        """(K, n, *S): the gradients."""
+        shape = (*self.vectors.shape, *[1] * (self.blocks.dim() - 1))
+        return self.vectors.view(shape) * self.blocks.unsqueeze(1)
+
+
+Part: TypeAlias = Tensor | Factors | Composition
+"""Gradients (K, *S) of a parameter, or what they are products of."""
+
+
 @dataclass
 class Uses:
     """Where the backward of a layer leaves factors: of each use of its weight, in the order of the backward."""
 
     always: bool
     """Whether factors are wanted in any case: the products are then never compared, only added up."""
-    found: list[Factors] = field(default_factory=list)
+    found: list[Factors | Composition] = field(default_factory=list)
 
     def want(self, rows: torch.Size, outputs: int) -> bool:
         """Whether the rows (K, B, in) of a weight (outputs, in) are to be left as factors."""

@@ -9,7 +9,7 @@ layer's backward fills a (K, *S) gradient. Without such a view the layers are or
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,11 @@ class _LayerNormPerTask(torch.autograd.Function):
 class SharedLayer(nn.Module):
     """A layer whose parameters all tasks share; it also takes them with a leading task axis."""
 
+    leaves_factors: ClassVar[bool] = False
+    """Whether a backward of the layer heeds `uses`."""
+    uses: Uses | None = None
+    """Where a backward leaves the factors of the weight's K gradients, where those are wanted."""
+
 
 class TaskLayer(nn.Module):
     """A layer whose parameters have a leading task axis: row k belongs to task k alone."""
@@ -112,6 +117,8 @@ class Linear(SharedLayer):
             what goes in and out stay as they are.
     """
 
+    leaves_factors = True
+
     def __init__(
         self,
         inputs: int,
@@ -122,8 +129,6 @@ class Linear(SharedLayer):
     ) -> None:
         super().__init__()
         self.products = products
-        self.uses: Uses | None = None
-        """Where a backward leaves the factors of the weight's K gradients, where those are wanted."""
         bound = 1 / math.sqrt(inputs)
         self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))

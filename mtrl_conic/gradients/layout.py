@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtrl_conic.gradients.factors import Uses
-from mtrl_conic.gradients.layers import Linear, SharedLayer, TaskLayer
+from mtrl_conic.gradients.layers import SharedLayer, TaskLayer
 
 Place = tuple[nn.Module, str]
 """A layer and the name of a parameter in it."""
@@ -35,7 +35,7 @@ class Layout:
         """The same of the parameters of task layers."""
         self.balanced = {name for name in self.shared if balanced(name)}
         """Names of the shared parameters that a balancer combines."""
-        self._linear = {name: found for name, places in self.shared.items() if (found := _linear_layers(places))}
+        self._factored = {name: found for name, places in self.shared.items() if (found := _factored_layers(places))}
         self._of_this_package = _is_of_this_package(module)
         self._batch_norms = [each for each in module.modules() if isinstance(each, _BatchNorm)]
         self.mappable = not any(isinstance(each, nn.RNNBase) for each in module.modules())
@@ -81,12 +81,12 @@ class Layout:
     @contextmanager
     def factored(self, *, always: bool) -> Iterator[dict[str, Uses]]:
         """Name of a shared weight -> the factors that a backward of what is computed in this block leaves for it."""
-        uses = {name: Uses(always) for name in self._linear}
+        uses = {name: Uses(always) for name in self._factored}
         try:
-            _leave_factors(self._linear, uses)
+            _leave_factors(self._factored, uses)
             yield uses
         finally:
-            _leave_factors(self._linear, dict.fromkeys(uses))
+            _leave_factors(self._factored, dict.fromkeys(uses))
 
 
 def _places(module: nn.Module) -> dict[str, list[Place]]:
@@ -130,11 +130,15 @@ def _own_names(module: nn.Module) -> set[str]:
     }
 
 
-def _linear_layers(places: list[Place]) -> list[Linear]:
-    return [layer for layer, attribute in places if isinstance(layer, Linear) and attribute == "weight"]
+def _factored_layers(places: list[Place]) -> list[SharedLayer]:
+    return [
+        layer
+        for layer, attribute in places
+        if isinstance(layer, SharedLayer) and layer.leaves_factors and attribute == "weight"
+    ]
 
 
-def _leave_factors(layers: dict[str, list[Linear]], uses: Mapping[str, Uses | None]) -> None:
+def _leave_factors(layers: dict[str, list[SharedLayer]], uses: Mapping[str, Uses | None]) -> None:
     for name, of_name in layers.items():
         for layer in of_name:
             layer.uses = uses[name]

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.gradients.blocks import Blocks, split
-from mtrl_conic.gradients.factors import Factors
+from mtrl_conic.gradients.factors import Part
 from mtrl_conic.gradients.layout import Layout
 from mtrl_conic.gradients.ways import Losses, compute
 
@@ -26,11 +26,11 @@ class TaskGradients:
     """(K,)"""
     extra: Any
     """What the loss function returned besides, detached."""
-    parts: Mapping[str, Tensor | Factors]
+    parts: Mapping[str, Part]
     """Name of a shared parameter of shape S -> the gradient of each task's loss: (K, *S), or factors of that."""
     own: dict[str, Tensor]
     """Name of a task layer's parameter (K, *S) -> (K, *S): row k is the plain gradient of loss k."""
-    averaged: Mapping[str, Tensor | Factors] = field(default_factory=dict)
+    averaged: Mapping[str, Part] = field(default_factory=dict)
     """Like `parts`, for shared parameters that are left out of the balancing: they get the mean."""
 
     @classmethod
@@ -39,7 +39,7 @@ class TaskGradients:
         layout: Layout,
         losses: Tensor,
         extra: Any,
-        shared: Mapping[str, Tensor | Factors],
+        shared: Mapping[str, Part],
         own: dict[str, Tensor],
     ) -> TaskGradients:
         """The gradients of a layout's shared parameters, all together, and of the tasks' own."""
@@ -54,7 +54,7 @@ class TaskGradients:
     @cached_property
     def shared(self) -> dict[str, Tensor]:
         """Name of a shared parameter of shape S -> (K, *S), the gradient of each task's loss, multiplied out."""
-        return {name: part.product() if isinstance(part, Factors) else part for name, part in self.parts.items()}
+        return {name: part if isinstance(part, Tensor) else part.product() for name, part in self.parts.items()}
 
     @cached_property
     def gramian(self) -> Tensor:

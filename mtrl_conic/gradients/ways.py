@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients.autograd import differentiate, refuse_old_checkpoints
-from mtrl_conic.gradients.factors import Factors, Uses
+from mtrl_conic.gradients.factors import Factors, Part, Uses
 from mtrl_conic.gradients.layout import Layout
 
 Losses = Callable[..., tuple[Tensor, Any]]
@@ -23,7 +23,7 @@ _SEPARATE: WeakSet[nn.Module] = WeakSet()
 """Modules whose losses were seen to depend on rows of their own task alone."""
 _BACKWARD = "mtrl_conic.gradients.backward"
 
-Computed = tuple[Tensor, Any, Mapping[str, Tensor | Factors], dict[str, Tensor]]
+Computed = tuple[Tensor, Any, Mapping[str, Part], dict[str, Tensor]]
 """Losses, what was returned besides, gradients of shared parameters, of the tasks' own."""
 
 
@@ -98,7 +98,7 @@ def _refuse_mixed(values: Tensor, leaves: Values, uses: Mapping[str, Uses]) -> N
         UserError: the first task's loss does.
     """
     found = differentiate([values[0]], list(leaves.values()), [torch.ones_like(values[0])], keep=True)
-    rows = [*(each for each in found if each is not None), *(f.left for use in uses.values() for f in use.found)]
+    rows = [*(each for each in found if each is not None), *(f[0] for use in uses.values() for f in use.found)]
     for use in uses.values():
         use.found.clear()
     if any(each[1:].any() for each in rows):
@@ -108,11 +108,14 @@ def _refuse_mixed(values: Tensor, leaves: Values, uses: Mapping[str, Uses]) -> N
         )
 
 
-def _sum_of_uses(leaf: Tensor, gradient: Tensor | None, uses: Uses | None) -> Tensor | Factors:
+def _sum_of_uses(leaf: Tensor, gradient: Tensor | None, uses: Uses | None) -> Part:
     """The gradient of a parameter (K, *S) that was used any number of times, as products, as factors, or not at all."""
     factors = uses.found if uses is not None else []
-    if gradient is None and factors:
-        return factors[0] if len(factors) == 1 else _one_after_another(factors)
+    if gradient is None and len(factors) == 1:
+        return factors[0]
+    rows = [each for each in factors if isinstance(each, Factors)]
+    if gradient is None and rows and len(rows) == len(factors):
+        return _one_after_another(rows)
     total = _or_zero(leaf, gradient)
     for each in factors:
         total = total + each.product()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtrl_conic.gradients.factors import Composition, Uses
 from mtrl_conic.gradients.layers import SharedLayer, rows_of_tasks
 from mtrl_conic.networks.layers import TaskVectors
 
@@ -16,29 +17,33 @@ from mtrl_conic.networks.layers import TaskVectors
 class _Compose(torch.autograd.Function):
     """sum_i w[k, i] sets[i] for vectors w (K, n) and a (K, n, *S) view of one block of sets -> (K, *S).
 
-    The gradient of the view is that of each task, w[k, i] times the gradient of its composition.
+    The gradient of the view is that of each task, w[k, i] times the gradient of its composition. Where `uses` is given,
+    the backward leaves both there and gives none.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(vectors: Tensor, sets: Tensor) -> Tensor:
+    def forward(vectors: Tensor, sets: Tensor, uses: Uses | None) -> Tensor:
         return composed(vectors, sets[0])
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Uses | None], output: Tensor) -> None:
+        vectors, sets, ctx.uses = inputs
+        ctx.save_for_backward(vectors, sets)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         vectors, sets = ctx.saved_tensors
         of_vectors = of_sets = None
         gradient = grad_outputs[0].flatten(1)
         if ctx.needs_input_grad[0]:
             of_vectors = gradient @ sets[0].flatten(1).mT
         if ctx.needs_input_grad[1]:
-            of_sets = (vectors.unsqueeze(-1) * gradient.unsqueeze(1)).view(sets.shape)
-        return of_vectors, of_sets
+            found = Composition(grad_outputs[0], vectors.detach())
+            if ctx.uses is None:
+                of_sets = found.product()
+            else:
+                ctx.uses.found.append(found)
+        return of_vectors, of_sets, None
 
 
 def composed(vectors: Tensor, sets: Tensor) -> Tensor:
@@ -49,6 +54,7 @@ def composed(vectors: Tensor, sets: Tensor) -> Tensor:
 class _Composed(SharedLayer):
     """What composed layers have in common: `weight` and `bias` begin with an axis of n sets."""
 
+    leaves_factors = True
     weight: nn.Parameter
     bias: nn.Parameter
 
@@ -56,12 +62,14 @@ class _Composed(SharedLayer):
         """Weight and bias of each task, (K, *S), for vectors (K, 1, n)."""
         flat = vectors.squeeze(1)
         if self.bias.dim() == 3:  # a view of the sets for each task
-            return _Compose.apply(flat, self.weight), _Compose.apply(flat, self.bias)  # type: ignore[no-untyped-call]  # torch has no types for it
+            pairs = ((self.weight, self.uses), (self.bias, None))
+            weight, bias = (_Compose.apply(flat, sets, uses) for sets, uses in pairs)  # type: ignore[no-untyped-call]  # torch has no types for it
+            return weight, bias
         return composed(flat, self.weight), composed(flat, self.bias)
 
 
 class ComposedLinear(_Composed):
-    """y = x W_k^T + b_k of task k, with W_k = sum_i w_ki W_i and b_k alike.
+    """y = x W_k + b_k of task k, with W_k = sum_i w_ki W_i and b_k alike.
 
     A composition costs as much as n rows; the products of the rows cost what those of one linear layer do.
 
@@ -85,7 +93,8 @@ class ComposedLinear(_Composed):
         super().__init__()
         self.products = products
         bound = 1 / math.sqrt(inputs)
-        self.weight = nn.Parameter(torch.empty(sets, outputs, inputs).uniform_(-bound, bound, generator=generator))
+        # As the products of its gradient come out, which are then nowhere transposed.
+        self.weight = nn.Parameter(torch.empty(sets, inputs, outputs).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(sets, outputs).uniform_(-bound, bound, generator=generator))
 
     def forward(self, x: Tensor, vectors: Tensor) -> Tensor:
@@ -93,7 +102,7 @@ class ComposedLinear(_Composed):
         products = self.products or x.dtype
         weight, bias = self.parameters_of_tasks(vectors)
         rows = rows_of_tasks(self, x, len(weight)).to(products)
-        return torch.baddbmm(bias.unsqueeze(1).to(products), rows, weight.mT.to(products)).to(x.dtype)
+        return torch.baddbmm(bias.unsqueeze(1).to(products), rows, weight.to(products)).to(x.dtype)
 
 
 class ComposedLayerNorm(_Composed):

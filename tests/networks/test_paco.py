@@ -14,6 +14,7 @@ from torch.nn import functional
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.losses import critic_losses
 from mtrl_conic.gradients import task_gradients
+from mtrl_conic.gradients.factors import Composition
 from mtrl_conic.networks.actor_critic import Actor
 from mtrl_conic.networks.composed import ComposedLayerNorm, ComposedLinear
 from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch
@@ -39,13 +40,18 @@ def test_composition_equals_explicit_weights(norm: bool) -> None:
     for task in range(K):
         w, x = trunk.vectors.weight[task], observations[task, :, :-K]
         for place, layer in enumerate(trunk.layers):
-            x = functional.linear(x, *explicit(layer, w))
+            x = linear(x, layer, w)
             if norm:
                 gain, offset = explicit(trunk.norms[place], w)
                 x = functional.layer_norm(x, x.shape[-1:], 1 + gain, offset)
             x = x.relu()
-        x = functional.linear(x, *explicit(network.output.linear, w))
+        x = linear(x, network.output.linear, w)
         assert torch.allclose(x[:, :A], means[task], atol=1e-6)
+
+
+def linear(x: torch.Tensor, layer: ComposedLinear, w: torch.Tensor) -> torch.Tensor:
+    weight, bias = explicit(layer, w)
+    return functional.linear(x, weight.T, bias)
 
 
 def explicit(layer: ComposedLinear | ComposedLayerNorm, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,3 +112,24 @@ def test_the_reset_of_the_page() -> None:
         assert torch.allclose(shares.sum(), torch.tensor(1.0), atol=1e-5)
         assert (shares >= 0).all()
         assert torch.allclose(shares @ old[::2], now[1], atol=1e-5)
+
+
+def test_gradients_of_sets_are_kept_as_their_compositions() -> None:
+    """Gram matrix, weighted sum and products are those of the gradients multiplied out, after a second use too."""
+    agent, batch = MTSAC(SPEC, balancer="ls", network="paco", **SMALL), make_batch()
+    inputs, module = (batch.observations, batch.actions, batch.rewards), agent.critic.network
+    name, weights = "twins.0.trunk.layers.1.weight", torch.tensor([0.2, 0.5, -1.0])
+
+    def twice(critic: Any, *given: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return critic_losses(critic, *given)[0] + critic_losses(critic, given[0].flip(1), *given[1:])[0], None
+
+    for losses, kept in ((critic_losses, True), (twice, False)):
+        gradients = task_gradients(agent.critic.layout, losses, *inputs)
+        assert isinstance(gradients.parts[name], Composition) == kept
+        jacobian = gradients.jacobian().double()
+        assert torch.allclose(gradients.gramian, jacobian @ jacobian.T, rtol=1e-5)
+        combined = gradients.combine(weights)[name]
+        assert torch.allclose(combined, torch.einsum("k,k...->...", weights, gradients.shared[name]), atol=1e-6)
+        for task, loss in enumerate(losses(module, *inputs)[0]):
+            (row,) = torch.autograd.grad(loss, module.get_parameter(name), retain_graph=True)
+            assert torch.allclose(gradients.shared[name][task], row, atol=1e-5)
