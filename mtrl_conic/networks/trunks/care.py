@@ -78,7 +78,9 @@ class CARE(nn.Module):
 
         self.context = network(described, size)
         self.attention = network(size, encoders)
-        self.encoders = nn.ModuleList(network(self.bare + extra, size) for _ in range(encoders))
+        # One product for the first layers of all encoders.
+        self.first = Linear(self.bare + extra, encoders * size, generator=generator)
+        self.second = nn.ModuleList(Linear(size, size, generator=generator) for _ in range(encoders))
         layers = Layers(None, generator, hidden.products)
         sizes = [2 * size, *[hidden.width] * (hidden.depth - 1)]
         self.layers = nn.Sequential(
@@ -98,11 +100,16 @@ class CARE(nn.Module):
         code: Tensor = self.context(described)
         return code, self.attention(code.detach()).softmax(-1)
 
+    def encodings(self, rows: Tensor) -> Tensor:
+        """States and, say, actions (K, B, inputs) -> what each encoder makes of them, (K, n, B, size)."""
+        parts = torch.relu(self.first(rows)).chunk(len(self.second), dim=-1)
+        return torch.stack([layer(part) for layer, part in zip(self.second, parts, strict=True)], dim=1)
+
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
         """(K, B, D) and, say, actions (K, B, A) -> (K, B, width)."""
         rows = torch.cat([observations[..., : self.bare], *extra], dim=-1)
         code, weights = self.mixture(observations)
-        encodings = torch.stack([encoder(rows) for encoder in self.encoders], dim=-2)  # (K, B, n, size)
-        mixed = (weights.unsqueeze(-2) @ encodings).squeeze(-2)
+        encodings = self.encodings(rows)
+        mixed = (weights @ encodings.flatten(2)).view(encodings[:, 0].shape)
         y: Tensor = self.layers(torch.cat([mixed, code.expand(-1, rows.shape[1], -1)], dim=-1))
         return y
