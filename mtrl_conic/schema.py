@@ -117,8 +117,9 @@ def _in_words(model: type[pydantic.BaseModel], found: Any, where: str) -> UserEr
     path = [str(part) for part in found["loc"]]
     prefix = f"{where}: " if where else ""
     if found["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        return UserError(f"{prefix}{unknown('key', '.'.join(path), ['.'.join([*path[:-1], name]) for name in known])}")
+        elsewhere = [".".join(place) for place, _ in leaves(model) if place[-1] == path[-1]]
+        known = elsewhere or [".".join([*path[:-1], name]) for name in _fields_at(model, path[:-1])]
+        return UserError(f"{prefix}{unknown('key', '.'.join(path), known)}")
     message = found["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if not path:

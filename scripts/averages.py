@@ -75,7 +75,14 @@ def main() -> None:
     given = parser.parse_args()
     training = {"replay_capacity": given.steps, "evaluate_every": given.every, "training_episodes_per_task": 10}
     config = make_config(
-        given.preset, {"balancer": "ls", "seed": given.seed, "steps": given.steps, "threads": 1, "training": training}
+        given.preset,
+        {
+            "balancer": "ls",
+            "seed": given.seed,
+            "steps": given.steps,
+            "execution": {"threads": 1},
+            "training": training,
+        },
     )
     try:
         given.out.mkdir(parents=True)

@@ -22,6 +22,7 @@ from mtrl_conic.bench.update import setting
 from mtrl_conic.envs import make_task_set
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
+from mtrl_conic.execution import Compiled, Eager
 from mtrl_conic.execution.memory import keep_freed_memory
 from mtrl_conic.schema import parse
 from mtrl_conic.training.replay import Replay
@@ -42,10 +43,12 @@ class TrainBenchmark:
     rounds: dict[str, list[float]]
     config: AgentConfig
     threads: int
+    compiled: bool
 
     def table(self) -> str:
         """Medians and ratios as lines of text."""
-        head = f"MT10 training step: {setting(self.config, self.threads)}, median of {len(self.rounds[PLAIN])}"
+        measured = setting(self.config, self.threads, self.compiled)
+        head = f"MT10 training step: {measured}, median of {len(self.rounds[PLAIN])}"
         lines = [head, f"{'item':<38}{'ms':>9}{'times as fast as the plain way':>32}"]
         for item, seconds in self.rounds.items():
             ratio = statistics.median(a / b for a, b in zip(self.rounds[PLAIN], seconds, strict=True))
@@ -53,13 +56,16 @@ class TrainBenchmark:
         return "\n".join(lines)
 
 
-def run(name: str = "conicgrad", *, rounds: int = 15, threads: int = 1, **fields: Any) -> TrainBenchmark:
+def run(
+    name: str = "conicgrad", *, rounds: int = 15, threads: int = 1, compile: bool = False, **fields: Any
+) -> TrainBenchmark:
     """Measure training with the balancer `name`, stepping before and beside the update, and two plain ways.
 
     Args:
         name: of a balancer.
         rounds: measurements of each item; the first two more warm up.
         threads: processor threads of the update. The clock is the wall's.
+        compile: ours with its networks compiled.
         fields: of `AgentConfig`.
     """
     balancers.get(name)
@@ -69,8 +75,8 @@ def run(name: str = "conicgrad", *, rounds: int = 15, threads: int = 1, **fields
     torch.set_num_threads(threads)
     config = parse(AgentConfig, {"base": "strong", **fields, "random_steps": _FILL})
     items: dict[str, Callable[[], object]] = {
-        f"ours, {name}": _ours(name, config, overlap=False),
-        f"ours, {name}, stepping beside": _ours(name, config, overlap=True),
+        f"ours, {name}": _ours(name, config, Compiled() if compile else Eager(), overlap=False),
+        f"ours, {name}, stepping beside": _ours(name, config, Compiled() if compile else Eager(), overlap=True),
         UNBALANCED: _Plain(config, balance=False).train,
         PLAIN: _Plain(config, balance=True).train,
     }
@@ -81,12 +87,13 @@ def run(name: str = "conicgrad", *, rounds: int = 15, threads: int = 1, **fields
             train()
             if turn >= 2:
                 measured[item].append((time.perf_counter() - start) / STEPS)
-    return TrainBenchmark(measured, config, threads)
+    return TrainBenchmark(measured, config, threads, compile)
 
 
-def _ours(name: str, config: AgentConfig, *, overlap: bool) -> Callable[[], object]:
+def _ours(name: str, config: AgentConfig, execution: Eager, *, overlap: bool) -> Callable[[], object]:
     envs = make_task_set("mt10")
-    trainer = Trainer(envs, MTSAC(envs, balancer=name, device="cpu", config=config), overlap=overlap)
+    agent = MTSAC(envs, balancer=name, device="cpu", execution=execution, config=config)
+    trainer = Trainer(envs, agent, overlap=overlap)
     trainer.train(_FILL)
     return lambda: trainer.train(trainer.step + STEPS)
 

@@ -17,6 +17,7 @@ from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.bench.plain import PlainMTSAC
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
+from mtrl_conic.execution import Compiled, Eager
 from mtrl_conic.execution.memory import keep_freed_memory
 from mtrl_conic.schema import parse
 
@@ -31,6 +32,7 @@ class UpdateBenchmark:
     rounds: dict[str, list[float]]
     config: AgentConfig
     threads: int
+    compiled: bool
 
     def milliseconds(self, item: str) -> float:
         """The median over the rounds."""
@@ -42,7 +44,7 @@ class UpdateBenchmark:
 
     def table(self) -> str:
         """Medians and ratios as lines of text."""
-        head = f"MT10 update: {setting(self.config, self.threads)}, median of {len(self.rounds['ls'])}"
+        head = f"MT10 update: {setting(self.config, self.threads, self.compiled)}, median of {len(self.rounds['ls'])}"
         lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x plain way':>13}"]
         for item in self.rounds:
             ratios = f"{self.ratio(item, 'ls'):8.3f}{self.ratio(item, PLAIN):13.3f}"
@@ -50,17 +52,22 @@ class UpdateBenchmark:
         return "\n".join(lines)
 
 
-def setting(config: AgentConfig, threads: int) -> str:
+def setting(config: AgentConfig, threads: int, compiled: bool) -> str:
     """What was measured, in words."""
     return (
         f"{config.base} base, {config.network} network, {config.batch_size} rows per task, "
         f"critics {config.depth}x{config.width}, {config.precision}, {threads} threads"
-        + (", compiled" if config.compile is True else "")
+        + (", compiled" if compiled else "")
     )
 
 
 def run(
-    names: Sequence[str] = ("pcgrad", "conicgrad"), *, rounds: int = 15, threads: int = 1, **fields: Any
+    names: Sequence[str] = ("pcgrad", "conicgrad"),
+    *,
+    rounds: int = 15,
+    threads: int = 1,
+    compile: bool = False,
+    **fields: Any,
 ) -> UpdateBenchmark:
     """Measure the update with `ls`, the balancers `names`, and the plain way; where it is compiled, as it is too.
 
@@ -71,6 +78,7 @@ def run(
         names: of balancers.
         rounds: measurements of each item; two more warm up.
         threads: processor threads.
+        compile: measure ours compiled too.
         fields: of `AgentConfig`; the base is classic unless told.
     """
     for name in names:
@@ -81,7 +89,7 @@ def run(
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
     config = parse(AgentConfig, fields)
-    items = _items(["ls", *(name for name in names if name != "ls")], config)
+    items = _items(["ls", *(name for name in names if name != "ls")], config, compile)
     batch = mt10_batch(config.batch_size)
     measured: dict[str, list[float]] = {item: [] for item in items}
     for turn in range(rounds + 2):
@@ -90,19 +98,18 @@ def run(
             update(batch)
             if turn >= 2:  # the first two warm up
                 measured[item].append(clock() - start)
-    return UpdateBenchmark(measured, config, threads)
+    return UpdateBenchmark(measured, config, threads, compile)
 
 
-def _items(names: Sequence[str], config: AgentConfig) -> dict[str, Callable[[Batch], object]]:
+def _items(names: Sequence[str], config: AgentConfig, compile: bool) -> dict[str, Callable[[Batch], object]]:
     spec = mt10_spec()
-    items: dict[str, Callable[[Batch], object]] = {
-        name: MTSAC(spec, balancer=name, device="cpu", config=config).update for name in names
-    }
-    if config.compile is True:
-        as_it_is = config.model_copy(update={"compile": False})
-        items |= {
-            f"{name}, not compiled": MTSAC(spec, balancer=name, device="cpu", config=as_it_is).update for name in names
-        }
+
+    def ours(name: str, execution: Eager) -> Callable[[Batch], object]:
+        return MTSAC(spec, balancer=name, device="cpu", execution=execution, config=config).update
+
+    items = {name: ours(name, Compiled() if compile else Eager()) for name in names}
+    if compile:
+        items |= {f"{name}, not compiled": ours(name, Eager()) for name in names}
     items[PLAIN] = PlainMTSAC(spec, config).update
     return items
 

@@ -10,8 +10,8 @@ from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
 from mtrl_conic.schema import Role
 
 
-class TaskSetConfig(BaseModel):
-    """Options of `mtrl_conic.envs.make_task_set`, besides the tasks and the seed."""
+class SteppingConfig(BaseModel):
+    """How environments are stepped, for the same numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,6 +25,17 @@ class TaskSetConfig(BaseModel):
         ge=1,
         description="Meta-World: threads that share compiled stepping; the results do not depend on it",
     )
+    vector: Annotated[Literal["sync", "async"] | None, Role.EXECUTION] = Field(
+        default=None,
+        description="Gymnasium tasks: environments one after the other, or each in a process of its own; none: sync",
+    )
+
+
+class TaskSetConfig(BaseModel):
+    """Options of `mtrl_conic.envs.make_task_set`, besides the tasks and the seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     horizon: int = Field(default=500, ge=1, le=500, description="Meta-World: steps after which an episode is truncated")
     reward_version: Literal["v1", "v2"] = Field(
         default="v2",
@@ -46,13 +57,13 @@ class TaskSetConfig(BaseModel):
         ge=1,
         description="training environments of each task; a step of all of them counts as so many steps of their task",
     )
-    vector: Annotated[Literal["sync", "async"] | None, Role.EXECUTION] = Field(
-        default=None,
-        description="Gymnasium tasks: environments one after the other, or each in a process of its own; none: sync",
-    )
     time_limit: int | None = Field(
         default=None,
         ge=1,
         description="Gymnasium tasks: steps after which an episode is truncated; none: each environment's own limit",
     )
     one_hot: bool = Field(default=True, description="append the one-hot code of the task to its observations")
+
+
+class TaskSetOptions(SteppingConfig, TaskSetConfig):
+    """Both: what `make_task_set` takes besides the tasks and the seed."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any, Literal
 
-from mtrl_conic.envs.config import TaskSetConfig
+from mtrl_conic.envs.config import TaskSetOptions
 from mtrl_conic.envs.gymnasium.entries import read_entries
 from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK, Goals, draw_goals
 from mtrl_conic.envs.names import Spec, check_spec, is_metaworld, task_names
@@ -81,14 +81,14 @@ def make_task_set(
         "time_limit": time_limit,
         "one_hot": one_hot,
     }
-    config = parse(TaskSetConfig, options)
+    config = parse(TaskSetOptions, options)
     made = _make(spec, config, seed, goals_seed, render_mode)
     kept: dict[str, Any] = {key: value for key, value in options.items() if key != "copies"}
     made.again = partial(make_task_set, spec, **kept, goals_seed=goals_seed, render_mode=render_mode)
     return made
 
 
-def _make(spec: Spec, config: TaskSetConfig, seed: int, goals_seed: int | None, render_mode: str | None) -> TaskSet:
+def _make(spec: Spec, config: TaskSetOptions, seed: int, goals_seed: int | None, render_mode: str | None) -> TaskSet:
     if not is_metaworld(spec):
         _check_kind(config, _OF_METAWORLD, "Meta-World")
         return _make_own(spec, config, seed, render_mode)
@@ -110,14 +110,14 @@ _OF_METAWORLD = ("stepping", "stepping_threads", "horizon", "reward_version", "n
 _OF_GYMNASIUM = ("vector", "time_limit")
 
 
-def _check_kind(config: TaskSetConfig, fields: Sequence[str], kind: str) -> None:
+def _check_kind(config: TaskSetOptions, fields: Sequence[str], kind: str) -> None:
     for field in fields:
-        if getattr(config, field) != TaskSetConfig.model_fields[field].default:
+        if getattr(config, field) != TaskSetOptions.model_fields[field].default:
             hint = "; use time_limit" if field == "horizon" else "; use horizon" if field == "time_limit" else ""
             raise UserError(f"{field}={getattr(config, field)!r} is an option of {kind} tasks only{hint}")
 
 
-def _make_own(spec: Spec, config: TaskSetConfig, seed: int, render_mode: str | None) -> TaskSet:
+def _make_own(spec: Spec, config: TaskSetOptions, seed: int, render_mode: str | None) -> TaskSet:
     """A registered set, or one of registered environments, with what was chosen about it."""
     chosen = config.model_dump(include={"copies", "vector", "one_hot"}, exclude_defaults=True)
     if config.time_limit is not None:
@@ -131,7 +131,7 @@ def _make_own(spec: Spec, config: TaskSetConfig, seed: int, render_mode: str | N
     return build(spec, seed=seed, **chosen)
 
 
-def _make_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> Stepper:
+def _make_stepper(config: TaskSetOptions, names: Sequence[str], goals: Goals) -> Stepper:
     version = config.reward_version
     if config.stepping != "metaworld":
         refusal = _fast_refusal(names, version)
@@ -148,7 +148,7 @@ def _make_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> 
     return MetaWorldStepper(names, goals, reward_version=version, copies=config.copies)
 
 
-def _fast_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> Stepper:
+def _fast_stepper(config: TaskSetOptions, names: Sequence[str], goals: Goals) -> Stepper:
     fast = importlib.import_module("mtrl_conic.envs.metaworld.fast")
     stepper: Stepper = fast.FastStepper(
         names, goals, reward_version=config.reward_version, threads=config.stepping_threads, copies=config.copies
@@ -156,7 +156,7 @@ def _fast_stepper(config: TaskSetConfig, names: Sequence[str], goals: Goals) -> 
     return stepper
 
 
-def _join(config: TaskSetConfig, served: Sequence[str], names: Sequence[str], goals: Goals) -> Stepper:
+def _join(config: TaskSetOptions, served: Sequence[str], names: Sequence[str], goals: Goals) -> Stepper:
     """Compiled stepping for the tasks `served` by it, Meta-World's own for the others."""
     from mtrl_conic.envs.joined import JoinedStepper
     from mtrl_conic.envs.metaworld.reference import MetaWorldStepper

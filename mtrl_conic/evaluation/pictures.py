@@ -44,7 +44,7 @@ def rendered(task_set: Spec, environment: TaskSetConfig, *, seed: int, size: int
     """
     _choose_gl()
     if not is_metaworld(task_set):
-        chosen = environment.model_copy(update={"copies": 1}).model_dump()
+        chosen = environment.model_dump() | {"copies": 1}
         envs = make_task_set(task_set, seed=seed, render_mode="rgb_array", **chosen)
         try:
             if "mujoco" in sys.modules:
@@ -54,8 +54,7 @@ def rendered(task_set: Spec, environment: TaskSetConfig, *, seed: int, size: int
             envs.close()
         return
     check_gl()
-    options = environment.model_copy(update={"stepping": "metaworld"}).model_dump()
-    envs = make_task_set(task_set, seed=seed, **options)
+    envs = make_task_set(task_set, seed=seed, stepping="metaworld", **environment.model_dump())
     from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 
     assert isinstance(envs.stepper, MetaWorldStepper)

@@ -1,19 +1,31 @@
-"""What may be said of how an update is carried out."""
+"""What may be said of how and where a run is carried out: no part of what the run is."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from mtrl_conic.envs.config import SteppingConfig
 from mtrl_conic.schema import Role
 
 COMPILED_AFTER = 20_000
 """Updates after which `compile: auto` compiles: about as many as must still follow until it has paid."""
 
 
-class ExecutionConfig(BaseModel):
-    """How an update is carried out: no part of what a run is."""
+class MachineConfig(BaseModel):
+    """Where a run is carried out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: Annotated[str, Role.EXECUTION] = Field("auto", description="auto, cpu, cuda, cuda:N")
+    threads: Annotated[int | None, Role.EXECUTION] = Field(
+        None, ge=1, description="processor threads of a run; none leaves it to torch"
+    )
+
+
+class UpdateConfig(BaseModel):
+    """How an update is carried out."""
 
     compile: Annotated[bool | Literal["auto"], Role.EXECUTION] = Field(
         "auto",
@@ -26,3 +38,20 @@ class ExecutionConfig(BaseModel):
         description="on a GPU: record an update once as a CUDA graph and replay it, for an update of this size is "
         "bound by the launching of its operations. Nothing changes elsewhere",
     )
+    overlap: Annotated[bool | None, Role.EXECUTION] = Field(
+        None, description="step the environments beside the update, for the same numbers; none: where a core is free"
+    )
+
+
+class ExecutionConfig(
+    # Fields come in the opposite order.
+    UpdateConfig,
+    SteppingConfig,
+    MachineConfig,
+):
+    """How and where an agent is trained: a run may be taken up again with other values of it."""
+
+    @property
+    def stepping_options(self) -> dict[str, Any]:
+        """Those of `mtrl_conic.envs.make_task_set`."""
+        return self.model_dump(include=set(SteppingConfig.model_fields))

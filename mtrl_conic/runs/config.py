@@ -17,7 +17,9 @@ from mtrl_conic.envs.config import TaskSetConfig
 from mtrl_conic.envs.gymnasium.entries import modules_of
 from mtrl_conic.envs.registry import available_task_sets
 from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.execution.config import ExecutionConfig
 from mtrl_conic.runs.configuration import Configuration, check_kind
+from mtrl_conic.runs.earlier import in_their_places
 from mtrl_conic.schema import Role
 from mtrl_conic.training.config import TrainingConfig
 
@@ -39,9 +41,7 @@ class RunConfig(Configuration):
     minutes: Annotated[float | None, Role.BUDGET] = Field(
         None, gt=0, description="end training earlier, after this many minutes; the final evaluation comes on top"
     )
-    overlap: Annotated[bool | None, Role.EXECUTION] = Field(
-        None, description="step the environments beside the update, for the same numbers; none: where a core is free"
-    )
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
     environment: TaskSetConfig = Field(default_factory=TaskSetConfig)
     agent: AgentConfig = Field(default_factory=lambda: AgentConfig())
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())
@@ -142,7 +142,7 @@ def _values(name: str, text: str) -> dict[str, Any]:
         raise UserError(f"{name} is not valid YAML: {first_line(error)}") from None
     if not isinstance(values, dict):
         raise UserError(f"{name} must hold keys and values, such as 'steps: 1000'")
-    return values
+    return in_their_places(values)
 
 
 def _presets() -> Any:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.execution.config import MachineConfig
 from mtrl_conic.schema import Role, leaves, parse
 
 
@@ -57,10 +58,7 @@ class Configuration(BaseModel):
         description="a module, or a path to a .py file, that is imported first, for balancers, networks, "
         "environments and task sets of your own; may be given several times",
     )
-    device: Annotated[str, Role.EXECUTION] = Field("auto", description="auto, cpu, cuda, cuda:N")
-    threads: Annotated[int | None, Role.EXECUTION] = Field(
-        None, ge=1, description="processor threads of a run; none leaves it to torch"
-    )
+    execution: MachineConfig = Field(default_factory=MachineConfig)
 
     @property
     def budget(self) -> Budget:

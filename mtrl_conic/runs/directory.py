@@ -16,6 +16,7 @@ import yaml
 from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.files import replace
 from mtrl_conic.runs.configuration import KINDS, Configuration, keys_of, read_budget
+from mtrl_conic.runs.earlier import in_their_places
 from mtrl_conic.schema import Role, flat_items
 
 EARLIER = "earlier_results"
@@ -223,7 +224,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {file}: {first_line(error)}") from None
     if not isinstance(values, dict) or values.get("kind") not in KINDS:
         raise UserError(f"{file} is no run's configuration: it names no kind ({', '.join(KINDS)})")
-    return values
+    return in_their_places(values)
 
 
 def read_checkpoint(path: Path, given: Path | None = None) -> dict[str, Any] | None:

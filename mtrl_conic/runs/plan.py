@@ -34,7 +34,7 @@ class Job:
     @property
     def threads(self) -> int | None:
         """What its configuration says."""
-        return self.config.threads
+        return self.config.execution.threads
 
     def command(self, threads: int) -> list[str]:
         """The arguments of `mtrl-conic` that carry it out on so many threads, its directory being claimed."""

@@ -19,6 +19,7 @@ from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.curves import best_evaluation
 from mtrl_conic.evaluation.success import Evaluator, check_episodes
+from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.execution.compiled import check_compiler
 from mtrl_conic.execution.cores import available_cores
 from mtrl_conic.execution.device import choose_device
@@ -77,8 +78,8 @@ def check(config: RunConfig) -> None:
     networks.check_options(config.agent.network, config.agent.network_options)
     for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
         check_goals(config, episodes)
-    device = choose_device(config.device)
-    if config.agent.compile is True:
+    device = choose_device(config.execution.device)
+    if config.execution.compile is True:
         check_compiler()
     if config.training.replay == "disk" and device.type != "cpu":
         raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")
@@ -93,7 +94,7 @@ def probe(configs: Sequence[RunConfig]) -> None:
     specs: dict[str, TaskSpec] = {}
     checked: list[tuple[Any, ...]] = []
     for config in configs:
-        tasks = repr((config.task_set, config.environment))
+        tasks = repr((config.task_set, config.environment, config.execution.stepping_options))
         if tasks not in specs:
             specs[tasks] = spec_of(config, probe=True)
         whole = (tasks, config.agent, config.method)
@@ -133,12 +134,15 @@ def check_goals(config: RunConfig, episodes_per_task: int) -> None:
 
 def make_agent(config: RunConfig, envs: TaskSet) -> MTSAC:
     """The untrained agent of a configuration."""
+    chosen = config.execution
+    execution = make_execution(choose_device(chosen.device), compile=chosen.compile, cuda_graph=chosen.record_updates)
     return MTSAC(
         envs,
         balancer=config.balancer,
         balancer_options=config.balancer_options,
         seed=config.seed,
-        device=config.device,
+        device=chosen.device,
+        execution=execution,
         config=config.agent,
     )
 
@@ -152,7 +156,7 @@ def load_agent(directory: Path, *, device: str = "auto", checkpoint: Path | None
         checkpoint: another file to read, such as `checkpoints/best.pt`, see `KeepBest`.
     """
     config, saved = read_run(directory, checkpoint=checkpoint)
-    config = config.model_copy(update={"device": device})
+    config = config.model_copy(update={"execution": config.execution.model_copy(update={"device": device})})
     agent = make_agent(config, make_evaluation_envs(config))
     agent.load_state_dict(saved["agent"])
     return config, agent
@@ -172,7 +176,8 @@ def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunCon
 
 def make_envs(config: RunConfig) -> TaskSet:
     """A fresh task set of a configuration: training and evaluation each have their own, with the same goals."""
-    return make_task_set(config.task_set, seed=config.seed, **config.environment.model_dump())
+    options = config.environment.model_dump() | config.execution.stepping_options
+    return make_task_set(config.task_set, seed=config.seed, **options)
 
 
 def make_evaluation_envs(config: RunConfig) -> TaskSet:
@@ -189,9 +194,9 @@ def _train(
 ) -> dict[str, Any]:
     run.append(PROVENANCE, provenance())
     keep_freed_memory()
-    memory = PeakMemory(choose_device(config.device))
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    memory = PeakMemory(choose_device(config.execution.device))
+    if config.execution.threads:
+        torch.set_num_threads(config.execution.threads)
     envs, evaluation_envs = make_envs(config), make_evaluation_envs(config)
     evaluator = Evaluator(evaluation_envs, config.training.episodes_per_task)
     trainer = Trainer(
@@ -247,10 +252,10 @@ def _warn_of_untraceable(envs: TaskSet, config: RunConfig) -> None:
 
 
 def _overlap(config: RunConfig) -> bool:
-    if config.overlap is not None:
-        return config.overlap
+    if config.execution.overlap is not None:
+        return config.execution.overlap
     free = available_cores() - torch.get_num_threads()
-    return choose_device(config.device).type != "cpu" or free > 0
+    return choose_device(config.execution.device).type != "cpu" or free > 0
 
 
 def _result(trainer: Trainer, evaluation: dict[str, Any], memory: PeakMemory) -> dict[str, Any]:

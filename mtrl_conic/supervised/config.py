@@ -10,6 +10,7 @@ from pydantic import Field
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.execution.config import MachineConfig
 from mtrl_conic.runs.configuration import Configuration
 from mtrl_conic.schema import Role, parse
 from mtrl_conic.supervised import gradients as per_task
@@ -18,6 +19,14 @@ from mtrl_conic.supervised.problem import Gradients, Problem, Selection
 from mtrl_conic.supervised.problems import get
 
 _PROTOCOL = ("epochs", "batch_size", "learning_rate", "halve_every", "gradients", "selection")
+
+
+class SupervisedExecution(MachineConfig):
+    """How and where a network is trained: a run may be taken up again with other values of it."""
+
+    workers: Annotated[int, Role.EXECUTION] = Field(
+        0, ge=0, description="processes that read image files; 0 reads them in the run's own"
+    )
 
 
 class SupervisedConfig(Configuration):
@@ -41,9 +50,7 @@ class SupervisedConfig(Configuration):
     )
     selection: Selection | None = Field(None, description="which epoch the test numbers are of; none: as published")
     options: dict[str, Any] = Field(default_factory=dict, description="the problem's own, see docs/supervised.md")
-    workers: Annotated[int, Role.EXECUTION] = Field(
-        0, ge=0, description="processes that read image files; 0 reads them in the run's own"
-    )
+    execution: SupervisedExecution = Field(default_factory=SupervisedExecution)
 
     @property
     def problem_class(self) -> type[Problem]:

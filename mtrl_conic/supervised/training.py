@@ -75,7 +75,7 @@ def check(configs: Iterable[SupervisedConfig]) -> None:
     problems: dict[tuple[str, str, str], Problem] = {}
     methods: set[tuple[str, ...]] = set()
     for config in configs:
-        choose_device(config.device)
+        choose_device(config.execution.device)
         of = (config.problem, config.data, repr(config.options))
         if of not in problems:
             problems[of] = _load(config)
@@ -87,7 +87,7 @@ def check(configs: Iterable[SupervisedConfig]) -> None:
 
 def _load(config: SupervisedConfig) -> Problem:
     options = config.problem_class.options_model.model_validate(config.options)
-    return config.problem_class.load(Path(config.data), options, seed=config.seed, workers=config.workers)
+    return config.problem_class.load(Path(config.data), options, seed=config.seed, workers=config.execution.workers)
 
 
 def _learner(config: SupervisedConfig, problem: Problem, device: torch.device) -> Learner:
@@ -110,10 +110,10 @@ class _Run:
     ) -> None:
         run.append(PROVENANCE, provenance())
         keep_freed_memory()
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        if config.execution.threads:
+            torch.set_num_threads(config.execution.threads)
         self.config, self.run, self.listener, self.interrupted = config, run, listener, interrupted
-        self.device = choose_device(config.device)
+        self.device = choose_device(config.execution.device)
         self.problem = _load(config)
         self.memory = PeakMemory(self.device)
         with _seeded(self.device, config.seed, 0):

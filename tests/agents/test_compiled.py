@@ -110,4 +110,4 @@ def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(UserError, match=r"compile=true needs a C\+\+ compiler"):
         agent.update(make_batch())
     with pytest.raises(UserError, match=r"compile=true needs a C\+\+ compiler"):
-        check(make_config("mt10_small", {"agent": {"compile": True}}))
+        check(make_config("mt10_small", {"execution": {"compile": True}}))

@@ -167,7 +167,8 @@ def test_a_run_that_cannot_be_retraced_is_warned_of_and_starts_new_episodes(
     (lab / "noisy.py").write_text(RANDOM)
     plugins.load(["noisy.py"])
     small = {
-        "agent": {"width": 8, "actor_width": 8, "batch_size": 4, "random_steps": 20, "n_step": 3, "compile": False},
+        "agent": {"width": 8, "actor_width": 8, "batch_size": 4, "random_steps": 20, "n_step": 3},
+        "execution": {"compile": False},
         "training": {"checkpoint_every": 30, "replay_capacity": 80, "episodes_per_task": 1},
     }
     config = make_config("noisy", {**small, "steps": 60})

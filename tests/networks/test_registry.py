@@ -191,4 +191,4 @@ def test_kept_configurations_are_read() -> None:
     kept = [file for file in files if "\nagent:\n" in file.read_text()]
     assert len(kept) > 20
     for file in kept:
-        check(make_config(str(file), {"device": "cpu"}))
+        check(make_config(str(file), {"execution": {"device": "cpu"}}))

@@ -67,10 +67,14 @@ def test_minutes_are_a_budget_too(short: Path) -> None:
 def test_how_and_where_it_runs_is_no_identity(short: Path, tmp_path: Path) -> None:
     shutil.copytree(short, tmp_path / "run")
     changed = {
-        "threads": 2,
-        "overlap": True,
-        "environment": {"stepping": "metaworld", "stepping_threads": 2},
-        "agent": {"compile": False, "record_updates": True},
+        "execution": {
+            "threads": 2,
+            "overlap": True,
+            "stepping": "metaworld",
+            "stepping_threads": 2,
+            "compile": False,
+            "record_updates": True,
+        },
         "training": {"replay": "disk", "log_every": 10},
     }
     train(parse(RunConfig, tiny_values(steps=100, **changed)), tmp_path / "run")

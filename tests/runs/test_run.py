@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_numbers(whole: Path, tiny: RunConfig, tmp_
 
 @pytest.mark.parametrize("overlap", [False, True])
 def test_stepping_beside_the_update_gives_the_same_numbers(overlap: bool, whole: Path, tmp_path: Path) -> None:
-    train(parse(RunConfig, tiny_values(overlap=overlap)), tmp_path / "run")
+    train(parse(RunConfig, tiny_values(execution={"overlap": overlap})), tmp_path / "run")
     assert same_run(whole, tmp_path / "run")
 
 
@@ -227,7 +227,7 @@ def test_a_run_without_checkpoint(tiny: RunConfig, tmp_path: Path) -> None:
         ({"task_set": ["raech-v3"]}, "reach-v3"),
         ({"balancer": "pcgrd"}, "did you mean 'pcgrad'"),
         ({"balancer_options": {"d": 1}}, "unknown option of conicgrad"),
-        ({"device": "cuda:7"}, "cuda"),
+        ({"execution": {"device": "cuda:7"}}, "cuda"),
         ({"training": {"episodes_per_task": 51}}, "50 goals"),
     ],
 )

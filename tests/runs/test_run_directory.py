@@ -16,7 +16,7 @@ import torch
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config, read_result
 
-CONFIG = {"kind": "reinforcement", "balancer": "ls", "agent": {"width": 3}, "balancer_options": {}, "device": "cpu"}
+CONFIG = {"kind": "reinforcement", "balancer": "ls", "agent": {"width": 3}, "balancer_options": {}}
 
 
 def test_same_configuration_is_taken_up_again(tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_another_configuration_is_refused(other: dict[str, object], words: str, 
 
 
 def test_where_it_runs_may_change(tmp_path: Path) -> None:
-    RunDirectory(tmp_path, CONFIG, free=("device",)).close()
-    RunDirectory(tmp_path, {**CONFIG, "device": "cuda"}, free=("device",)).close()
+    for device in ("cpu", "cuda"):
+        RunDirectory(tmp_path, {**CONFIG, "execution": {"device": device}}, free=("execution.device",)).close()
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_compiling_costs_no_minutes(where: str, tmp_path: Path, monkeypatch: pyt
                 monkeypatch.setattr(trainer.envs, "step", first)
 
     monkeypatch.setattr(MTSAC, "update", slow)
-    config = parse(RunConfig, tiny_values(steps=10**6, minutes=0.02, overlap=False))
+    config = parse(RunConfig, tiny_values(steps=10**6, minutes=0.02, execution={"overlap": False}))
     result = train(config, tmp_path, callbacks=[Sleeps()])
     assert calls > 6
     assert 1.2 <= result["seconds"] < 3

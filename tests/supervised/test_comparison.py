@@ -33,7 +33,7 @@ def census(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planned(census: Path, folder: Path, *, balancers: str, epochs: int) -> list[Job]:
-    given = {"problem": "census", "data": str(census), "epochs": epochs, "batch_size": 64, "threads": 1}
+    given = {"problem": "census", "data": str(census), "epochs": epochs, "batch_size": 64, "execution": {"threads": 1}}
     return plan(SupervisedConfig, {}, {**given, "balancer": balancers, "seed": 0}, folder)
 
 

@@ -97,7 +97,12 @@ _RUNS = [(case, name) for case in CASES for name in ("conicgrad", "stl") if (cas
 @pytest.mark.parametrize(("case", "balancer"), [*_RUNS, _SLOW])
 def test_end_to_end(case: str, balancer: str, tmp_path: Path) -> None:
     name, write, own = CASES[case]
-    settings = {"epochs": 2, "batch_size": 2 if "table" not in case else 32, "options": own, "device": "cpu"}
+    settings = {
+        "epochs": 2,
+        "batch_size": 2 if "table" not in case else 32,
+        "options": own,
+        "execution": {"device": "cpu"},
+    }
     if name in ("census", "recommendation", "regression"):
         settings["batch_size"] = 64
     config = SupervisedConfig.complete(
@@ -112,7 +117,7 @@ def test_end_to_end(case: str, balancer: str, tmp_path: Path) -> None:
 def test_published_networks_on_their_layout(tmp_path: Path) -> None:
     """MTAN's network takes a batch of MTAN's files; SegNet has the published number of parameters."""
     folder = write_mtan(tmp_path / "data", classes=13, label="label", normals=True, size=(32, 32), images=2)
-    values = {"problem": "nyuv2", "data": str(folder), "epochs": 1, "batch_size": 2, "device": "cpu"}
+    values = {"problem": "nyuv2", "data": str(folder), "epochs": 1, "batch_size": 2, "execution": {"device": "cpu"}}
     config = SupervisedConfig.complete({**values, "balancer": "cagrad"})
     assert config.options["network"] == "mtan"
     assert set(train(config, tmp_path / "run")["metrics"]) > {"normal 11.25", "depth rel"}

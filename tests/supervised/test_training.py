@@ -37,8 +37,7 @@ def values(data: Path, **more: Any) -> dict[str, Any]:
         "data": str(data),
         "epochs": 2,
         "batch_size": 64,
-        "device": "cpu",
-        "threads": 1,
+        "execution": {"device": "cpu", "threads": 1},
         **more,
     }
 

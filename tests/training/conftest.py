@@ -19,8 +19,7 @@ def tiny_values(**overrides: Any) -> dict[str, Any]:
         "balancer": "conicgrad",
         "seed": 3,
         "steps": 150,
-        "device": "cpu",
-        "threads": 1,
+        "execution": {"device": "cpu", "threads": 1},
         "environment": {"horizon": 40},
         "agent": {"width": 16, "depth": 2, "batch_size": 8, "random_steps": 30},
         "training": {

@@ -25,8 +25,7 @@ def config(**values: Any) -> RunConfig:
         {
             "task_set": ["gymnasium:Pendulum-v1", "gymnasium:Reacher-v5", "gymnasium:InvertedPendulum-v5"],
             "steps": 90,
-            "device": "cpu",
-            "threads": 1,
+            "execution": {"device": "cpu", "threads": 1},
             "environment": {"time_limit": 30},
             "agent": {"width": 8, "depth": 2, "batch_size": 4, "random_steps": 20},
             "training": {

@@ -13,6 +13,7 @@ from mtrl_conic import MTSAC, make_task_set
 from mtrl_conic.cli import main
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
+from mtrl_conic.execution import Eager
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.directory import read_checkpoint
 from mtrl_conic.runs.run import load_agent, train
@@ -97,7 +98,7 @@ def test_a_callback_that_raises_leaves_nothing_open(tmp_path: Path) -> None:
 
         return type("Raises", (Callback,), {when: fail})()
 
-    config = parse(RunConfig, tiny_values(steps=60, overlap=True))
+    config = parse(RunConfig, tiny_values(steps=60, execution={"overlap": True}))
     for when in ("on_start", "on_step", "on_evaluation", "on_stop"):
         closed.clear()
         with pytest.raises(ZeroDivisionError):
@@ -116,7 +117,7 @@ def test_what_a_metric_may_be() -> None:
 
 def test_learn_evaluates_stops_and_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     envs = make_task_set("gymnasium:Pendulum-v1", seed=0, time_limit=20)
-    agent = MTSAC(envs, balancer="ls", width=8, batch_size=4, random_steps=10, compile=False)
+    agent = MTSAC(envs, balancer="ls", width=8, batch_size=4, random_steps=10, execution=Eager())
 
     class Told(Callback):
         def __init__(self) -> None:

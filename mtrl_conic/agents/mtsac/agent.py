@@ -80,7 +80,8 @@ class MTSAC:
             `mtrl_conic.networks.registry.MakeTrunk`; one that is not registered is to be given to `load` again.
         seed: of the initial values, the exploration and the balancers; None draws one.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
-        execution: how updates are carried out; as the configuration says, where it is not given.
+        execution: how updates are carried out, see `mtrl_conic.execution`; None: eager, and on a processor with a
+            C++ compiler compiled once that pays.
         config: every constant of the agent; or give single fields by name instead.
 
     Raises:
@@ -115,9 +116,7 @@ class MTSAC:
         self.balancer_name = balancer
         self.balancer_options = balancers.check_options(balancer, dict(balancer_options or {}))
         self.num_tasks = len(self.spec.task_names)
-        self.execution = execution or make_execution(
-            self.device, compile=self.config.compile, cuda_graph=self.config.record_updates
-        )
+        self.execution = execution or make_execution(self.device)
         self.watch = self.execution.watch
         """Seconds of each part of the updates."""
         self._build()

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mtrl_conic.agents.normalisation.config import NormalisationConfig
-from mtrl_conic.execution.config import ExecutionConfig
 from mtrl_conic.networks.config import ActorConfig, CriticConfig, NetworkConfig
 
 BASES: dict[str, dict[str, Any]] = {
@@ -118,7 +117,6 @@ class ScheduleConfig(BaseModel):
 
 class AgentConfig(
     # Fields come in the opposite order.
-    ExecutionConfig,
     ScheduleConfig,
     TargetConfig,
     TemperatureConfig,

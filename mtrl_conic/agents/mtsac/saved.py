@@ -11,6 +11,9 @@ import torch
 from mtrl_conic import files
 from mtrl_conic.errors import UserError, first_line
 
+_EXECUTION = ("compile", "record_updates")
+"""Of no agent's configuration any more, but of those that earlier versions saved."""
+
 
 def write_agent(path: Path, saved: dict[str, Any]) -> None:
     """Put a saved agent in the place of what `path` holds.
@@ -45,7 +48,8 @@ def read_agent(path: Path) -> dict[str, Any]:
     missing = {"spec", "config", "balancer", "seed", "state"} - (saved.keys() if isinstance(saved, dict) else set())
     if missing:
         raise UserError(f"{path} is no saved agent: {min(missing)} is missing")
-    return dict(saved)
+    config = {name: value for name, value in saved["config"].items() if name not in _EXECUTION}
+    return {**saved, "config": config}
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,33 @@
+"""What earlier versions wrote, as it is written today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_EXECUTION = {
+    None: ("device", "threads", "overlap", "workers"),
+    "environment": ("stepping", "stepping_threads", "vector"),
+    "agent": ("compile", "record_updates"),
+}
+"""Where the fields of `execution` stood: at the top, or in the section that they are about."""
+
+
+def in_their_places(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a configuration, with the fields of `execution` where they belong.
+
+    Args:
+        values: as read from YAML, and not changed.
+    """
+    moved = dict(values)
+    execution: dict[str, Any] = {}
+    for section, names in _EXECUTION.items():
+        there = moved if section is None else moved.get(section)
+        if not isinstance(there, Mapping):
+            continue
+        execution |= {name: there[name] for name in names if name in there}
+        left = {name: value for name, value in there.items() if name not in names}
+        moved = left if section is None else {**moved, str(section): left}
+    if execution:
+        moved["execution"] = execution | (moved.get("execution") or {})
+    return moved
