@@ -52,7 +52,7 @@ def test_best_over_training_is_reported_beside_the_final_agent(
     config, agent = load_agent(tmp_path, device="cpu")
     assert agent.envs is not None
     agent.envs.close()
-    card = model_card(agent, run=config.model_dump(mode="json"), result=result)
+    card = model_card(agent.policy(), run=config.model_dump(mode="json"), result=result)
     assert "rewards v1, horizon 20, one fixed goal per task" in card
     assert "The final agent, not the best over training" in card
 
