@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mtrl_conic import networks
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution import COMPILED_AFTER, Compiled, Eager, make_execution
@@ -97,7 +98,7 @@ def test_where_the_compiler_fails_updates_go_on(monkeypatch: pytest.MonkeyPatch)
 
 @needs_compiler
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["shared", "soft_modularization", "single_task"])
+@pytest.mark.parametrize("network", networks.available())
 @pytest.mark.parametrize("base", ["classic", "strong"])
 def test_every_network(network: str, base: str) -> None:
     assert distance(balancer="conicgrad", network=network, **(SMALL if base == "classic" else STRONG)) < 1e-4
