@@ -1,0 +1,92 @@
+"""What an update of each network costs beside that of `shared`, and what its multiplications predict.
+
+    python scripts/network_costs.py [--rounds 9] >> results/architectures/networks.txt
+
+Updates of all networks follow one another in every round; time is that of the process's processor, on one thread.
+Multiplications are those of the matrix products of one update, balancing included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mtrl_conic import MTSAC, networks
+from mtrl_conic.bench.update import mt10_batch, mt10_spec
+from mtrl_conic.execution.memory import keep_freed_memory
+
+BASES: dict[str, dict[str, Any]] = {"classic": {}, "strong": {"base": "strong", "width": 256}}
+FACTOR = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1}
+"""Matrix products, and which argument is the first factor."""
+
+
+class Multiplications(TorchDispatchMode):
+    """Counts those of matrix products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **kwargs or {})
+        place = FACTOR.get(func.overloadpacket.__name__)
+        if place is not None:
+            self.count += result.numel() * args[place].shape[-1]
+        return result
+
+
+def measure(base: str, balancer: str, rounds: int) -> list[str]:
+    """A line for each network."""
+    names = ["shared", *(name for name in networks.available() if name != "shared")]
+    fixed = {"balancer": balancer, "device": "cpu", "compile": False, **BASES[base]}
+    agents = {name: MTSAC(mt10_spec(), network=name, **fixed) for name in names}
+    batch = mt10_batch(agents["shared"].config.batch_size)
+    counts = {}
+    for name, agent in agents.items():
+        agent.update(batch)  # the first one, and every tenth, measures more
+        with Multiplications() as mode:
+            agent.update(batch)
+        counts[name] = mode.count
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, agent in agents.items():
+            start = time.process_time()
+            agent.update(batch)
+            seconds[name].append(time.process_time() - start)
+    return [line(agents[name], counts[name] / counts["shared"], seconds[name], seconds["shared"]) for name in names]
+
+
+def line(agent: MTSAC, predicted: float, mine: list[float], of_shared: list[float]) -> str:
+    """One row of the table."""
+    measured = statistics.median(a / b for a, b in zip(mine, of_shared, strict=True))
+    sizes = [
+        sum(value.numel() for part in (agent.actor, agent.critic) for value in values(part.layout).values())
+        for values in (type(agent.actor.layout).shared_values, type(agent.actor.layout).own_values)
+    ]
+    figures = f"{predicted:11.2f}{measured:10.2f}{measured / predicted:7.2f}"
+    return f"{agent.network.name:<20}{sizes[0]:>11,}{sizes[1]:>11,}{figures}"
+
+
+def main() -> None:
+    """Print a table for each base."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--balancer", default="conicgrad")
+    given = parser.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    for base in BASES:
+        settings = " ".join(f"{key}={value}" for key, value in BASES[base].items()) or "base=classic"
+        print(f"MT10 update, {settings}, {given.balancer}: times that of shared, median of {given.rounds} rounds")
+        print(f"{'network':<20}{'shared':>11}{'task':>11}{'predicted':>11}{'measured':>10}{'ratio':>7}")
+        print("\n".join(measure(base, given.balancer, given.rounds)), flush=True)
+        print()
+
+
+if __name__ == "__main__":
+    main()
