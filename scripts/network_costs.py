@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtrl_conic import MTSAC, networks
 from mtrl_conic.bench.update import mt10_batch, mt10_spec
+from mtrl_conic.execution import Eager
 from mtrl_conic.execution.memory import keep_freed_memory
 
 BASES: dict[str, dict[str, Any]] = {"classic": {}, "strong": {"base": "strong", "width": 256}}
@@ -43,8 +44,8 @@ class Multiplications(TorchDispatchMode):
 def measure(base: str, balancer: str, rounds: int) -> list[str]:
     """A line for each network."""
     names = ["shared", *(name for name in networks.available() if name != "shared")]
-    fixed = {"balancer": balancer, "device": "cpu", "compile": False, **BASES[base]}
-    agents = {name: MTSAC(mt10_spec(), network=name, **fixed) for name in names}
+    fixed = {"balancer": balancer, "device": "cpu", **BASES[base]}
+    agents = {name: MTSAC(mt10_spec(), network=name, execution=Eager(), **fixed) for name in names}
     batch = mt10_batch(agents["shared"].config.batch_size)
     counts = {}
     for name, agent in agents.items():
