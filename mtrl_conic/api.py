@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import Self
 
 from mtrl_conic.agents.mtsac import agent
+from mtrl_conic.envs.config import SteppingConfig, TaskSetConfig
+from mtrl_conic.envs.make import make_task_set
 from mtrl_conic.envs.names import Spec
 from mtrl_conic.envs.registry import register_again
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.evaluation.success import Evaluator
+from mtrl_conic.execution.memory import PeakMemory
 from mtrl_conic.runs import run
 from mtrl_conic.runs.config import RunConfig, make_config
+from mtrl_conic.runs.directory import open_run
+from mtrl_conic.runs.provenance import PROVENANCE, provenance
 from mtrl_conic.schema import leaves, parse
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import TrainingConfig
@@ -30,6 +36,9 @@ class MTSAC(agent.MTSAC):
         super().__init__(*args, **kwargs)
         self._trainer: Trainer | None = None
         self._evaluator: Evaluator | None = None
+        self._run_dir: Path | None = None
+        self._asked = 0
+        """Steps of every task that `learn` was asked for so far."""
 
     def learn(
         self,
@@ -37,9 +46,10 @@ class MTSAC(agent.MTSAC):
         *,
         callbacks: Sequence[Callback] = (),
         evaluate_every: int | None = None,
+        run_dir: str | Path | None = None,
         progress: bool = False,
     ) -> Self:
-        """Train for another `steps` environment steps of every task, without a run directory.
+        """Train for another `steps` environment steps of every task.
 
         The replay is kept between two calls. Episodes go on where they were, or begin anew where the last call was
         broken off within a step, or where the environments were stepped by someone else.
@@ -49,23 +59,65 @@ class MTSAC(agent.MTSAC):
             callbacks: called in this order, see `mtrl_conic.training.callbacks.Callback`; those of
                 `mtrl_conic.training.ready` stop early, by `evaluate_every`.
             evaluate_every: steps between two evaluations, on environments of their own, which callbacks are told of;
-                there is one at the end too. None: there are none.
+                there is one at the end too. None: there are none, or in a run's directory as its defaults say.
+            run_dir: keep a run there, as `train` does: records, checkpoints, result. Where it holds one of this agent,
+                that is taken up first, and its steps count: the same program again goes on where it was stopped. Given
+                at the first call of `learn`, it is given at all of them.
             progress: show a bar.
 
         Raises:
-            UserError: the agent was made without a task set, or one of which there is no second.
+            UserError: the agent was made without a task set, or one of which there is no second; or the directory holds
+                another run, or is missing after a call that had it.
             FloatingPointError: the training diverged.
         """
         if self.envs is None:
             raise UserError("this agent has no task set to learn on: give one to MTSAC.load(path, envs=...)")
+        self._check_directory(run_dir)
+        self._asked += steps
+        shown = [Progress(self._asked)] if progress else []
+        if run_dir is not None:
+            self._learn_in(Path(run_dir), evaluate_every, [*callbacks, *shown])
+            return self
         if self._trainer is None:
             self._trainer = Trainer(self.envs, self)
-        trainer, until = self._trainer, self._trainer.step + steps
+        trainer = self._trainer
         trainer.evaluator = None if evaluate_every is None else self._own_evaluator()
         trainer.config = _evaluating(trainer.config, evaluate_every, trainer.evaluator)
-        trainer.callbacks = [*callbacks, Progress(until)] if progress else callbacks
-        trainer.train(until)
+        trainer.callbacks = [*callbacks, *shown]
+        trainer.train(self._asked)
         return self
+
+    def _check_directory(self, run_dir: str | Path | None) -> None:
+        if self._trainer is None:
+            self._run_dir = None if run_dir is None else Path(run_dir)
+        elif self._run_dir != (None if run_dir is None else Path(run_dir)):
+            raise UserError(f"this agent learns in run_dir={str(self._run_dir) if self._run_dir else None!r} already")
+
+    def _learn_in(self, directory: Path, evaluate_every: int | None, callbacks: Sequence[Callback]) -> None:
+        assert self.envs is not None
+        evaluator = self._own_evaluator()
+        training = _evaluating(TrainingConfig(), evaluate_every or TrainingConfig().evaluate_every, evaluator)
+        config = RunConfig.complete(
+            {
+                **_described(self.envs),
+                **{"balancer": self.balancer_name, "balancer_options": self.balancer_options, "seed": self.seed},
+                **{"steps": self._asked, "agent": self.config.model_dump(), "training": training.model_dump()},
+            }
+        )
+        memory = PeakMemory(self.device)
+        kept = open_run(directory, config)
+        try:
+            if self._trainer is None:
+                self._trainer = Trainer(self.envs, self, config=training, evaluator=evaluator, run=kept)
+            self._trainer.run, self._trainer.config = kept, training
+            self._trainer.callbacks = [*run.recording(kept), *callbacks]
+            if kept.result is None:
+                kept.append(PROVENANCE, provenance())
+                run.go_on(self._trainer, kept, config, memory)
+            elif self._trainer.step == 0:
+                self._trainer.resume()
+        finally:
+            kept.close()
 
     def evaluate(self, episodes_per_task: int | None = None) -> dict[str, Any]:
         """Success and return of the deterministic policy, on environments of its own.
@@ -90,6 +142,22 @@ class MTSAC(agent.MTSAC):
             envs = self.envs.again(seed=self.envs.seed)
             self._evaluator = Evaluator(envs, min(TrainingConfig().episodes_per_task, envs.stepper.num_episodes))
         return self._evaluator
+
+
+def _described(envs: TaskSet) -> dict[str, Any]:
+    """The sections of a run's configuration that make a task set like this one."""
+    again = envs.again
+    if isinstance(again, partial) and again.func is make_task_set:
+        options = {**again.keywords, "copies": envs.copies}
+        environment = {name: options[name] for name in TaskSetConfig.model_fields if name in options}
+        execution = {name: options[name] for name in SteppingConfig.model_fields if name in options}
+        spec = again.args[0]
+        return {
+            "task_set": spec if isinstance(spec, str) else list(spec),
+            "environment": environment,
+            "execution": execution,
+        }
+    return {"task_set": register_again(envs), "environment": {"copies": envs.copies}}
 
 
 def _evaluating(config: TrainingConfig, every: int | None, evaluator: Evaluator | None) -> TrainingConfig:

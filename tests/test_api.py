@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from mtrl_conic import TaskSet, make_task_set, train
+from mtrl_conic import MTSAC, TaskSet, make_task_set, train
 from mtrl_conic.cli import main
 from mtrl_conic.envs import register_task_set, registry
 from mtrl_conic.errors import UserError
@@ -75,3 +75,44 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
         train(run_dir=tmp_path, task_set=TaskSet(make().stepper), **SMALL)
     with pytest.raises(UserError, match="a task set needs at least one task"):
         train(run_dir=tmp_path / "d", **SMALL)
+
+
+def learning(run_dir: Path, *, steps: int, callbacks: Any = ()) -> MTSAC:
+    """An agent that learns in a directory, as a program of one's own would have it."""
+    agent = MTSAC(make(seed=3), balancer="ls", width=8, actor_width=8, batch_size=4, random_steps=10, seed=3)
+    return agent.learn(steps, run_dir=run_dir, evaluate_every=20, callbacks=callbacks)
+
+
+def test_learn_in_a_directory_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    whole = learning(tmp_path / "whole", steps=30)
+    with pytest.raises(KeyboardInterrupt):
+        learning(tmp_path / "run", steps=15).learn(
+            15, run_dir=tmp_path / "run", evaluate_every=20, callbacks=[Breaks()]
+        )
+    again = learning(tmp_path / "run", steps=15)
+    again.learn(15, run_dir=tmp_path / "run", evaluate_every=20)
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "run")]
+    assert results[0]["step"] == results[1]["step"] == 30
+    assert again.updates == whole.updates
+    observations = whole.envs.single_observation_space.sample()[None].repeat(2, 0)  # type: ignore[union-attr]
+    assert (again.act(observations, deterministic=True) == whole.act(observations, deterministic=True)).all()
+    # A finished run is taken up as it ended, and a larger budget goes on.
+    assert learning(tmp_path / "run", steps=30).updates == whole.updates
+    assert learning(tmp_path / "run", steps=40).updates > whole.updates
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["step"] == 40
+    assert main(["runs", str(tmp_path / "run")]) == 0
+
+
+def test_learn_stays_with_its_directory(tmp_path: Path) -> None:
+    agent = learning(tmp_path / "run", steps=4)
+    with pytest.raises(UserError, match="learns in run_dir="):
+        agent.learn(4)
+    with pytest.raises(UserError, match="holds another configuration"):
+        MTSAC(make(seed=3), balancer="pcgrad", seed=3).learn(4, run_dir=tmp_path / "run")
+
+
+def test_learn_in_a_directory_describes_metaworld_by_its_name(tmp_path: Path) -> None:
+    envs = make_task_set(["reach-v3"], horizon=6, num_goals=2)
+    agent = MTSAC(envs, balancer="ls", width=8, depth=1, batch_size=4, random_steps=4)
+    agent.learn(8, run_dir=tmp_path / "run", evaluate_every=5)
+    assert main(["evaluate", str(tmp_path / "run"), "--episodes-per-task=1"]) == 0

@@ -205,28 +205,48 @@ def _train(
         config=config.training,
         evaluator=evaluator,
         run=run,
-        callbacks=[TensorBoard(run.path), _Tells(run), *callbacks],
+        callbacks=[*recording(run), *callbacks],
         overlap=_overlap(config),
         interrupted=interrupted,
     )
     try:
-        earlier = run.records(EARLIER)
-        # The evaluation at the end of a smaller budget stands; training went on from there.
-        resumed = trainer.resume(evaluated_at=earlier[-1]["step"] if earlier else 0)
-        if not resumed and not is_metaworld(config.task_set):
-            _warn_of_untraceable(evaluation_envs, config)
-        evaluation = trainer.train(config.steps, minutes=config.minutes)
-        assert evaluation is not None
-        result = _result(trainer, evaluation.record(), memory)
-        if trainer.stopped is not None:
-            result["stopped"] = trainer.stopped
-        if config.training.report_best:
-            result["best_over_training"] = best_evaluation(run.records("evaluations"))
-        run.finish(result)
+        return go_on(trainer, run, config, memory)
     finally:
         envs.close()
         evaluation_envs.close()
+
+
+def go_on(trainer: Trainer, run: RunDirectory, config: RunConfig, memory: PeakMemory) -> dict[str, Any]:
+    """Take up a run from its last checkpoint, train to the end of its budget, and write its result.
+
+    Args:
+        trainer: which writes into `run`.
+        run: open.
+        config: of the run.
+        memory: measured since the run's start in this process.
+
+    Returns:
+        The content of `result.json`.
+    """
+    earlier = run.records(EARLIER)
+    # The evaluation at the end of a smaller budget stands; training went on from there.
+    resumed = trainer.resume(evaluated_at=earlier[-1]["step"] if earlier else 0)
+    if not resumed and not is_metaworld(config.task_set) and trainer.evaluator is not None:
+        _warn_of_untraceable(trainer.evaluator.envs, config)
+    evaluation = trainer.train(config.steps, minutes=config.minutes)
+    assert evaluation is not None
+    result = _result(trainer, evaluation.record(), memory)
+    if trainer.stopped is not None:
+        result["stopped"] = trainer.stopped
+    if config.training.report_best:
+        result["best_over_training"] = best_evaluation(run.records("evaluations"))
+    run.finish(result)
     return result
+
+
+def recording(run: RunDirectory) -> list[Callback]:
+    """What every run leaves in its directory besides its own records."""
+    return [TensorBoard(run.path), _Tells(run)]
 
 
 class _Tells(Callback):
