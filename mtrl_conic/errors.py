@@ -13,6 +13,10 @@ class UserError(ValueError):
     """The user's input is wrong. The message is one line that says what to do; the exit code is 2."""
 
 
+class Damaged(UserError):
+    """A file is not what was written into it."""
+
+
 class Interrupted(Exception):
     """A run was asked to stop; where it has a directory, that goes on from its checkpoint."""
 
@@ -34,6 +38,12 @@ def first_line(error: BaseException) -> str:
     """The message of `error` on one line."""
     text = " ".join(str(error).split())
     return text or type(error).__name__
+
+
+def one_line(text: str, *, most: int = 2000) -> str:
+    """`text` as a terminal may show it: control characters, which move its cursor, as escapes; a long end cut off."""
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:most])
+    return shown if len(text) <= most else f"{shown} ..."
 
 
 def origin(error: BaseException) -> str:

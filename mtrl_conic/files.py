@@ -22,9 +22,16 @@ def replace(file: Path, data: bytes) -> None:
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
-    # A rename lasts once the folder that it happened in is on the disk.
-    folder = os.open(file.parent, os.O_RDONLY)
+    sync(file.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until `path` is on the disk: what a file holds, or, of a folder, which files are in it.
+
+    A rename lasts once the folder that it happened in is synced.
+    """
+    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)

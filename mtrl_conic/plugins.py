@@ -101,8 +101,13 @@ def _search(folder: Path) -> None:
 
 def _find_file(module: str) -> None:
     """Make a file the one that its name stands for."""
-    file, name = Path(module).resolve(), module_name(module)
-    if not file.is_file():
+    name = module_name(module)
+    try:
+        file = Path(module).resolve()
+        there_is = file.is_file()
+    except (OSError, RuntimeError, ValueError):  # a link to itself, a name that no file can have
+        there_is = False
+    if not there_is:
         raise UserError(f"--import {module}: there is no such file")
     if not name.isidentifier():
         raise UserError(f"--import {module}: a module's name is letters, digits and underscores; rename the file")

@@ -23,6 +23,7 @@ from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.networks.actor_critic import Actor
 from mtrl_conic.networks.onnx_file import write_onnx
 from mtrl_conic.networks.registry import MakeTrunk
+from mtrl_conic.reading import open_regular, read_json
 
 FORMAT = 2
 DESCRIPTION = "policy.json"
@@ -203,12 +204,9 @@ class _Exported(nn.Module):
 
 def _read_description(folder: Path) -> dict[str, Any]:
     file = folder / DESCRIPTION
-    try:
-        described = json.loads(file.read_text())
-    except OSError as error:
-        raise UserError(f"there is no saved policy at {folder}: {file.name}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{file} is not valid JSON: {first_line(error)}") from None
+    if not file.exists():
+        raise UserError(f"there is no saved policy at {folder}: it has no {file.name}")
+    described = read_json(file)
     form = described.get("format") if isinstance(described, dict) else None
     if form != FORMAT:
         raise UserError(f"{file} has format {form!r}, this version reads {FORMAT}; save the policy again")
@@ -221,7 +219,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
 def _read_weights(folder: Path, named: Mapping[str, Any]) -> dict[str, Tensor]:
     file = folder / Path(str(named.get("file"))).name
     try:
-        data = file.read_bytes()
+        with open_regular(file) as opened:
+            data = opened.read()
     except OSError as error:
         described = folder / DESCRIPTION
         raise UserError(f"{described} names weights that are not there: {file.name}: {error.strerror}") from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
 from mtrl_conic import plugins
-from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.errors import UserError, one_line, unknown
 
 COMMANDS = {
     "train": "train an agent on a task set; the same command again resumes",
@@ -38,10 +39,13 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 the input was wrong, 1 anything else."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name of a file may be no text
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
-        print(f"mtrl-conic: error: {error}", file=sys.stderr)
+        print(f"mtrl-conic: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("mtrl-conic: stopped", file=sys.stderr)
@@ -65,6 +69,9 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
     command = import_module(f"mtrl_conic.cli.{name}")
+    for argument in rest:
+        if argument.startswith("--") and argument.endswith("=--"):
+            raise UserError(f"{argument}: -- is no value")  # argparse would take it for none at all
     parser = _Parser(prog=f"mtrl-conic {name}", description=command.__doc__, allow_abbrev=False)
     command.add_arguments(parser)
     parsed, left = parser.parse_known_args(_joined(rest))

@@ -54,5 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.checkpoint == BEST:
         say("best: chosen by evaluations on the same goals, so higher than what the final agent reaches")
     if arguments.json:
-        arguments.json.write_text(json.dumps(record, indent=2) + "\n")
+        try:
+            arguments.json.write_text(json.dumps(record, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {arguments.json}: {error.strerror}") from None
     return 0

@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import pydantic
-import yaml
 from pydantic.fields import FieldInfo
 
 from mtrl_conic import plugins
 from mtrl_conic.errors import UserError
+from mtrl_conic.reading import parse_yaml
 from mtrl_conic.schema import is_scalar, leaves, owner
 
 IMPORTS = "imports"
@@ -126,8 +126,8 @@ def _read(text: str, name: str, words: tuple[Any, ...] = ()) -> Any:
     if text == "none":  # as the help shows it
         return None
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text, name)
+    except UserError:
         raise UserError(f"{name}: cannot read {text!r}") from None
 
 

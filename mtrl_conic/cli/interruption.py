@@ -12,9 +12,10 @@ from mtrl_conic.runs.local import PARENT
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C (or SIGTERM) into a request; the second one ends the process at once.
+    """Turns the first Ctrl-C (or SIGTERM, or SIGHUP) into a request; the second one ends the process at once.
 
-    A process that a comparison started is also asked to stop when the comparison is gone.
+    Under `nohup` SIGHUP stays ignored. A process that a comparison started is also asked to stop when the comparison
+    is gone.
     """
     asked, parent = False, os.environ.get(PARENT)
 
@@ -23,7 +24,9 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
         asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    stopping = (signal.SIGINT, signal.SIGTERM, *([] if nohup else [signal.SIGHUP]))
+    before = {number: signal.signal(number, ask) for number in stopping}
     try:
         yield lambda: asked or (parent is not None and os.getppid() != int(parent))
     finally:

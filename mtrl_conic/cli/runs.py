@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from mtrl_conic.cli.words import duration
 from mtrl_conic.errors import UserError, first_line, unknown
+from mtrl_conic.reading import parse_yaml
 from mtrl_conic.runs.configuration import Budget, read_budget
 from mtrl_conic.runs.directory import read_config
 from mtrl_conic.runs.status import Progress, State, find_runs, read_error, read_progress, read_state
@@ -91,4 +91,4 @@ def _condition(text: str, runs: Sequence[_Run]) -> tuple[str, Any]:
         raise unknown("field", key, known)
     if key == "state" and value not in STATES:
         raise unknown("state", value, STATES)
-    return key, None if value == "none" else yaml.safe_load(value)
+    return key, None if value == "none" else parse_yaml(value, text)

@@ -17,7 +17,8 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.words import estimate, number, return_estimates, without_success
 from mtrl_conic.runs.configuration import method_of, read_budget
 from mtrl_conic.runs.directory import read_config
-from mtrl_conic.runs.status import State, last_record, read_error, read_progress, read_state
+from mtrl_conic.runs.records import are_by_task, last_record
+from mtrl_conic.runs.status import State, read_error, read_progress, read_state
 
 _COLUMNS = (
     ("success", "evaluations", "success"),
@@ -59,7 +60,8 @@ def _view(directory: Path, config: dict[str, Any], state: State) -> Group:
     progress = read_progress(directory)
     budget = read_budget(config)
     left = progress.seconds_left(budget) if state == "running" else None
-    learner = f"{config['agent']['base']} base" if "agent" in config else config["problem"]
+    agent, problem = config.get("agent"), config.get("problem", "")
+    learner = f"{agent.get('base')} base" if isinstance(agent, dict) else str(problem)
     parts = [
         f"{directory}: {state}",
         f"{learner}, {method_of(config)}, seed {config['seed']}",
@@ -75,7 +77,7 @@ def _view(directory: Path, config: dict[str, Any], state: State) -> Group:
 
 def _tasks(directory: Path) -> Table:
     records = {name: last_record(directory, name) for name in ("evaluations", "metrics")}
-    found = {title: records[name][key] for title, name, key in _COLUMNS if key in records[name]}
+    found = {title: of[key] for title, name, key in _COLUMNS if are_by_task((of := records[name]).get(key))}
     cells = {title: {task: _digits(value) for task, value in column.items()} for title, column in found.items()}
     if not without_success(records["evaluations"]):  # then success is what counts, and the room is scarce
         cells = {title: column for title, column in cells.items() if not title.endswith("return")}

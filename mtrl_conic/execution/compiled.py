@@ -125,7 +125,7 @@ def _reason(error: RuntimeError) -> str:
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Ctrl-C waits until the block ends: it would stop the C++ compiler, a process of ours, in the middle."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.reading import read_json
 
 NAMES = Path(__file__).with_name("task_names.json")
 """Vectors made of the names of Meta-World's fifty tasks by `scripts/task_name_vectors.py`."""
@@ -29,11 +29,9 @@ def read_metadata(source: str, task_names: Sequence[str]) -> Tensor:
     """
     file = NAMES if source == "names" else Path(source)
     try:
-        found = json.loads(file.read_text())
-    except OSError as error:
-        raise UserError(f"metadata={source}: {error.strerror}; give a JSON file, or metadata=names") from None
-    except ValueError as error:
-        raise UserError(f"metadata={source} is not valid JSON: {error}") from None
+        found = read_json(file)
+    except UserError as error:
+        raise UserError(f"metadata={source}: {error}; give a JSON file, or metadata=names") from None
     if not isinstance(found, Mapping):
         raise UserError(f"metadata={source} must map tasks to lists of numbers")
     vectors = []

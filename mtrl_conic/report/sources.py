@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.errors import UserError
 from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.status import find_runs, read_progress
 
@@ -33,8 +33,8 @@ def find(folders: Sequence[Path]) -> Found:
     for directory in find_runs(folders, skipped=skipped.append):
         try:
             read_result(directory), read_progress(directory)
-        except (AttributeError, OSError, ValueError) as error:
-            skipped.append(f"cannot read {directory}: {first_line(error)}")
+        except UserError as error:
+            skipped.append(str(error))
         else:
             by_kind.setdefault(read_config(directory)["kind"], []).append(directory)
     if not by_kind:

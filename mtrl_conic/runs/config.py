@@ -8,7 +8,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from mtrl_conic import plugins
@@ -16,8 +15,9 @@ from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.envs.config import TaskSetConfig
 from mtrl_conic.envs.gymnasium.entries import modules_of
 from mtrl_conic.envs.registry import available_task_sets
-from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.errors import UserError
 from mtrl_conic.execution.config import ExecutionConfig
+from mtrl_conic.reading import parse_yaml, read_text
 from mtrl_conic.runs.configuration import Configuration, check_kind
 from mtrl_conic.runs.earlier import in_their_places
 from mtrl_conic.schema import Role
@@ -129,17 +129,11 @@ def read_yaml(file: Path) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read, or holds something else.
     """
-    try:
-        return _values(str(file), file.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    return _values(str(file), read_text(file))
 
 
 def _values(name: str, text: str) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{name} is not valid YAML: {first_line(error)}") from None
+    values = parse_yaml(text, name) or {}
     if not isinstance(values, dict):
         raise UserError(f"{name} must hold keys and values, such as 'steps: 1000'")
     return in_their_places(values)

@@ -5,25 +5,31 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pickle
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
-from mtrl_conic.errors import UserError, first_line
-from mtrl_conic.files import replace
+from mtrl_conic.errors import UserError
+from mtrl_conic.files import replace, sync
+from mtrl_conic.reading import read_json, read_yaml
+from mtrl_conic.runs import checkpoints
 from mtrl_conic.runs.configuration import KINDS, Configuration, keys_of, read_budget
 from mtrl_conic.runs.earlier import in_their_places
+from mtrl_conic.runs.records import file_of, is_number, parse_record, read_records, whole_lines
 from mtrl_conic.schema import Role, flat_items
 
 EARLIER = "earlier_results"
 """The file of the results that a run had before it went on with a larger budget."""
 DOING = "doing.txt"
 """What a run does beside its steps, while it does it."""
-_BEFORE_IT_BEGINS = {".lock", "checkpoints", "config.yaml", "output.txt", "error.txt", "provenance.jsonl", DOING}
+_CLAIMED = {".lock", "checkpoints", "config.yaml.tmp"}
+"""What a process that was killed before it had written the configuration may leave."""
+_BEFORE_IT_BEGINS = _CLAIMED | {"config.yaml", "output.txt", "error.txt", "provenance.jsonl", DOING}
+_RESULT = ("step", "seconds")
+"""Numbers in every result."""
 _PAUSES = (0.02, 0.1)
 """Seconds between attempts at the lock: whoever asks for the state of a run holds it for an instant."""
 
@@ -93,7 +99,7 @@ class RunDirectory:
     def _claim(self, config: dict[str, Any], free: Collection[str]) -> None:
         file = self.path / "config.yaml"
         if not file.exists():
-            foreign = sorted(p.name for p in self.path.iterdir() if p.name not in (".lock", "checkpoints"))
+            foreign = sorted(p.name for p in self.path.iterdir() if p.name not in _CLAIMED)
             if foreign:
                 raise UserError(f"{self.path} is no run directory, it holds {foreign[0]!r}; choose another --run-dir")
             self._write_config(config)
@@ -120,18 +126,31 @@ class RunDirectory:
 
     def save_checkpoint(self, state: dict[str, Any], name: str = "latest") -> None:
         """Replace the checkpoint called `name`, all or nothing; a run goes on from the latest."""
-        import torch  # seconds, which listing runs need not spend
-
-        file = self.checkpoints / f"{name}.pt"
-        fresh = file.with_suffix(".tmp")
-        torch.save(state, fresh)
-        _sync(fresh)
-        os.replace(fresh, file)
+        for records in self.path.glob("*.jsonl"):
+            sync(records)  # the lines that are older than the checkpoint last as long as it does
+        checkpoints.write(self.checkpoints, name, state)
 
     def load_checkpoint(self, name: str = "latest") -> dict[str, Any] | None:
         """The checkpoint called `name`, or None."""
         file = self.checkpoints / f"{name}.pt"
-        return read_checkpoint(self.path, file) if file.exists() else None
+        return checkpoints.read(file) if file.exists() else None
+
+    def resume(self, use: Callable[[dict[str, Any]], None]) -> bool:
+        """Go on from the latest checkpoint that is whole; False where there is none at all.
+
+        Args:
+            use: takes up the state; see `checkpoints.newest`.
+
+        Raises:
+            UserError: all checkpoints are damaged; none is touched.
+        """
+        taken: list[str] = []
+        found = checkpoints.newest(self.checkpoints, use=use, taken=taken.append)
+        if found is None:
+            return False
+        if taken != [checkpoints.LATEST]:
+            checkpoints.set_aside(self.checkpoints)
+        return True
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add a line to `name`.jsonl."""
@@ -140,19 +159,26 @@ class RunDirectory:
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """The lines of `name`.jsonl, none where there is no such file."""
-        file = self.path / f"{name}.jsonl"
-        return [json.loads(line) for line in _whole_lines(file)] if file.exists() else []
+        return list(read_records(self.path, name))
 
     def tell(self, words: str) -> None:
         """What goes on beside the steps, for whoever watches; empty: nothing."""
         (self.path / DOING).write_text(words)
 
     def rewind(self, name: str, step: int) -> None:
-        """Drop the lines of `name`.jsonl that came after `step`: the run goes on from there."""
-        file = self.path / f"{name}.jsonl"
+        """Drop the lines of `name`.jsonl that came after `step`: the run goes on from there.
+
+        Raises:
+            UserError: a line is no record; nothing is dropped then.
+        """
+        file = file_of(self.path, name)
+        kept = [
+            line
+            for number, line in enumerate(whole_lines(file), 1)
+            if parse_record(line, name, f"{file}, line {number},")["step"] <= step
+        ]
         if file.exists():
-            kept = [line for line in _whole_lines(file) if json.loads(line)["step"] <= step]
-            write_text(file, "".join(kept))
+            replace(file, b"".join(kept))
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write `result.json`: from now on the run is done."""
@@ -216,39 +242,28 @@ def read_config(path: Path) -> dict[str, Any]:
         UserError: there is none, or it is no run's.
     """
     file = path / "config.yaml"
-    if not file.is_file():
+    if not file.exists():
         raise UserError(f"{path} is no run directory: it has no config.yaml")
-    try:
-        values = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read {file}: {first_line(error)}") from None
-    if not isinstance(values, dict) or values.get("kind") not in KINDS:
+    values = read_yaml(file)
+    if not isinstance(values, dict) or values.get("kind") not in list(KINDS):  # a list can be asked for anything
         raise UserError(f"{file} is no run's configuration: it names no kind ({', '.join(KINDS)})")
+    wrong = _wrong(values)
+    if wrong:
+        raise UserError(f"{file} is damaged: {wrong}")
     return in_their_places(values)
 
 
 def read_checkpoint(path: Path, given: Path | None = None) -> dict[str, Any] | None:
-    """The last checkpoint of the run at `path`, on the CPU, or None. Loading runs no code.
+    """The last checkpoint of the run at `path` that is whole, on the CPU, or None. Loading runs no code.
 
     Args:
         path: of the run.
         given: another file to read, a copy that was kept of an earlier checkpoint.
 
     Raises:
-        UserError: `given` is no checkpoint.
+        UserError: `given` is no checkpoint, or all of the run's are damaged.
     """
-    file = path / "checkpoints" / "latest.pt" if given is None else given
-    if given is None and not file.exists():
-        return None
-    import torch
-
-    try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        if given is None:
-            raise
-        raise UserError(f"{file} is no checkpoint: {first_line(error)}") from None
-    return state
+    return checkpoints.newest(path / "checkpoints") if given is None else checkpoints.read(given)
 
 
 def checkpoint_of(path: Path, name: str | None) -> Path | None:
@@ -264,7 +279,12 @@ def read_result(path: Path) -> dict[str, Any] | None:
     file = path / "result.json"
     if not file.exists():
         return None
-    result: dict[str, Any] = json.loads(file.read_text())
+    result = read_json(file)
+    if not isinstance(result, dict):
+        raise UserError(f"{file} is no result: it has no keys")
+    for key in _RESULT:
+        if not is_number(result.get(key)):
+            raise UserError(f"{file} is no result: its {key} is no number")
     return result
 
 
@@ -273,11 +293,11 @@ def write_text(file: Path, text: str) -> None:
     replace(file, text.encode())
 
 
-def _whole_lines(file: Path) -> list[str]:
-    """Lines that were written to their end: a kill may leave half a line, only as the last one."""
-    return [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
+def _wrong(values: Mapping[str, Any]) -> str:
+    """What every configuration of a run has and this one lacks, empty where it is nothing."""
+    kinds = {"balancer": str, "balancer_options": dict, "seed": int, KINDS[values["kind"]].counts: int}
+    for key, kind in kinds.items():
+        if not isinstance(values.get(key), kind):
+            return f"it has no {key}" if key not in values else f"its {key} is {str(values[key])[:40]!r}"
+    minutes = values.get("minutes")
+    return "" if minutes is None or is_number(minutes) else f"its minutes are {str(minutes)[:40]!r}"

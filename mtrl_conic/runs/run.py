@@ -171,6 +171,8 @@ def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunCon
     saved = read_checkpoint(directory, checkpoint)
     if saved is None:
         raise UserError(f"the run {directory} has no checkpoint yet")
+    if "agent" not in saved or "step" not in saved:
+        raise UserError(f"{checkpoint or directory} has no checkpoint of an agent")
     return config, saved
 
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import fcntl
-import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.words import metrics_in_words, outcome, without_success
+from mtrl_conic.reading import open_regular, read_text
 from mtrl_conic.runs.configuration import Budget
 from mtrl_conic.runs.directory import DOING, read_config, read_result
+from mtrl_conic.runs.records import last_record
 
 State = Literal["finished", "running", "failed", "stale", "waiting"]
 """finished: it has a result. running: a process writes it. failed: it ended with an error, see `error.txt`.
 stale: stopped or killed, the same command goes on. waiting: planned, never started."""
 
 ERROR_FILE = "error.txt"
-_TAIL = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def read_progress(directory: Path) -> Progress:
 
 def _read_doing(directory: Path) -> str:
     file = directory / DOING
-    return file.read_text().strip() if file.exists() else ""
+    return read_text(file).strip() if file.exists() else ""
 
 
 def read_state(directory: Path) -> State:
@@ -87,7 +86,7 @@ def read_state(directory: Path) -> State:
 def read_error(directory: Path) -> str:
     """The last line of what a failed run left, empty where there is nothing."""
     file = directory / ERROR_FILE
-    lines = file.read_text().strip().splitlines() if file.exists() else []
+    lines = read_text(file).strip().splitlines() if file.exists() else []
     return lines[-1] if lines else ""
 
 
@@ -122,25 +121,9 @@ def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambd
     return list(found.values())
 
 
-def last_record(directory: Path, name: str) -> dict[str, Any]:
-    """The last whole line of `name`.jsonl, {} where there is none. Reads the file's end only."""
-    try:
-        with (directory / f"{name}.jsonl").open("rb") as file:
-            end, size = b"", file.seek(0, os.SEEK_END)
-            while size and end.count(b"\n") < 2:
-                start = max(0, size - _TAIL)
-                file.seek(start)
-                end, size = file.read(size - start) + end, start
-    except FileNotFoundError:
-        return {}
-    whole, newline, _ = end.rpartition(b"\n")
-    record: dict[str, Any] = json.loads(whole.rpartition(b"\n")[2]) if newline else {}
-    return record
-
-
 def _is_locked(directory: Path) -> bool:
     try:
-        with (directory / ".lock").open() as lock:
+        with open_regular(directory / ".lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

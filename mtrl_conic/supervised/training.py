@@ -179,13 +179,14 @@ class _Run:
         self.run.save_checkpoint({**state, "learner": self.learner.state_dict()})
 
     def _resume(self) -> None:
-        saved = self.run.load_checkpoint()
-        if saved is not None:
-            self.learner.load_state_dict(saved["learner"])
-            self.epoch, self.seconds, self.curve = saved["epoch"], saved["seconds"], saved["curve"]
-            self.memory.at_least(saved["memory"])
+        self.run.resume(self._take_up)
         for name in ("metrics", "evaluations"):
             self.run.rewind(name, self.epoch)
+
+    def _take_up(self, saved: Record) -> None:
+        self.learner.load_state_dict(saved["learner"])
+        self.epoch, self.seconds, self.curve = saved["epoch"], saved["seconds"], saved["curve"]
+        self.memory.at_least(saved["memory"])
 
     def _result(self) -> Record:
         config = self.config

@@ -14,6 +14,7 @@ from torch import Tensor
 from mtrl_conic import balancers
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.reading import read_json
 from mtrl_conic.toy.paths import RECORD_EVERY, Trajectory, descend_together
 from mtrl_conic.toy.picture import draw
 from mtrl_conic.toy.problems import PROBLEMS, Problem
@@ -94,7 +95,7 @@ def _claim(out: Path, settings: dict[str, int | None]) -> None:
     file = out / "run.json"
     if not file.exists():
         file.write_text(json.dumps(settings) + "\n")
-    elif (before := json.loads(file.read_text())) != settings:
+    elif (before := read_json(file)) != settings:
         raise UserError(f"{out} holds a run with {before}, not {settings}: choose another folder")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.files import replace
+from mtrl_conic.reading import read_json
 from mtrl_conic.training.callbacks import Callback, evaluation_scalars, scalars
 
 if TYPE_CHECKING:
@@ -156,5 +157,5 @@ def identity(directory: Path) -> str:
     file = directory / IDENTITY
     if not file.exists():
         replace(file, (json.dumps({"id": uuid.uuid4().hex}) + "\n").encode())
-    kept: str = json.loads(file.read_text())["id"]
+    kept: str = read_json(file)["id"]
     return kept

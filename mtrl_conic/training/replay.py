@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from mtrl_conic.agents.protocol import Batch
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import Damaged, UserError
+from mtrl_conic.training.ring_file import checksums, fitting_rows, map_file
 
 
 class Replay:
@@ -22,10 +23,10 @@ class Replay:
     lies as many rows on.
 
     A transition is one row (observation, action, reward, terminated, ended, next observation) of a block
-    (K, rows, W), so that a batch is one gather. On disk the block is one file of the same shape. There are
+    (K, rows, W), so that a batch is one gather. On disk the block is one file of the same shape. There are twice
     `slack` more rows than transitions are kept: as long as no more than `slack` steps pass between two
-    `save`s, the rows that the last save refers to are never overwritten, and a process killed at any
-    moment leaves a file that continues exactly.
+    `save`s, the rows that the last two saves refer to are never overwritten, and a process killed at any
+    moment leaves a file that continues exactly from either. What `save` returns has a checksum of every row.
 
     Args:
         num_tasks: K.
@@ -62,11 +63,18 @@ class Replay:
         self.capacity = capacity
         self._n_step, self._discount, self._copies = n_step, discount, copies
         self._parts = (observation_dim, action_dim, 1, 1, 1, observation_dim)
-        rows = -(-(capacity + slack) // copies) * copies  # a step lies in one piece
-        self._shape = (num_tasks, rows, sum(self._parts))
+        rows = -(-(capacity + 2 * slack) // copies) * copies  # a step lies in one piece
+        shape = (num_tasks, rows, sum(self._parts))
+        if file is not None:
+            # Files of earlier versions have room for one save: a run goes on from its last one as it did.
+            shape = (num_tasks, fitting_rows(file, shape, fewest=capacity + slack), shape[2])
+        self._shape, self._slack = shape, slack
         self._file = file
         self._mapped = memory_map
         self._disk: NDArray[np.float32] | None = None
+        self._is_new = True
+        """Whether the file was made by this object, and nothing saved there."""
+        self._sums = np.zeros(shape[1], np.int64)
         if memory_map:
             if file is None or torch.device(device).type != "cpu":
                 raise UserError("a memory-mapped replay needs a run directory and --device cpu")
@@ -151,7 +159,7 @@ class Replay:
 
     def save(self) -> dict[str, Any]:
         """Bring the file up to date; returns what `load` needs besides it."""
-        if self.unsaved > self._shape[1] - self.capacity and self._saved_position:
+        if self.unsaved > self._slack and self._saved_position:
             raise RuntimeError(f"{self.unsaved} steps since the last save, more than the slack allows")
         disk = self._on_disk()
         if not self._mapped:
@@ -159,17 +167,48 @@ class Replay:
                 disk[:, start:stop] = self._block[:, start:stop].cpu().numpy()
         if isinstance(disk, np.memmap):
             disk.flush()
+        self._is_new = False
+        self._note_sums(max(0, self._saved_position - self._copies))
         self._saved_position = self.position
-        return {"position": self.position, "generator": self._generator.get_state()}
+        kept = self._positions(max(0, self.position - self.capacity))
+        sums = torch.from_numpy(self._sums[kept])
+        return {"position": self.position, "generator": self._generator.get_state(), "checksums": sums}
 
     def load(self, saved: dict[str, Any]) -> None:
-        """Continue from the file and what `save` returned."""
+        """Continue from the file and what `save` returned.
+
+        Raises:
+            Damaged: the file does not hold the rows that were there at that time.
+        """
+        disk = self._on_disk()
+        if self._is_new and saved["position"]:
+            raise Damaged(f"{self._file} is missing: the checkpoint refers to {saved['position']:,} steps in it")
         self.position = self._saved_position = saved["position"]
         self._generator.set_state(saved["generator"].cpu())
+        first = max(0, self.position - self.capacity)
+        self._note_sums(first)
+        sums = self._sums[self._positions(first)]
+        if "checksums" in saved:  # checkpoints of earlier versions have none
+            wrong = int(np.count_nonzero(sums != saved["checksums"].numpy()))
+            if wrong:
+                raise Damaged(f"{self._file} is damaged: {wrong:,} of its {len(sums):,} steps are not as saved")
         if not self._mapped:
-            disk = self._on_disk()
-            for start, stop in self._runs(max(0, self.position - self.capacity), self.position):
+            for start, stop in self._runs(first, self.position):
                 self._block[:, start:stop] = torch.from_numpy(disk[:, start:stop])
+
+    def _note_sums(self, first: int) -> None:
+        """Sum up the steps of positions `first` to the present one, as they are in the file."""
+        disk = self._on_disk()
+        for start, stop in self._runs(first, self.position):
+            self._sums[start:stop] = checksums(disk[:, start:stop])
+        newest = self._positions(max(0, self.position - self._copies))
+        rows = disk[:, newest]
+        rows[..., int(self._columns[-1])] = 1  # `cut` may write there after the save
+        self._sums[newest] = checksums(rows)
+
+    def _positions(self, first: int) -> NDArray[np.int64]:
+        """The rows of positions `first` to the present one, in this order."""
+        return np.arange(first, self.position) % self._shape[1]
 
     def _runs(self, first: int, last: int) -> list[tuple[int, int]]:
         """The rows of positions first..last as one or two runs of the ring."""
@@ -183,10 +222,5 @@ class Replay:
         if self._disk is None:
             if self._file is None:
                 raise UserError("this replay has no file: give it one to save")
-            # A new file is sparse: it takes up what has been written.
-            mode = "r+" if self._file.exists() else "w+"
-            disk = np.lib.format.open_memmap(self._file, mode=mode, dtype=np.float32, shape=self._shape)
-            if disk.shape != self._shape:
-                raise UserError(f"{self._file} holds a replay of shape {disk.shape}, not {self._shape}")
-            self._disk = disk
+            self._disk, self._is_new = map_file(self._file, self._shape)
         return self._disk

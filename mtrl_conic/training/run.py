@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,12 @@ class Run(Protocol):
 
     def save_checkpoint(self, state: dict[str, Any], name: str = "latest") -> None:
         """Replace the checkpoint called `name`, all or nothing; a run goes on from the latest."""
+
+    def resume(self, use: Callable[[dict[str, Any]], None]) -> bool:
+        """Go on from the latest checkpoint that is whole; False where there is none at all.
+
+        `use` takes up the state; where it raises `Damaged`, the checkpoint before is tried.
+        """
 
     def load_checkpoint(self, name: str = "latest") -> dict[str, Any] | None:
         """The checkpoint called `name`, or None."""

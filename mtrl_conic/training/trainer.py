@@ -317,13 +317,12 @@ class Trainer:
             evaluated_at: the step of a final evaluation that stands, though training goes on; it is in no checkpoint.
         """
         assert self.run is not None
-        saved = self.run.load_checkpoint()
-        if saved is not None:
-            self.load_state_dict(saved)
+        resumed = self.run.resume(self.load_state_dict)
+        if resumed:
             self._evaluated_at = max(self._evaluated_at, evaluated_at)
         self.run.rewind("metrics", self.step)
         self.run.rewind("evaluations", self._evaluated_at)
-        return saved is not None
+        return resumed
 
     def state_dict(self) -> dict[str, Any]:
         """Agent, environments, replay, counters, unfinished means; the replay's rows go to its file."""
@@ -340,11 +339,15 @@ class Trainer:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`.
+
+        Raises:
+            Damaged: the replay's file does not hold the rows that belong to it; nothing else was taken up.
+        """
+        self.replay.load(saved["replay"])
         self.step, self.seconds = saved["step"], saved["seconds"]
         self._evaluated_at = saved["evaluated_at"]
         self.agent.load_state_dict(saved["agent"])
-        self.replay.load(saved["replay"])
         try:
             self._observations = self.envs.load_state_dict(saved["envs"])
             self._moves = self.envs.moves

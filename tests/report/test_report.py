@@ -466,7 +466,7 @@ def test_a_folder_of_another_program_is_passed_over(folder: Path, capsys: pytest
     assert main(["report", str(folder), "--out", str(out)]) == 0
     told = capsys.readouterr().out
     assert f"skipped: {own}/config.yaml is no run's configuration" in told
-    assert f"skipped: cannot read {torn}" in told
+    assert f"skipped: {torn}/result.json is not valid JSON" in told
     assert str(inside) not in told
     assert Page(out.read_text()).tables["table-headline"]["ls", "seeds"][1] == 3
     assert main(["report", str(own), "--out", str(out)]) == 2
@@ -475,7 +475,9 @@ def test_a_folder_of_another_program_is_passed_over(folder: Path, capsys: pytest
 
 def test_runs_of_two_kinds_are_two_reports(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "census").mkdir()
-    (folder / "census/config.yaml").write_text("kind: supervised\n")
+    (folder / "census/config.yaml").write_text(
+        "kind: supervised\nbalancer: ls\nbalancer_options: {}\nseed: 0\nepochs: 1\n"
+    )
     assert main(["report", str(folder), "--out", str(folder / "report.html")]) == 2
     assert "are runs of an agent and of a supervised problem" in capsys.readouterr().err
 

@@ -144,7 +144,7 @@ def test_returns_on_one_scale_have_all_aggregates(lab: Path, tmp_path: Path) -> 
         ("Pendulum-v1: 1\nReacher-v5: 1\n", "Pendulum-v1: 1\nReacher-v5: 2\n", "the same return of Pendulum-v1"),
         ("Pendulum-v1: low\nReacher-v5: 1\n", "", "holds no returns"),
         ("[1, 2]", "", "holds no returns"),
-        ("{", "", "is neither YAML nor JSON"),
+        ("{", "", "is not valid YAML"),
     ],
 )
 def test_a_wrong_scale_is_one_line(

@@ -16,7 +16,14 @@ import torch
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config, read_result
 
-CONFIG = {"kind": "reinforcement", "balancer": "ls", "agent": {"width": 3}, "balancer_options": {}}
+CONFIG = {
+    "kind": "reinforcement",
+    "balancer": "ls",
+    "balancer_options": {},
+    "seed": 0,
+    "steps": 9,
+    "agent": {"width": 3},
+}
 
 
 def test_same_configuration_is_taken_up_again(tmp_path: Path) -> None:
@@ -131,8 +138,8 @@ def test_a_checkpoint_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.Monk
 def test_result(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path, CONFIG)
     assert run.result is None
-    run.finish({"step": 3})
-    assert read_result(tmp_path) == {"step": 3}
+    run.finish({"step": 3, "seconds": 1.5})
+    assert read_result(tmp_path) == {"step": 3, "seconds": 1.5}
     run.close()
 
 

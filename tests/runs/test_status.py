@@ -11,7 +11,10 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.configuration import Budget
 from mtrl_conic.runs.directory import RunDirectory
-from mtrl_conic.runs.status import Progress, find_runs, last_record, read_error, read_progress, read_state
+from mtrl_conic.runs.records import last_record
+from mtrl_conic.runs.status import Progress, find_runs, read_error, read_progress, read_state
+
+METHOD = "balancer: ls\nbalancer_options: {}\nseed: 0\n"
 
 
 def test_a_runs_life(tiny: RunConfig, tmp_path: Path) -> None:
@@ -24,7 +27,7 @@ def test_a_runs_life(tiny: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "error.txt").write_text("command\nTraceback\nFloatingPointError: diverged\n")
     assert read_state(tmp_path) == "failed"
     assert read_error(tmp_path) == "FloatingPointError: diverged"
-    run.finish({"step": 20})
+    run.finish({"step": 20, "seconds": 4.0})
     assert read_state(tmp_path) == "finished"
 
 
@@ -33,10 +36,10 @@ def test_progress(tiny: RunConfig, tmp_path: Path) -> None:
     assert read_progress(tmp_path) == Progress()
     assert Progress().seconds_left(Budget(100, "step")) is None
     run.append("metrics", {"step": 20, "time": 4.0, "steps_per_second": 5.0})
-    run.append("evaluations", {"step": 25, "time": 6.0, "mean_success": 0.5})
+    none = {"mean_success": 0.5, "success": {"a": 0.5}, "returns": {}, "episodes_per_task": 1}
+    run.append("evaluations", {"step": 25, "time": 6.0, **none})
     assert read_progress(tmp_path) == Progress(25, 6.0, 5.0, 25, 0.5)
-    rates = {"mean_success": 0.5, "success": {"a": 0.5}, "returns": {"a": 9.0, "b": -3.0}}
-    run.append("evaluations", {"step": 25, "time": 6.0, **rates})
+    run.append("evaluations", {"step": 25, "time": 6.0, **none, "returns": {"a": 9.0, "b": -3.0}})
     assert read_progress(tmp_path) == Progress(25, 6.0, 5.0, 25, 0.5, {"b": -3.0}), "the return of what has no success"
     run.close()
     assert Progress(step=25, seconds=6.0).seconds_left(Budget(100, "step")) == pytest.approx(18)
@@ -60,7 +63,7 @@ def test_the_last_whole_line_is_found_wherever_a_read_begins(padding: int, tmp_p
 def test_finding_runs(tmp_path: Path) -> None:
     for name in ("b/seed_1", "b/seed_0", "a"):
         (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "config.yaml").write_text("kind: reinforcement\nsteps: 1\n")
+        (tmp_path / name / "config.yaml").write_text(f"kind: reinforcement\nsteps: 1\n{METHOD}")
     found = find_runs([tmp_path, tmp_path / "a"])
     assert [str(path.relative_to(tmp_path)) for path in found] == ["a", "b/seed_0", "b/seed_1"]
     (tmp_path / "empty").mkdir()
@@ -73,7 +76,7 @@ def test_finding_runs(tmp_path: Path) -> None:
 def test_what_is_no_run_is_skipped_and_named(tmp_path: Path) -> None:
     """But for the files that a logger keeps within a run."""
     for name, text in (
-        ("run", "kind: supervised\nepochs: 1\n"),
+        ("run", f"kind: supervised\nepochs: 1\n{METHOD}"),
         ("run/wandb/files", "_wandb: {value: 1}\n"),
         ("other", "seed: 1\n"),
         ("broken", "seed: [1\n"),

@@ -81,7 +81,12 @@ def test_the_best_is_kept_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_checkpoints_are_kept(tmp_path: Path) -> None:
     train(parse(RunConfig, tiny_values(steps=100)), tmp_path, callbacks=[CheckpointEvery(40)])
-    assert {file.name for file in (tmp_path / "checkpoints").glob("*.pt")} == {"latest.pt", "step_40.pt", "step_80.pt"}
+    assert {file.name for file in (tmp_path / "checkpoints").glob("*.pt")} == {
+        "latest.pt",
+        "previous.pt",
+        "step_40.pt",
+        "step_80.pt",
+    }
 
 
 def test_a_callback_that_raises_leaves_nothing_open(tmp_path: Path) -> None:

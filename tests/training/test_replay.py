@@ -158,7 +158,7 @@ def test_another_shape_is_refused(tmp_path: Path) -> None:
     replay.save()
     with pytest.raises(UserError, match="shape"):
         make(tmp_path, capacity=20).save()
-    assert np.load(tmp_path / "replay.npy").shape == (K, 14, 2 * D + A + 3)
+    assert np.load(tmp_path / "replay.npy").shape == (K, 18, 2 * D + A + 3)
 
 
 def test_seeds_draw_different_batches() -> None:

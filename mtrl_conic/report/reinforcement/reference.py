@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.reading import read_text
 
 STEPS, MEAN = "number_of_environment_steps", "mean"
 _BAND = ("ci_low", "ci_high")
@@ -39,11 +40,11 @@ def read_reference(argument: str, num_tasks: int) -> list[ReferencePoint]:
     if not equals or not protocol:
         raise UserError(f"--reference {argument}: say the protocol of the curves, PROTOCOL=FILE")
     try:
-        rows = list(csv.DictReader(Path(name).read_text().splitlines()))
+        rows = list(csv.DictReader(read_text(Path(name)).splitlines()))
         return [_point(row, protocol, num_tasks) for row in rows]
-    except OSError as error:
-        raise UserError(f"cannot read {name}: {error.strerror}") from None
-    except (KeyError, ValueError, TypeError):
+    except UserError:
+        raise
+    except (KeyError, ValueError, TypeError, csv.Error):
         raise UserError(f"{name} is not a reference curve: it needs columns {STEPS} and {MEAN} of numbers") from None
 
 

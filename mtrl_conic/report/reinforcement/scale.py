@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.errors import UserError
+from mtrl_conic.reading import read_yaml
 
 Array = NDArray[np.float64]
 
@@ -58,12 +58,7 @@ def read_scale(random: Path | None, reference: Path | None, tasks: Sequence[str]
 
 
 def _read(file: Path, tasks: Sequence[str]) -> dict[str, float]:
-    try:
-        values: Any = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{file} is neither YAML nor JSON: {first_line(error)}") from None
+    values: Any = read_yaml(file)  # JSON is YAML, too
     if isinstance(values, dict) and isinstance(values.get("returns"), dict):
         values = values["returns"]
     if not isinstance(values, dict) or not all(_is_number(value) for value in values.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.configuration import keys_of
 from mtrl_conic.runs.directory import read_config, read_result
+from mtrl_conic.runs.records import EVALUATIONS, METRICS, read_records, sampled_records
 from mtrl_conic.runs.status import State, read_error, read_progress, read_state
 from mtrl_conic.schema import Role, flat_items
 
@@ -140,7 +141,11 @@ def read_conflicts(directory: Path) -> list[dict[str, float]]:
 
     Of a file of more than `WHOLE` bytes, `SAMPLE` lines evenly spread over it.
     """
-    return [_conflict(record) for record in _sampled(directory / "metrics.jsonl") if "critic/loss" in record]
+    return [
+        _conflict(record)
+        for record in sampled_records(directory, METRICS, whole=WHOLE, sample=SAMPLE)
+        if "critic/loss" in record
+    ]
 
 
 def _conflict(record: dict[str, Any]) -> dict[str, float]:
@@ -170,39 +175,10 @@ def _read_run(directory: Path) -> Run:
         state=state,
         error=read_error(directory) if state == "failed" else "",
         step=read_progress(directory).step,
-        evaluations=list(_records(directory, "evaluations")),
+        evaluations=list(read_records(directory, EVALUATIONS)),
         conflicts=read_conflicts(directory),
         result=read_result(directory),
     )
-
-
-def _records(directory: Path, name: str) -> Iterator[dict[str, Any]]:
-    file = directory / f"{name}.jsonl"
-    if file.exists():
-        with file.open() as lines:
-            for line in lines:
-                if line.endswith("\n"):  # a run that is going on may be writing the last one
-                    yield json.loads(line)
-
-
-def _sampled(file: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file, or a sample of them where it is so long that reading all would take minutes."""
-    if not file.exists():
-        return
-    size = file.stat().st_size
-    if size <= WHOLE:
-        yield from _records(file.parent, file.stem)
-        return
-    with file.open("rb") as lines:
-        for at in range(0, size, -(-size // SAMPLE)):
-            if at < lines.tell():
-                continue  # the line before was longer than a step
-            lines.seek(at)
-            if at:
-                lines.readline()  # its beginning lies before
-            line = lines.readline()
-            if line.endswith(b"\n"):
-                yield json.loads(line)
 
 
 def _method_keys(config: dict[str, Any]) -> dict[str, Any]:

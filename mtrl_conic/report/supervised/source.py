@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.directory import read_config, read_result
+from mtrl_conic.runs.records import EVALUATIONS, read_records
 from mtrl_conic.schema import parse
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import SINGLE_TASK
@@ -77,5 +77,4 @@ def _read(directory: Path) -> FinishedRun | None:
     if result is None:
         return None
     config = parse(SupervisedConfig, read_config(directory), where=str(directory / "config.yaml"))
-    lines = (directory / "evaluations.jsonl").read_text().splitlines()
-    return FinishedRun(directory, config, result, [json.loads(line) for line in lines])
+    return FinishedRun(directory, config, result, list(read_records(directory, EVALUATIONS)))

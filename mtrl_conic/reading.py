@@ -1,0 +1,160 @@
+"""Text files that anybody may have written, read so that none of them hangs, blows up or runs anything.
+
+What is no regular file, too large, not UTF-8, nested too deep, a reference to itself or a number of hundreds of digits
+is a `UserError` of one line that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+
+from mtrl_conic.errors import UserError, first_line
+
+TEXT_BYTES = 1 << 24
+"""Of the largest file that is read whole."""
+YAML_CHARACTERS = 1 << 18
+"""Of the longest YAML: its reader takes seconds for more."""
+DEPTH = 32
+"""Of sections in sections."""
+NODES = 100_000
+"""Values of a YAML text once its aliases are written out."""
+DIGITS = 40
+"""Of a whole number."""
+
+
+def open_regular(file: Path) -> BinaryIO:
+    """`file`, opened for reading bytes; a pipe or a device in its place would never end.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UserError: it is something else than a file, or cannot be opened.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {file}: {getattr(error, 'strerror', None) or first_line(error)}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"cannot read {file}: it is no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_text(file: Path, *, most: int = TEXT_BYTES) -> str:
+    """The UTF-8 text in `file`.
+
+    Args:
+        file: to read.
+        most: bytes that it may have.
+
+    Raises:
+        UserError: it cannot be read, or is no such text.
+    """
+    try:
+        with open_regular(file) as handle:
+            data = handle.read(most + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    if len(data) > most:
+        raise UserError(f"cannot read {file}: it has more than {most:,} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"cannot read {file}: it is not UTF-8 text, byte {error.start} is {data[error.start]:#x}"
+        ) from None
+
+
+def read_json(file: Path) -> Any:
+    """The JSON value in `file`; see `read_text` for what is refused."""
+    return parse_json(read_text(file), str(file))
+
+
+def read_yaml(file: Path) -> Any:
+    """The YAML value in `file`; see `read_text` for what is refused."""
+    return parse_yaml(read_text(file), str(file))
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        text: of any length.
+        where: it comes from, for the message.
+
+    Raises:
+        UserError: it is something else.
+    """
+    try:
+        return json.loads(text, parse_int=_whole)
+    except RecursionError:
+        raise UserError(f"{where} is nested too deep") from None
+    except ValueError as error:  # bytes that are no text are one, too
+        raise UserError(f"{where} is not valid JSON: {first_line(error)}") from None
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value of a YAML text: plain values, lists and mappings. Tags that would make anything else are refused.
+
+    Args:
+        text: of at most `YAML_CHARACTERS`.
+        where: it comes from, for the message.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if len(text) > YAML_CHARACTERS:
+        raise UserError(f"{where} is too long: YAML of {len(text):,} characters, at most {YAML_CHARACTERS:,}")
+    try:
+        return yaml.load(text, Loader=_Loader)  # it is a safe one
+    except RecursionError:
+        raise UserError(f"{where} is nested too deep") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        # PyYAML's own constructors fail in their own ways, on `2026-13-45` or `!!int x`.
+        raise UserError(f"{where} is not valid YAML: {first_line(error)}") from None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with limits, which are met while the tree is built and before anything is made of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._nodes = 0
+        self._sizes: dict[int, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        before = self._nodes
+        alias = self.check_event(yaml.AliasEvent)
+        self._depth += 1
+        if self._depth > DEPTH:
+            raise yaml.YAMLError(f"it is nested more than {DEPTH} deep")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if alias and id(node) not in self._sizes:
+            raise yaml.YAMLError("an alias stands for what it stands in")
+        self._nodes += self._sizes[id(node)] if alias else 1
+        self._sizes[id(node)] = self._nodes - before
+        if self._nodes > NODES:
+            raise yaml.YAMLError(f"it has more than {NODES:,} values")
+        return node
+
+    def construct_whole(self, node: Any) -> int:
+        if len(self.construct_scalar(node)) > DIGITS:
+            raise yaml.YAMLError(f"a number of {len(node.value)} digits")
+        return self.construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole)
