@@ -8,7 +8,7 @@ BALANCERS ?= ls,pcgrad,conicgrad
 SEEDS ?= 0,1
 MINUTES_EACH ?= 3.5
 
-.PHONY: mt10 compare test slow parity lint docs clean
+.PHONY: mt10 compare test slow parity chaos fuzz lint docs clean
 
 mt10: .venv/ready  ## train MT10 with ConicGrad for a few minutes; the same command again shows the result
 	$(BIN)/mtrl-conic train mt10_small --balancer conicgrad --minutes $(MINUTES) --run-dir $(RUN)
@@ -26,6 +26,12 @@ slow: .venv/ready  ## the tests that take minutes
 
 parity: .venv/ready  ## fast stepping against Meta-World's own: whole episodes of all fifty tasks, three seeds
 	$(BIN)/python -m pytest -m "slow or not slow" tests/envs/test_fast_parity.py
+
+chaos: .venv/ready  ## 200 runs killed at random moments and writes, and what was lost
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.chaos --kills 200
+
+fuzz: .venv/ready  ## 20,000 random command lines over damaged files: tracebacks and hangs
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.fuzz --cases 20000
 
 lint: .venv/ready  ## style and types
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ def in_their_places(values: Mapping[str, Any]) -> dict[str, Any]:
         execution |= {name: there[name] for name in names if name in there}
         left = {name: value for name, value in there.items() if name not in names}
         moved = left if section is None else {**moved, str(section): left}
-    if execution:
-        moved["execution"] = execution | (moved.get("execution") or {})
+    there = moved.get("execution") or {}
+    if execution and isinstance(there, Mapping):
+        moved["execution"] = {**execution, **there}
     return moved

@@ -164,3 +164,42 @@ def test_a_refused_run_leaves_nothing_unless_it_had_begun(tmp_path: Path) -> Non
     begun.close()
     assert (tmp_path / "planned" / "config.yaml").is_file()
     assert (tmp_path / "begun" / "config.yaml").is_file()
+
+
+def test_a_kill_while_the_configuration_was_written_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml.tmp").write_text("kind: rein")
+    RunDirectory(tmp_path, CONFIG).close()
+    assert read_config(tmp_path) == CONFIG
+
+
+@pytest.mark.parametrize(
+    "line", ['{"step": "x"}', "[]", "{", '{"step": -1}', '{"step": 3, "time": "x"}', "9" * 5000, "[" * 20_000]
+)
+def test_a_line_that_is_no_record_is_named_and_nothing_is_dropped(line: str, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, CONFIG)
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n{{"half')
+    before = file.read_text()
+    for read in (lambda: run.records("metrics"), lambda: run.rewind("metrics", 1)):
+        with pytest.raises(UserError, match=r"metrics\.jsonl, line 2,"):
+            read()
+    assert file.read_text() == before
+    run.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("result.json", "[]", "is no result"),
+        ("result.json", '{"step": "x", "seconds": 1}', "its step is no number"),
+        ("result.json", "{", "not valid JSON"),
+        ("config.yaml", "kind: reinforcement\n", "is damaged: it has no balancer"),
+        ("config.yaml", "kind: [1]\n", "names no kind"),
+    ],
+)
+def test_a_damaged_file_is_named(name: str, text: str, words: str, tmp_path: Path) -> None:
+    RunDirectory(tmp_path, CONFIG).close()
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=words) as caught:
+        read_result(tmp_path) if name == "result.json" else read_config(tmp_path)
+    assert str(tmp_path / name) in str(caught.value)
