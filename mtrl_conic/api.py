@@ -95,12 +95,17 @@ class MTSAC(agent.MTSAC):
 
     def _learn_in(self, directory: Path, evaluate_every: int | None, callbacks: Sequence[Callback]) -> None:
         assert self.envs is not None
+        method = self.balancing
+        if not method.named:
+            raise UserError(
+                f"a run in a directory names its balancer: give name and options of {method.name}, registered"
+            )
         evaluator = self._own_evaluator()
         training = _evaluating(TrainingConfig(), evaluate_every or TrainingConfig().evaluate_every, evaluator)
         config = RunConfig.complete(
             {
                 **_described(self.envs),
-                **{"balancer": self.balancer_name, "balancer_options": self.balancer_options, "seed": self.seed},
+                **{"balancer": method.name, "balancer_options": method.options, "seed": self.seed},
                 **{"steps": self._asked, "agent": self.config.model_dump(), "training": training.model_dump()},
             }
         )

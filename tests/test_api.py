@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from mtrl_conic import MTSAC, TaskSet, make_task_set, train
+from mtrl_conic import MTSAC, TaskSet, balancers, make_task_set, train
 from mtrl_conic.cli import main
 from mtrl_conic.envs import register_task_set, registry
 from mtrl_conic.errors import UserError
@@ -109,6 +109,9 @@ def test_learn_stays_with_its_directory(tmp_path: Path) -> None:
         agent.learn(4)
     with pytest.raises(UserError, match="holds another configuration"):
         MTSAC(make(seed=3), balancer="pcgrad", seed=3).learn(4, run_dir=tmp_path / "run")
+    with pytest.raises(UserError, match="names its balancer: give name and options of conicgrad, registered"):
+        MTSAC(make(seed=3), balancer=balancers.make("conicgrad", 2, c=0.9)).learn(4, run_dir=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
 
 
 def test_learn_in_a_directory_describes_metaworld_by_its_name(tmp_path: Path) -> None:

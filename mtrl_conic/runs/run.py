@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from mtrl_conic import balancers, networks
-from mtrl_conic.agents.mtsac.agent import MTSAC, make_networks
+from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.mtsac.making import make_networks
 from mtrl_conic.envs import TaskSet, make_task_set, why_untraceable
 from mtrl_conic.envs.names import check_spec, is_metaworld, task_names
 from mtrl_conic.envs.spec import TaskSpec

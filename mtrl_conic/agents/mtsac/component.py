@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from mtrl_conic.agents.protocol import Statistics
 from mtrl_conic.balancers import Balancer
-from mtrl_conic.gradients import Layout
+from mtrl_conic.gradients import Layout, TaskGradients
 from mtrl_conic.networks.flat import flatten
 
 
@@ -41,6 +42,29 @@ class Component:
         self.block = flatten(network)
         self.layout = Layout(network, balanced)
         self.optimizer = torch.optim.AdamW([self.block], lr=learning_rate, weight_decay=weight_decay, fused=True)
+
+    def told(self, gradients: TaskGradients, decided: Statistics, compare: bool) -> Statistics:
+        """What an update tells of this component.
+
+        Args:
+            gradients: of the update.
+            decided: the balancer's own figures.
+            compare: whether norms and cosines are told too.
+        """
+        told = {"loss": gradients.losses}
+        if compare:
+            norms = gradients.gramian.diagonal().sqrt()
+            told["gradient_norm"] = norms
+            told["cosine"] = gradients.gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
+        for name, value in decided.items():
+            told[name if name == "weight" else f"{self.balancer.name}_{name}"] = value
+        return {f"{self.name}/{name}": value for name, value in told.items()}
+
+    def diverged(self, gradients: TaskGradients, tasks: Sequence[str]) -> FloatingPointError:
+        """Which of the K `tasks` have a loss or a gradient that is not finite."""
+        unsound = ~(gradients.losses + gradients.gramian.diagonal()).isfinite()
+        named = [name for name, is_ in zip(tasks, unsound.tolist(), strict=True) if is_]
+        return FloatingPointError(f"the {self.name}'s loss or gradient of {', '.join(named)} is not finite")
 
     def state_dict(self) -> dict[str, Any]:
         """Network, optimiser and balancer."""

@@ -1,0 +1,72 @@
+"""The balancers of an agent's components: one method, chosen once, of which every component has its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+
+from mtrl_conic import balancers
+from mtrl_conic.balancers import Balancer
+
+Method = str | type[Balancer] | Balancer
+"""A name, a class, or a balancer, of which copies are made."""
+
+
+class Balancing:
+    """A method with its options, and which components it is for.
+
+    Args:
+        method: see `Method`.
+        options: the method's own; a balancer is made already and takes none.
+        num_tasks: K.
+        of: the components whose gradients it combines; the other one takes the mean.
+        seed: of the agent.
+        device: of the agent.
+
+    Raises:
+        UserError: an unknown name or option, a value out of range, or a balancer of another number of tasks.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        options: Mapping[str, Any] | None,
+        num_tasks: int,
+        *,
+        of: Literal["both", "critic", "actor"],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        given = dict(options or {})
+        self.options = balancers.check_options(method, given) if isinstance(method, str) else given
+        """Those that were given."""
+        self.name = balancers.make(method, num_tasks, **self.options).name
+        """The registered one; the class's own where it has none."""
+        self.named = self.name in balancers.available() and not isinstance(method, Balancer)
+        """Whether name and options say all."""
+        self._method, self._num_tasks, self._of = method, num_tasks, of
+        self._seed, self._on_host = seed, device.type == "cpu"
+
+    def make(self, component: Literal["critic", "actor"]) -> Balancer:
+        """A component's own, in its first state."""
+        # Components draw different numbers: a shared seed would give both the same task order.
+        seed = 2 * self._seed + (component == "actor")
+        chosen = self._own(seed)
+        left_out = self._of not in ("both", component)
+        # The actor's losses have no sign of their own.
+        if left_out or (component == "actor" and chosen.positive_losses):
+            chosen = balancers.make("ls", self._num_tasks, seed=seed)
+        # On a GPU an error would wait for the device; the loss says the same at the next line of the log.
+        chosen.on_nonfinite = "raise" if self._on_host else "skip"
+        return chosen
+
+    def _own(self, seed: int) -> Balancer:
+        if not isinstance(self._method, Balancer):
+            return balancers.make(self._method, self._num_tasks, seed=seed, **self.options)
+        own = copy.deepcopy(self._method)
+        own.seed = seed
+        own.reset(())
+        return own

@@ -1,0 +1,98 @@
+"""What an agent is made of, as its configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtrl_conic.agents.mtsac.component import Component
+from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.mtsac.temperatures import Temperatures
+from mtrl_conic.agents.normalisation.observations import ObservationScale
+from mtrl_conic.agents.normalisation.returns import ReturnScale
+from mtrl_conic.balancers import Balancer
+from mtrl_conic.envs.spec import TaskSpec
+from mtrl_conic.errors import UserError
+from mtrl_conic.execution.device import fast_precision
+from mtrl_conic.networks.actor_critic import Actor, Critic, in_trunk
+from mtrl_conic.networks.registry import MakeTrunk, Network, choose
+from mtrl_conic.networks.values import make_value
+from mtrl_conic.schema import parse
+
+
+def settled(
+    config: AgentConfig | None, fields: Mapping[str, Any], network: str | MakeTrunk | None, device: torch.device
+) -> tuple[AgentConfig, Network]:
+    """The configuration of an agent with nothing left open, and its network.
+
+    Args:
+        config: every constant of the agent.
+        fields: of a configuration, where none is given.
+        network: in the place of the one that it names.
+        device: whose fast precision `auto` means.
+
+    Raises:
+        UserError: both, an unknown name, or a value out of range.
+    """
+    if config is not None and fields:
+        raise UserError(f"{next(iter(fields))}=... beside config=...: a configuration is given whole or by its fields")
+    config = config or parse(AgentConfig, fields)
+    chosen = choose(network or config.network, config.network_options)
+    precision = fast_precision(device) if config.precision == "auto" else config.precision
+    return config.model_copy(update={"network": chosen.name, "precision": precision}), chosen
+
+
+def make_networks(
+    spec: TaskSpec, config: AgentConfig, network: Network, generator: torch.Generator
+) -> tuple[Critic, Actor]:
+    """The untrained networks of an agent, on torch's default device.
+
+    Args:
+        spec: of the tasks.
+        config: of the agent.
+        network: the one that it chooses.
+        generator: of the initial values, on the CPU.
+    """
+    value, log_std_range = make_value(config), (config.log_std_min, config.log_std_max)
+    critic = Critic(spec, network, config.critic_layers, value=value, twins=config.twins, generator=generator)
+    return critic, Actor(spec, network, config.actor_layers, log_std_range=log_std_range, generator=generator)
+
+
+def make_component(network: Critic | Actor, config: AgentConfig, balancer: Balancer) -> Component:
+    """Actor or critic with optimiser and balancer; the network is on its device already."""
+    critic = isinstance(network, Critic)
+    return Component(
+        "critic" if critic else "actor",
+        network,
+        balancer,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay if critic else config.actor_weight_decay,
+        balanced=in_trunk if config.shared_parameters == "trunk" else lambda name: True,
+    )
+
+
+def make_temperatures(spec: TaskSpec, config: AgentConfig, device: torch.device) -> Temperatures:
+    """One of each task, whose entropy aims at minus the number of its actions where nothing else is said."""
+    target: float | Tensor | None = config.target_entropy
+    if target is None:
+        sizes = spec.action_dims
+        target = -float(spec.action_dim) if sizes is None else -torch.tensor(sizes, device=device).float()
+    return Temperatures(
+        len(spec.task_names),
+        initial=config.initial_temperature,
+        target_entropy=target,
+        learning_rate=config.temperature_learning_rate,
+        device=device,
+    )
+
+
+def make_scales(
+    spec: TaskSpec, config: AgentConfig, device: torch.device
+) -> tuple[ObservationScale | None, ReturnScale]:
+    """Of observations, where they are standardized, and of returns."""
+    over = config.observation_scale
+    observations = None if over == "none" else ObservationScale(spec, over, device)
+    return observations, ReturnScale(len(spec.task_names), config.discount, config.return_limit, device)
