@@ -38,7 +38,7 @@ class MTSAC(agent.MTSAC):
         self._evaluator: Evaluator | None = None
         self._run_dir: Path | None = None
         self._asked = 0
-        """Steps of every task that `learn` was asked for so far."""
+        """Steps of every task that `learn` was asked for in its directory, and that were done or found there."""
 
     def learn(
         self,
@@ -73,18 +73,18 @@ class MTSAC(agent.MTSAC):
         if self.envs is None:
             raise UserError("this agent has no task set to learn on: give one to MTSAC.load(path, envs=...)")
         self._check_directory(run_dir)
-        self._asked += steps
-        shown = [Progress(self._asked)] if progress else []
         if run_dir is not None:
-            self._learn_in(Path(run_dir), evaluate_every, [*callbacks, *shown])
+            until = self._asked + steps
+            self._learn_in(Path(run_dir), until, evaluate_every, [*callbacks, *([Progress(until)] if progress else [])])
+            self._asked = until
             return self
         if self._trainer is None:
             self._trainer = Trainer(self.envs, self)
-        trainer = self._trainer
+        trainer, until = self._trainer, self._trainer.step + steps
         trainer.evaluator = None if evaluate_every is None else self._own_evaluator()
         trainer.config = _evaluating(trainer.config, evaluate_every, trainer.evaluator)
-        trainer.callbacks = [*callbacks, *shown]
-        trainer.train(self._asked)
+        trainer.callbacks = [*callbacks, Progress(until)] if progress else callbacks
+        trainer.train(until)
         return self
 
     def _check_directory(self, run_dir: str | Path | None) -> None:
@@ -93,7 +93,7 @@ class MTSAC(agent.MTSAC):
         elif self._run_dir != (None if run_dir is None else Path(run_dir)):
             raise UserError(f"this agent learns in run_dir={str(self._run_dir) if self._run_dir else None!r} already")
 
-    def _learn_in(self, directory: Path, evaluate_every: int | None, callbacks: Sequence[Callback]) -> None:
+    def _learn_in(self, directory: Path, until: int, evaluate_every: int | None, callbacks: Sequence[Callback]) -> None:
         assert self.envs is not None
         method = self.balancing
         if not method.named:
@@ -106,7 +106,7 @@ class MTSAC(agent.MTSAC):
             {
                 **_described(self.envs),
                 **{"balancer": method.name, "balancer_options": method.options, "seed": self.seed},
-                **{"steps": self._asked, "agent": self.config.model_dump(), "training": training.model_dump()},
+                **{"steps": until, "agent": self.config.model_dump(), "training": training.model_dump()},
             }
         )
         memory = PeakMemory(self.device)

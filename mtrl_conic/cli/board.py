@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from mtrl_conic.cli.words import duration, pace
+from mtrl_conic.errors import UserError
 from mtrl_conic.runs.plan import Job
 from mtrl_conic.runs.pool import End
 from mtrl_conic.runs.status import Progress, read_progress
@@ -41,13 +42,13 @@ class Board:
 
     def started(self, run: Job) -> None:
         """A line."""
-        progress = read_progress(run.directory)
+        progress = _progress(run)
         self._evaluated_at[run.name] = progress.evaluated_at
         self._say(f"{run.name}: goes on at {_at(run, progress)}" if progress.step else f"{run.name}: starts")
 
     def ended(self, run: Job, end: End, words: str) -> None:
         """A line."""
-        progress = read_progress(run.directory)
+        progress = _progress(run)
         if end == "finished":
             self._finished += 1
             found = f", {progress.outcome}" if progress.outcome else ""
@@ -62,7 +63,7 @@ class Board:
 
     def tick(self, running: Sequence[Job]) -> None:
         """The table, or a line for each new evaluation."""
-        now = [(run, read_progress(run.directory)) for run in running]
+        now = [(run, _progress(run)) for run in running]
         if self._live:
             self._live.update(self._table(now), refresh=True)
             return
@@ -83,6 +84,14 @@ class Board:
             table.add_row(run.name, *_cells(run, progress))
         waiting = self._total - self._finished - self._failed - len(now)
         return Group(table, f"{self._finished} of {self._total} finished, {self._failed} failed, {waiting} waiting")
+
+
+def _progress(run: Job) -> Progress:
+    """How far a run has come; nothing where its records are damaged, which are no reason to end the others."""
+    try:
+        return read_progress(run.directory)
+    except UserError:
+        return Progress()
 
 
 def _at(run: Job, progress: Progress) -> str:

@@ -12,12 +12,15 @@ from mtrl_conic.cli.interruption import asked_to_stop
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_is_a_request(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with asked_to_stop() as asked:
-        assert not asked()
-        os.kill(os.getpid(), number)
-        assert asked()
-    assert signal.getsignal(number) == before
+    as_found = signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup
+    try:
+        with asked_to_stop() as asked:
+            assert not asked()
+            os.kill(os.getpid(), number)
+            assert asked()
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, as_found)
 
 
 def test_under_nohup_the_end_of_the_terminal_is_none() -> None:

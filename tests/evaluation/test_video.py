@@ -122,7 +122,7 @@ def test_without_gl_one_line_says_what_to_install(run: Path, tmp_path: Path) -> 
         (["--goals", "1,x"], "--goals 1,x: numbers from 0 on"),
         (["--goals", "50"], "a task has 50 goals"),
         (["--every", "0"], "--every 0: at least 1"),
-        (["--checkpoint", "result.json"], "result.json is no checkpoint"),
+        (["--checkpoint", "result.json"], "result.json is damaged or no checkpoint"),
     ],
 )
 def test_wrong_input(

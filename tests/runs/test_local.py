@@ -118,6 +118,10 @@ def test_a_run_that_is_killed_every_time_has_failed(preset: str, tmp_path: Path)
     assert "SIGKILL, 3 times" in read_error(runs[0].directory)
 
 
+UNTOLD = {"step": 80, "time": 12.0, "mean_success": None, "success": {}, "returns": {}, "episodes_per_task": 1}
+"""An evaluation that says nothing of any task."""
+
+
 def test_the_board_on_a_terminal(preset: str, tmp_path: Path) -> None:
     (run,) = claim(plan(preset, {}, tmp_path / "out"))
     text = io.StringIO()
@@ -130,10 +134,13 @@ def test_the_board_on_a_terminal(preset: str, tmp_path: Path) -> None:
         assert "1 of 3 finished, 0 failed, 1 waiting" in text.getvalue()
         board.ended(run, "failed", "MemoryError: [all of it]")
         # A Gymnasium environment may say nothing about success.
-        (run.directory / "evaluations.jsonl").write_text('{"step": 80, "time": 12.0, "mean_success": null}\n')
+        (run.directory / "evaluations.jsonl").write_text(json.dumps(UNTOLD) + "\n")
+        board.ended(run, "finished", "")
+        (run.directory / "evaluations.jsonl").write_text("damaged\n")
         board.ended(run, "finished", "")
     assert "conicgrad/seed_3: failed at step 50: MemoryError: [all of it]" in text.getvalue()
     assert "conicgrad/seed_3: finished in 0:12\n" in text.getvalue().replace("\r", "")
+    assert "conicgrad/seed_3: finished in 0:00\n" in text.getvalue().replace("\r", "")
 
 
 def compare(*arguments: str) -> subprocess.Popen[str]:
@@ -301,7 +308,7 @@ def test_watching_a_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     weights = dict.fromkeys(TASKS, 0.25)
     metrics = {"step": 50, "time": 10.0, "steps_per_second": 5.0, "critic/weight": weights}
     (run.directory / "metrics.jsonl").write_text(json.dumps(metrics) + "\n")
-    evaluation = {"step": 50, "time": 10.0, "mean_success": 0.5, "success": dict.fromkeys(TASKS, 0.5)}
+    evaluation = {**UNTOLD, "step": 50, "mean_success": 0.5, "success": dict.fromkeys(TASKS, 0.5)}
     (run.directory / "evaluations.jsonl").write_text(json.dumps(evaluation) + "\n")
     assert main(["watch", str(run.directory)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
