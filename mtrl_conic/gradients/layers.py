@@ -8,7 +8,9 @@ layer's backward fills a (K, *S) gradient. Without such a view the layers are or
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +21,12 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.gradients.factors import Factors, Uses
 
 
+def keep_signature(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward` of an autograd function, with the signature that its `apply` would work out anew at every call."""
+    forward.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    return forward
+
+
 class _LinearPerTask(torch.autograd.Function):
     """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W: one product forward, K for dW.
 
@@ -27,6 +35,7 @@ class _LinearPerTask(torch.autograd.Function):
     """
 
     @staticmethod
+    @keep_signature
     def forward(x: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype, uses: Uses | None) -> Tensor:
         y: Tensor = functional.linear(*(t.to(products) for t in (x, weight[0], bias[0])))
         # No view of what it computed, so that an activation may overwrite it.
@@ -58,6 +67,7 @@ class _LayerNormPerTask(torch.autograd.Function):
     """Layer normalisation of rows (K, B, F) with (K, F) views of one gain and one offset; with mean and 1/deviation."""
 
     @staticmethod
+    @keep_signature
     def forward(x: Tensor, gain: Tensor, offset: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         return torch.native_layer_norm(x, x.shape[-1:], gain[0], offset[0], eps)
 

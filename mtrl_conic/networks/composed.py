@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtrl_conic.gradients.factors import Composition, Uses
-from mtrl_conic.gradients.layers import SharedLayer, rows_of_tasks
+from mtrl_conic.gradients.layers import SharedLayer, keep_signature, rows_of_tasks
 from mtrl_conic.networks.layers import TaskVectors
 
 
@@ -22,6 +22,7 @@ class _Compose(torch.autograd.Function):
     """
 
     @staticmethod
+    @keep_signature
     def forward(vectors: Tensor, sets: Tensor, uses: Uses | None) -> Tensor:
         return composed(vectors, sets[0])
 
