@@ -1,32 +1,37 @@
 """An agent of one's own: twin delayed deterministic policy gradient (TD3; Fujimoto et al., 2018) for K tasks, whose
 shared gradients go through a balancer. Copy this file and put your algorithm in its place.
 
-    from mtrl_conic.training import Trainer
+    mtrl-conic train own --import agents/td3.py --algorithm td3 --balancer pcgrad --task-set gymnasium:Pendulum-v1 ...
+
+or in Python
+
     agent = TD3(TaskSpec.of(envs), balancer="pcgrad")
     Trainer(envs, agent).train(steps=10_000)
 """
 
 import copy
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from mtrl_conic import balancers
-from mtrl_conic.agents import Schedule
+from mtrl_conic.agents import Schedule, register_agent
 from mtrl_conic.envs.spec import as_tensor
 from mtrl_conic.execution import Stopwatch
 from mtrl_conic.gradients import Linear, task_gradients
 
-WIDTH, LEARNING_RATE, TRACKING_RATE = 64, 1e-3, 0.005
+TRACKING_RATE = 0.005
 EXPLORATION, SMOOTHING, DELAY = 0.1, 0.2, 2
 
 
 class Actor(nn.Module):
     """Observations (K, B, D) -> actions (K, B, A) in [-1, 1]; what pads a task's actions is 0."""
 
-    def __init__(self, spec, generator):
+    def __init__(self, spec, width, generator):
         super().__init__()
-        self.layers = mlp(spec.observation_dim, spec.action_dim, generator)
+        self.layers = mlp(spec.observation_dim, width, spec.action_dim, generator)
         self.mask = spec.action_mask()
 
     def forward(self, observations):
@@ -38,9 +43,10 @@ class Actor(nn.Module):
 class Critic(nn.Module):
     """Observations and actions -> the values of two networks, (2, K, B)."""
 
-    def __init__(self, spec, generator):
+    def __init__(self, spec, width, generator):
         super().__init__()
-        self.twins = nn.ModuleList(mlp(spec.observation_dim + spec.action_dim, 1, generator) for _ in range(2))
+        inputs = spec.observation_dim + spec.action_dim
+        self.twins = nn.ModuleList(mlp(inputs, width, 1, generator) for _ in range(2))
 
     def forward(self, observations, actions):
         """Both networks see the same rows."""
@@ -48,11 +54,11 @@ class Critic(nn.Module):
         return torch.stack([twin(rows).squeeze(-1) for twin in self.twins])
 
 
-def mlp(inputs, outputs, generator):
+def mlp(inputs, width, outputs, generator):
     """Of the package's layers, so that one backward gives every task's gradient; with others it works too."""
-    sizes = [(inputs, WIDTH), (WIDTH, WIDTH)]
+    sizes = [(inputs, width), (width, width)]
     hidden = [layer for size in sizes for layer in (Linear(*size, generator=generator), nn.ReLU())]
-    return nn.Sequential(*hidden, Linear(WIDTH, outputs, generator=generator))
+    return nn.Sequential(*hidden, Linear(width, outputs, generator=generator))
 
 
 class Policy:
@@ -68,22 +74,37 @@ class Policy:
         return self.spec.shaped(self.actor(self.spec.rows(given, task)), given, task).numpy()
 
 
+@register_agent("td3")
 class TD3:
-    """What `mtrl_conic.agents.Agent` asks for; each method says there what it must do."""
+    """What `mtrl_conic.agents.Agent` asks for; each method says there what it must do.
+
+    Its arguments are those that every agent is given, and its own options: `--algorithm-options width=32`.
+    """
 
     components = ("critic", "actor")
     device = torch.device("cpu")
     schedule = Schedule(batch_size=64, random_steps=200)
 
-    def __init__(self, spec, *, balancer="ls", seed=0):
+    def __init__(
+        self,
+        spec,
+        *,
+        balancer="ls",
+        balancer_options=None,
+        seed=0,
+        device=None,
+        width: Annotated[int, Field(ge=1, description="of the layers")] = 64,
+        learning_rate: Annotated[float, Field(gt=0, description="of all optimisers")] = 1e-3,
+    ):
         self.spec, self.seed, self.updates, self.watch = spec, seed, 0, Stopwatch()
         self.generator = torch.Generator().manual_seed(seed)
-        self.networks = {"critic": Critic(spec, self.generator), "actor": Actor(spec, self.generator)}
+        self.networks = {"critic": Critic(spec, width, self.generator), "actor": Actor(spec, width, self.generator)}
         self.targets = copy.deepcopy(self.networks)
         self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), lr=LEARNING_RATE) for name, network in self.networks.items()
+            name: torch.optim.Adam(network.parameters(), lr=learning_rate) for name, network in self.networks.items()
         }
-        self.balancers = {name: balancers.make(balancer, len(spec.task_names)) for name in self.components}
+        options = balancer_options or {}
+        self.balancers = {name: balancers.make(balancer, len(spec.task_names), **options) for name in self.components}
 
     def update(self, batch):
         """Critics at every update, the actor and the targets at every other one."""

@@ -39,7 +39,8 @@ class Averages(Callback):
         envs = make_evaluation_envs(config)
         self._evaluator = Evaluator(envs, config.training.episodes_per_task)
         plain = config.agent.model_copy(update={"average_over": 0})
-        self._acting: MTSAC = make_agent(config.model_copy(update={"agent": plain}), envs)
+        self._acting = make_agent(config.model_copy(update={"agent": plain}), envs)
+        assert isinstance(self._acting, MTSAC)
 
     def on_start(self, trainer: Trainer) -> None:
         """Begin the averages and the file."""

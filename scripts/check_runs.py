@@ -41,10 +41,11 @@ def margins_hold(run: Path, random: dict[str, float], margins: dict[str, float])
 
 def acts_the_same(run: Path) -> bool:
     """Whether the saved agent and its saved policy give, in a fresh process, the very actions of this one."""
-    _, agent = load_agent(run, device="cpu")
+    _, agent, envs = load_agent(run, device="cpu")
     policy = agent.policy()
-    assert agent.envs is not None
-    agent.envs.close()
+    envs.close()
+    assert isinstance(agent, MTSAC), run
+    assert isinstance(policy, Policy)
     observations = np.random.default_rng(0).normal(size=(ROWS, agent.num_tasks, agent.spec.observation_dim))
     observations = observations.astype(np.float32)
     if agent.spec.one_hot:

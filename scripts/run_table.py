@@ -26,9 +26,9 @@ FEW = 5
 
 def row(run: Path, result: dict[str, Any]) -> dict[str, Any]:
     """One finished run."""
-    config, agent = load_agent(run, device="cpu")
-    assert agent.envs is not None
-    agent.envs.close()
+    config, agent, envs = load_agent(run, device="cpu")
+    envs.close()
+    assert isinstance(agent, MTSAC), f"{run} trains {config.algorithm}"
     return {
         "network": config.agent.network,
         "balancer": config.balancer,

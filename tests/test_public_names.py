@@ -11,7 +11,7 @@ NAMES = {
         MTSAC Policy TaskSet __version__ make_task_set train
     """,
     "agents": """
-        Agent Batch Policy Schedule Statistics TaskSpec
+        Agent Batch Policy Schedule Statistics TaskSpec register_agent
     """,
     "balancers": """
         Balance Balancer Combined ConstantBalancer Direction Gradients JacobianBalancer LossBalancer Outcome Proposal

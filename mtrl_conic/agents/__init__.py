@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from mtrl_conic.agents.protocol import Batch as Batch
     from mtrl_conic.agents.protocol import Schedule as Schedule
     from mtrl_conic.agents.protocol import Statistics as Statistics
+    from mtrl_conic.agents.registry import register_agent as register_agent
     from mtrl_conic.envs.spec import TaskSpec as TaskSpec
 
-__all__ = ["Agent", "Batch", "Policy", "Schedule", "Statistics", "TaskSpec"]
+__all__ = ["Agent", "Batch", "Policy", "Schedule", "Statistics", "TaskSpec", "register_agent"]
 
 __getattr__ = lazy(
     __name__,
@@ -23,5 +24,6 @@ __getattr__ = lazy(
         "Schedule": "mtrl_conic.agents.protocol",
         "Statistics": "mtrl_conic.agents.protocol",
         "TaskSpec": "mtrl_conic.envs.spec",
+        "register_agent": "mtrl_conic.agents.registry",
     },
 )

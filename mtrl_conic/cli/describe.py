@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from mtrl_conic.agents import registry
 from mtrl_conic.cli.flags import add_fields, given_run
+from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import RunConfig, make_config, preset_names
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.runs.run import check, spec_of
 
     check(config)
+    if config.algorithm != registry.MTSAC:
+        raise UserError(f"describe shows the networks of {registry.MTSAC}, and {config.algorithm} has its own")
     spec = spec_of(config)
     agent = MTSAC(
         spec,

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from mtrl_conic.agents.registry import MTSAC
 from mtrl_conic.cli.words import duration
 from mtrl_conic.evaluation.curves import BEST
 from mtrl_conic.evaluation.statistics import MIN_RUNS
@@ -43,7 +44,8 @@ class Progress(Callback):
     def on_start(self, trainer: Trainer) -> None:
         """Say what starts, and show the bar."""
         tasks, config = len(trainer.envs.task_names), self._config
-        where = f"{config.agent.base} base, {config.method}, seed {config.seed}, {trainer.agent.device}"
+        learner = f"{config.agent.base} base" if config.algorithm == MTSAC else config.algorithm
+        where = f"{learner}, {config.method}, seed {config.seed}, {trainer.agent.device}"
         if trainer.step:
             say(f"Going on with {tasks} tasks at step {trainer.step} of {config.steps}: {where}")
         else:

@@ -39,9 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.policy == "agent":
         run = Path(arguments.run)
         checkpoint = checkpoint_of(run, arguments.checkpoint)
-        _, agent = load_agent(run, device=arguments.device, checkpoint=checkpoint)
-        assert agent.envs is not None
-        envs, act = agent.envs, agent.policy().act
+        _, agent, envs = load_agent(run, device=arguments.device, checkpoint=checkpoint)
+        act = agent.policy().act
     else:
         envs = make_evaluation_envs(make_config(arguments.run, {}))
         act = random_policy(envs) if arguments.policy == "random" else expert_policy(envs)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mtrl_conic.cli.flags import add_imports
+from mtrl_conic.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,16 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files of the last checkpoint's policy."""
+    from mtrl_conic.agents import Policy
     from mtrl_conic.agents.export import export_policy
     from mtrl_conic.cli.display import say
     from mtrl_conic.runs.directory import read_result
     from mtrl_conic.runs.run import load_agent
 
-    config, agent = load_agent(arguments.run, device="cpu")
-    assert agent.envs is not None
-    agent.envs.close()
+    config, agent, envs = load_agent(arguments.run, device="cpu")
+    envs.close()
+    policy = agent.policy()
+    if not isinstance(policy, Policy):
+        raise UserError(f"{arguments.run}: the policy of {config.algorithm} cannot be written; mtsac's can")
     files = export_policy(
-        agent.policy(),
+        policy,
         arguments.out,
         onnx=arguments.onnx,
         onnx_tasks=arguments.onnx_task,

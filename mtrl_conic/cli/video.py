@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_goals(config, max(goals) + 1)
     drawn = rendered(config.task_set, config.environment, seed=config.seed, size=arguments.size)
     with drawn as (envs, pictures):
-        agent = make_agent(config.model_copy(update={"device": "cpu"}), envs)
+        on_processor = config.model_copy(update={"execution": config.execution.model_copy(update={"device": "cpu"})})
+        agent = make_agent(on_processor, envs)
         agent.load_state_dict(saved["agent"])
         shown = frames(
             envs,

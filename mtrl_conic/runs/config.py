@@ -8,9 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtrl_conic import plugins
+from mtrl_conic.agents import registry
 from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.envs.config import TaskSetConfig
 from mtrl_conic.envs.gymnasium.entries import modules_of
@@ -43,8 +44,31 @@ class RunConfig(Configuration):
     )
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
     environment: TaskSetConfig = Field(default_factory=TaskSetConfig)
+    algorithm: str = Field(
+        registry.MTSAC,
+        description="the agent: mtsac, multi-task SAC, or one of your own, see register_agent",
+    )
+    algorithm_options: dict[str, Any] = Field(
+        default_factory=dict, description="key=value of the options of an algorithm of your own"
+    )
     agent: AgentConfig = Field(default_factory=lambda: AgentConfig())
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())
+
+    @model_validator(mode="after")
+    def _check_algorithm(self) -> RunConfig:
+        # Options are kept as the agent reads them: 0.50, .5 and '0.5' are one run.
+        object.__setattr__(self, "algorithm_options", registry.check_options(self.algorithm, self.algorithm_options))
+        if self.algorithm != registry.MTSAC:
+            theirs = [name for name in AgentConfig.model_fields if getattr(self.agent, name) != getattr(_PLAIN, name)]
+            if theirs:
+                raise UserError(
+                    f"{theirs[0]} is an option of {registry.MTSAC}; those of {self.algorithm} are given as "
+                    f"--algorithm-options: {', '.join(registry.options(self.algorithm)) or 'none'}"
+                )
+        return self
+
+
+_PLAIN = AgentConfig()
 
 
 def preset_names() -> list[str]:
@@ -105,6 +129,8 @@ def require_modules(values: Mapping[str, Any], *, of: str) -> None:
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a configuration with others laid over them."""
     merged = dict(under)
+    if over.get("algorithm", registry.MTSAC) != under.get("algorithm", registry.MTSAC):
+        merged.pop("agent", None)  # the options of another
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if both and not key.endswith("_options") else value
@@ -113,7 +139,7 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         named = {plugins.module_name(str(module)) for module in under["imports"]}
         new = [module for module in over["imports"] if plugins.module_name(module) not in named]
         merged["imports"] = [*under["imports"], *new]
-    for owner in ("balancer", "network"):
+    for owner in ("balancer", "network", "algorithm"):
         if owner in over and f"{owner}_options" not in over and _name(over, owner) != _name(under, owner):
             merged.pop(f"{owner}_options", None)  # they belong to the one below
     return merged

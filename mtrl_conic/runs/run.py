@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from mtrl_conic import balancers, networks
+from mtrl_conic.agents import Agent, registry
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.making import make_networks
 from mtrl_conic.envs import TaskSet, make_task_set, why_untraceable
@@ -98,9 +99,12 @@ def probe(configs: Sequence[RunConfig]) -> None:
         tasks = repr((config.task_set, config.environment, config.execution.stepping_options))
         if tasks not in specs:
             specs[tasks] = spec_of(config, probe=True)
-        whole = (tasks, config.agent, config.method)
+        whole = (tasks, config.algorithm, config.algorithm_options, config.agent, config.method)
         if whole not in checked:
             checked.append(whole)
+            if config.algorithm != registry.MTSAC:
+                make_agent(config, specs[tasks])
+                continue
             network = choose(config.agent.network, config.agent.network_options)
             with torch.device("meta"):
                 make_networks(specs[tasks], config.agent, network, torch.Generator())
@@ -133,9 +137,19 @@ def check_goals(config: RunConfig, episodes_per_task: int) -> None:
         check_episodes(episodes_per_task, config.environment.num_goals)
 
 
-def make_agent(config: RunConfig, envs: TaskSet) -> MTSAC:
+def make_agent(config: RunConfig, envs: TaskSet | TaskSpec) -> Agent:
     """The untrained agent of a configuration."""
     chosen = config.execution
+    if config.algorithm != registry.MTSAC:
+        return registry.make(
+            config.algorithm,
+            envs if isinstance(envs, TaskSpec) else TaskSpec.of(envs),
+            balancer=config.balancer,
+            balancer_options=config.balancer_options,
+            seed=config.seed,
+            device=choose_device(chosen.device),
+            options=config.algorithm_options,
+        )
     execution = make_execution(choose_device(chosen.device), compile=chosen.compile, cuda_graph=chosen.record_updates)
     return MTSAC(
         envs,
@@ -148,8 +162,17 @@ def make_agent(config: RunConfig, envs: TaskSet) -> MTSAC:
     )
 
 
-def load_agent(directory: Path, *, device: str = "auto", checkpoint: Path | None = None) -> tuple[RunConfig, MTSAC]:
-    """The configuration of a run and the agent of its last checkpoint, with a task set for evaluation.
+class LoadedRun(NamedTuple):
+    """A run as its checkpoint left it."""
+
+    config: RunConfig
+    agent: Agent
+    envs: TaskSet
+    """For evaluation; to be closed."""
+
+
+def load_agent(directory: Path, *, device: str = "auto", checkpoint: Path | None = None) -> LoadedRun:
+    """The configuration of a run, the agent of its last checkpoint, and a task set for evaluation.
 
     Args:
         directory: of the run.
@@ -158,9 +181,10 @@ def load_agent(directory: Path, *, device: str = "auto", checkpoint: Path | None
     """
     config, saved = read_run(directory, checkpoint=checkpoint)
     config = config.model_copy(update={"execution": config.execution.model_copy(update={"device": device})})
-    agent = make_agent(config, make_evaluation_envs(config))
+    envs = make_evaluation_envs(config)
+    agent = make_agent(config, envs)
     agent.load_state_dict(saved["agent"])
-    return config, agent
+    return LoadedRun(config, agent, envs)
 
 
 def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:

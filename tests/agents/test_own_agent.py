@@ -15,8 +15,13 @@ import torch
 from gymnasium.spaces import Box
 
 from mtrl_conic import TaskSet, plugins
-from mtrl_conic.agents import Agent, TaskSpec
+from mtrl_conic.agents import Agent, TaskSpec, register_agent
+from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.cli import main
+from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation import Evaluator, random_policy
+from mtrl_conic.runs.config import make_config
+from mtrl_conic.runs.run import load_agent
 from mtrl_conic.training import Trainer, TrainingConfig
 
 ROOT = Path(__file__).parent.parent.parent
@@ -89,3 +94,65 @@ def test_the_page_runs_as_written(td3: ModuleType, monkeypatch: pytest.MonkeyPat
     found: dict[str, Any] = {}
     exec(code.replace("10_000", "210"), found)
     assert found["agent"].updates == 10
+
+
+TASKS = "[gymnasium:Pendulum-v1, gymnasium:MountainCarContinuous-v0]"
+BRIEF = [
+    *("--task-set", TASKS, "--time-limit", "20", "--log-every", "50", "--evaluate-every", "100", "--threads", "1"),
+    *("--training-episodes-per-task", "1", "--episodes-per-task", "1", "--device", "cpu"),
+]
+OWN = ["--import", str(ROOT / "agents" / "td3.py"), "--algorithm", "td3"]
+
+
+def test_every_command_knows_a_registered_agent(
+    td3: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "seed_0"
+    train = ["train", "own", *OWN, "--algorithm-options", "width=8", *BRIEF, "--balancer", "conicgrad:c=0.9"]
+    assert main([*train, "--steps", "210", "--run-dir", str(run)]) == 0
+    assert "td3, conicgrad:c=0.9, seed 0" in capsys.readouterr().out
+    assert main([*train, "--steps", "220", "--run-dir", str(run)]) == 0
+    assert "Going on with 2 tasks at step 210" in capsys.readouterr().out
+    config, agent, envs = load_agent(run, device="cpu")
+    envs.close()
+    assert (config.algorithm, config.algorithm_options) == ("td3", {"width": 8})
+    assert isinstance(agent, td3.TD3)
+    assert agent.updates == 20
+    assert main(["evaluate", str(run), *OWN[:2], "--episodes-per-task", "1"]) == 0
+    assert main(["report", str(tmp_path), "--out", str(tmp_path / "page.md")]) == 0
+    assert "Learner: td3, an agent of the user's own, width=8" in (tmp_path / "page.md").read_text()
+    capsys.readouterr()
+    assert main(["export", str(run), *OWN[:2], "--out", str(tmp_path / "policy")]) == 2
+    assert "the policy of td3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--algorithm", "td4"], "unknown algorithm 'td4'; did you mean 'td3'?"),
+        (
+            ["--algorithm", "td3", "--algorithm-options", "widht=8"],
+            "unknown option of td3 'widht'; did you mean 'width'",
+        ),
+        (["--algorithm", "td3", "--algorithm-options", "width=0"], "td3: option width=0"),
+        (["--algorithm", "td3", "--batch-size", "8"], "batch_size is an option of mtsac; those of td3"),
+        (["--algorithm-options", "width=8"], "mtsac takes no algorithm_options"),
+    ],
+)
+def test_an_agent_is_asked_for_wrongly(
+    td3: ModuleType, arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "own", *arguments, *BRIEF, "--run-dir", str(tmp_path / "run")]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_of_a_preset_are_mtsac_s(td3: ModuleType) -> None:
+    assert make_config("mt10_small", {"algorithm": "td3"}).agent == AgentConfig()
+    assert make_config("mt10_small", {}).agent != AgentConfig()
+
+
+def test_a_name_is_taken_once(td3: ModuleType) -> None:
+    for name in ("td3", "mtsac"):
+        with pytest.raises(UserError, match=f"an agent named '{name}' exists already"):
+            register_agent(name)(object)

@@ -71,16 +71,15 @@ def test_the_marks_are_those_of_the_evaluation(run: Path, tmp_path: Path) -> Non
     episodes = np.array_split(np.array(frames), len(goals))
     assert [len(episode) for episode in episodes] == [40 / 8 + 10] * 3
     assert not np.array_equal(episodes[0][0][:SIZE], episodes[1][0][:SIZE]), "another goal looks otherwise"
-    _, agent = load_agent(run)
-    assert agent.envs is not None
+    _, agent, envs = load_agent(run)
     seen = []
     for last, episode in enumerate(episodes):
         marks = [is_green(episode[-1], place) for place in range(len(TASKS))]
         assert not any(is_green(episode[0], place) for place in range(len(TASKS)))
-        rates = Evaluator(agent.envs, last + 1).evaluate(lambda seen: agent.act(seen, deterministic=True)).success
+        rates = Evaluator(envs, last + 1).evaluate(lambda seen: agent.act(seen, deterministic=True)).success
         seen.append(marks)
         assert np.mean(seen, axis=0).tolist() == pytest.approx(list(rates.values()))
-    agent.envs.close()
+    envs.close()
 
 
 def test_a_gif_of_another_checkpoint_and_fewer_steps(run: Path, tmp_path: Path) -> None:

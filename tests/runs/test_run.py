@@ -210,7 +210,8 @@ def test_killed_at_random_moments(whole: Path, tmp_path: Path) -> None:
 
 
 def test_loading_the_agent_of_a_run(whole: Path) -> None:
-    config, agent = load_agent(whole)
+    config, agent, envs = load_agent(whole)
+    envs.close()
     assert config.balancer == "conicgrad"
     assert agent.spec.task_names == tuple(TASKS)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mtrl_conic import MTSAC
 from mtrl_conic.agents.model_card import model_card
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
@@ -49,9 +50,9 @@ def test_best_over_training_is_reported_beside_the_final_agent(
     line = next(line for line in said.splitlines() if f"{best['mean_success']:.3f}, at step" in line)
     assert line.startswith("best over training: ")
     assert "chosen by the episodes it reports" in line
-    config, agent = load_agent(tmp_path, device="cpu")
-    assert agent.envs is not None
-    agent.envs.close()
+    config, agent, envs = load_agent(tmp_path, device="cpu")
+    envs.close()
+    assert isinstance(agent, MTSAC)
     card = model_card(agent.policy(), run=config.model_dump(mode="json"), result=result)
     assert "rewards v1, horizon 20, one fixed goal per task" in card
     assert "The final agent, not the best over training" in card

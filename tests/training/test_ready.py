@@ -67,7 +67,9 @@ def test_the_best_is_kept_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFi
     saved = read_checkpoint(tmp_path, tmp_path / "checkpoints" / "best.pt")
     assert saved is not None
     assert (saved["step"], saved["chosen_by"], saved["value"]) == (100, "mean_return", 3.0)
-    _, agent = load_agent(tmp_path, checkpoint=tmp_path / "checkpoints" / "best.pt", device="cpu")
+    _, agent, envs = load_agent(tmp_path, checkpoint=tmp_path / "checkpoints" / "best.pt", device="cpu")
+    envs.close()
+    assert isinstance(agent, MTSAC)
     weights = agent.policy().state_dict()
     assert all(torch.equal(weights[name], kept) for name, kept in rates.actors[100].items())
     assert any(not torch.equal(weights[name], kept) for name, kept in rates.actors[150].items())

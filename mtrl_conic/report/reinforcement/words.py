@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mtrl_conic.agents.registry import MTSAC
 from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
 from mtrl_conic.envs.names import is_metaworld
 from mtrl_conic.evaluation.statistics import MIN_RUNS
@@ -42,11 +43,22 @@ def protocol(comparison: Comparison, scale: Scale | None = None) -> list[str]:
         *_measured(comparison, scale),
         f"Learning curves: every {config['training.evaluate_every']:,} steps, "
         f"episodes per task: {config['training.training_episodes_per_task']}; the last point is the final evaluation.",
-        f"Learner: soft actor-critic, {config['agent.base']} base, {config['agent.network']} network of "
+        f"Learner: {_learner(config)}.{_other_learners(comparison)}",
+    ]
+
+
+def _learner(config: dict[str, Any]) -> str:
+    name = config.get("algorithm", MTSAC)
+    if name != MTSAC:
+        own = "algorithm_options."
+        given = [f"{key.removeprefix(own)}={value}" for key, value in config.items() if key.startswith(own)]
+        return ", ".join([f"{name}, an agent of the user's own", *given])
+    return (
+        f"soft actor-critic, {config['agent.base']} base, {config['agent.network']} network of "
         f"{config['agent.depth']} layers of {config['agent.width']}, {config['agent.batch_size']} transitions per task "
         f"and update, {_updates(config)} per step after {config['agent.random_steps']} random "
-        f"steps; the balancer combines the gradients of {_balanced(config)}.{_other_learners(comparison)}",
-    ]
+        f"steps; the balancer combines the gradients of {_balanced(config)}"
+    )
 
 
 def warnings(comparison: Comparison) -> list[str]:
