@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -96,6 +97,10 @@ class Balancer(Careful, ABC):
     """Whether the method follows each task's loss from update to update, so that no batch may lack one."""
     carries_gradients: ClassVar[bool] = False
     """Whether gradients of earlier batches enter the direction, so that those of rows have no meaning."""
+    preference: tuple[float, ...] | None = None
+    """What each of the K tasks counts, with the sum 1, where a method takes that and it is given."""
+    in_epochs: ClassVar[Mapping[str, int]] = {}
+    """Options in updates that the paper gives in epochs, and how many: what they are where an epoch has a length."""
     waits: ClassVar[bool] = False
     """Whether the method waits for the device after all, so that its updates cannot be recorded."""
 

@@ -25,7 +25,7 @@ def parse_methods(
 ) -> list[Method]:
     """`ls,gradops:alpha=-2,conicgrad:c=0.9,solver=exact` as names and options, checked and converted.
 
-    A part with `=` and without `:` belongs to the method before it.
+    A part with `=` before any `:` belongs to the method before it.
 
     Args:
         text: methods, with commas between them.
@@ -37,8 +37,8 @@ def parse_methods(
     """
     chosen: list[Method] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        name, colon, option = part.partition(":")
-        if not colon and "=" in part and chosen:
+        name, _, option = part.partition(":")
+        if "=" in name and chosen:
             name, option = "", part
         if name == "all":
             chosen += [(each, {}) for each in every()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import pydantic
@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from mtrl_conic import schema
 from mtrl_conic.balancers.base import Balancer
+from mtrl_conic.balancers.preference import PER_TASK, in_order
 from mtrl_conic.errors import UserError, unknown
 
 _REGISTRY: dict[str, type[Balancer]] = {}
@@ -60,6 +61,7 @@ def make(
     *,
     seed: int = 0,
     on_nonfinite: Literal["raise", "skip"] = "raise",
+    task_names: Sequence[str] = (),
     **options: Any,
 ) -> Balancer:
     """A balancer for K tasks.
@@ -69,6 +71,7 @@ def make(
         num_tasks: K, the number of tasks.
         seed: of its own random numbers.
         on_nonfinite: what a new one does with input that is not finite, see `Balancer`.
+        task_names: of the K tasks, where they have any, for a preference that is written by name.
         options: the method's own, see `options(name)`.
 
     Raises:
@@ -81,7 +84,10 @@ def make(
         raise UserError(f"a balancer is a name, a class derived from Balancer or an object of one, not {balancer!r}")
     if on_nonfinite not in ("raise", "skip"):
         raise UserError(f"on_nonfinite is 'raise' or 'skip', not {on_nonfinite!r}")
-    made = cls(num_tasks, seed=seed, **_checked(cls, options))
+    checked = _checked(cls, options)
+    for option in checked.keys() & PER_TASK:
+        checked[option] = checked[option] and in_order(option, checked[option], task_names)
+    made = cls(num_tasks, seed=seed, **checked)
     made.on_nonfinite = on_nonfinite
     return made
 

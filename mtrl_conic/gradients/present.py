@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from mtrl_conic.balancers import Balancer, Combined, Gradients
+from mtrl_conic.balancers import Balancer, Combined, Gradients, preference
 from mtrl_conic.errors import UserError
 
 Form = TypeVar("Form")
@@ -39,7 +39,7 @@ def combine_present(balancer: Balancer, gradients: Gradients[Form], present: Seq
             f"{balancer.num_tasks} losses, or take another method"
         )
     among, axes = copy.copy(balancer), _task_axes(balancer)
-    among.num_tasks = len(present)
+    among.num_tasks, among.preference = len(present), preference.among(balancer.preference, present)
     among.state = {name: _pick(value, axes[name], present) for name, value in balancer.state.items()}
     direction, statistics = among.combine(gradients)
     for name, part in among.state.items():

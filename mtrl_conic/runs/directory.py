@@ -17,7 +17,7 @@ from mtrl_conic.files import replace, sync
 from mtrl_conic.reading import read_json, read_yaml
 from mtrl_conic.runs import checkpoints
 from mtrl_conic.runs.configuration import KINDS, Configuration, keys_of, read_budget
-from mtrl_conic.runs.earlier import in_their_places
+from mtrl_conic.runs.earlier import completed
 from mtrl_conic.runs.records import file_of, is_number, parse_record, read_records, whole_lines
 from mtrl_conic.schema import Role, flat_items
 
@@ -250,7 +250,7 @@ def read_config(path: Path) -> dict[str, Any]:
     wrong = _wrong(values)
     if wrong:
         raise UserError(f"{file} is damaged: {wrong}")
-    return in_their_places(values)
+    return completed(values)
 
 
 def read_checkpoint(path: Path, given: Path | None = None) -> dict[str, Any] | None:

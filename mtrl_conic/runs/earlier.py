@@ -13,6 +13,30 @@ _EXECUTION = {
 """Where the fields of `execution` stood: at the top, or in the section that they are about."""
 
 
+_SINCE: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("kind", "reinforcement"): {
+        "agent": {"temperatures": "task", "batch": "balanced", "log_std": "clamp", "deviation_rate": 0.001}
+    },
+    ("problem", "census"): {"options": {"dropout": "each"}},
+}
+"""Of runs with this value of a key: section -> fields that were not always there, and what was done before."""
+
+
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The complete configuration of a run, with the fields that were not there when it was written.
+
+    Args:
+        values: as read from its file, and not changed.
+    """
+    filled = in_their_places(values)
+    for (key, value), sections in _SINCE.items():
+        for section, fields in sections.items():
+            there = filled.get(section)
+            if filled.get(key) == value and isinstance(there, Mapping):
+                filled[section] = {**fields, **there}
+    return filled
+
+
 def in_their_places(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a configuration, with the fields of `execution` where they belong.
 

@@ -108,7 +108,8 @@ def probe(configs: Sequence[RunConfig]) -> None:
             network = choose(config.agent.network, config.agent.network_options)
             with torch.device("meta"):
                 make_networks(specs[tasks], config.agent, network, torch.Generator())
-            balancers.make(config.balancer, len(specs[tasks].task_names), **config.balancer_options)
+            names = specs[tasks].task_names
+            balancers.make(config.balancer, len(names), task_names=names, **config.balancer_options)
 
 
 def spec_of(config: RunConfig, *, probe: bool = False) -> TaskSpec:

@@ -186,9 +186,12 @@ def make_learner(
     seed: int,
     learning_rate: float,
     gradients: Gradients,
+    epoch_steps: int,
     device: torch.device,
 ) -> Learner:
     """The learner behind a name in `methods()`; initial values come from torch's generator.
+
+    Options that a paper gives in epochs are so many of `epoch_steps`, where none of them is given.
 
     Raises:
         UserError: a method that does not fit the problem's network.
@@ -201,7 +204,10 @@ def make_learner(
     if name == ROTOGRAD:
         dim = _vector_size(network, next(problem.test.batches(2)).inputs, device)
         return Rotated(network, problem, RotoGradOptions(**options), dim, learning_rate=learning_rate)
-    balancer = balancers.make(name, num_tasks, seed=seed, **options)
+    in_epochs = balancers.get(name).in_epochs
+    if not in_epochs.keys() & options:
+        options = {**options, **{option: count * epoch_steps for option, count in in_epochs.items()}}
+    balancer = balancers.make(name, num_tasks, seed=seed, task_names=problem.tasks, **options)
     return Balanced(network, problem, balancer, learning_rate=learning_rate, gradients=gradients)
 
 

@@ -93,6 +93,7 @@ def _load(config: SupervisedConfig) -> Problem:
 def _learner(config: SupervisedConfig, problem: Problem, device: torch.device) -> Learner:
     assert config.learning_rate is not None
     assert config.gradients is not None
+    assert config.batch_size is not None
     return make_learner(
         problem,
         config.balancer,
@@ -100,6 +101,7 @@ def _learner(config: SupervisedConfig, problem: Problem, device: torch.device) -
         seed=config.seed,
         learning_rate=config.learning_rate,
         gradients=config.gradients,
+        epoch_steps=max(1, len(problem.training) // config.batch_size),
         device=device,
     )
 

@@ -230,3 +230,13 @@ def test_gradnorm_keeps_its_first_losses() -> None:
         faulty.state["started"].fill_(False)
         weights = faulty.weights(GRAMIAN, losses)
     assert weights[0] < 1.1
+
+
+def test_the_nadir_may_be_of_the_end_of_the_warm_up() -> None:
+    balancer = balancers.make("stch", 2, warmup=3, nadir=2)
+    for losses in ([100.0, 900.0], [1.0, 2.0], [3.0, 6.0]):
+        weights = balancer.weights(torch.eye(2), torch.tensor(losses, dtype=torch.float64))
+        assert torch.allclose(weights, 1 / torch.tensor(losses, dtype=torch.float64))
+    assert torch.allclose(balancer.state["nadir"], torch.tensor([2.0, 4.0], dtype=torch.float64))
+    with pytest.raises(UserError, match="nadir=4 updates are more than the warm-up has, warmup=3"):
+        balancers.make("stch", 2, warmup=3, nadir=4)

@@ -114,3 +114,37 @@ def test_gradvac_with_frozen_zero_targets_is_pcgrad() -> None:
     torch.testing.assert_close(
         GradVac(6, seed=1, beta=0.0).direction(jacobian), balancers.make("pcgrad", 6, seed=1).direction(jacobian)
     )
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.5, 1.0])
+@pytest.mark.parametrize("reweight", ["pcgrad", "uniform"])
+def test_gradops_weighs_other_gradients_too(reweight: str, alpha: float) -> None:
+    """Its dynamic weights on PCGrad's gradients, two tasks, and on the tasks' own, against the formulas."""
+    generator = torch.Generator().manual_seed(5)
+    rows = torch.randn(2 if reweight == "pcgrad" else 4, 7, generator=generator, dtype=torch.float64)
+    if reweight == "pcgrad":
+        rows[1] -= 2 * rows[0]  # they conflict
+    changed = rows.clone()
+    if reweight == "pcgrad":
+        for own, other in ((0, 1), (1, 0)):
+            changed[own] -= (rows[own] @ rows[other]) / rows[other].square().sum() * rows[other]
+    projections = (changed.sum(0) @ rows.T) / rows.norm(dim=1)
+    wanted = (projections / projections.mean()).clamp_min(1e-6) ** alpha
+    balancer = balancers.make("gradops", len(rows), alpha=alpha, reweight=reweight)
+    direction = balancer.direction(rows)
+    assert torch.allclose(direction, (wanted / wanted.mean()) @ changed, rtol=1e-8, atol=1e-10)
+
+
+def test_gradops_on_pcgrads_gradients_draws_orders_of_its_own() -> None:
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    balancer = balancers.make("gradops", 5, reweight="pcgrad", seed=3)
+    first, second = balancer.direction(rows), balancer.direction(rows)
+    assert not torch.allclose(first, second), "another order"
+    again = balancers.make("gradops", 5, reweight="pcgrad", seed=3)
+    assert torch.equal(again.direction(rows), first)
+    again.load_state_dict(balancer.state_dict())
+    assert torch.equal(again.direction(rows), balancer.direction(rows))
+    assert not balancers.make("gradops", 5).state
+    plain = balancers.make("pcgrad", 5, seed=3).direction(rows)
+    assert torch.allclose(first, 5 * plain, rtol=1e-9), "with alpha = 0 it is PCGrad's sum"

@@ -301,7 +301,7 @@ def test_unknown_names_and_options() -> None:
     with pytest.raises(UserError, match=r"conicgrad: option c=1\.5"):
         balancers.make("conicgrad", 3, c=1.5)
     with pytest.raises(UserError, match="it takes none"):
-        balancers.make("ls", 3, c=1)
+        balancers.make("si", 3, c=1)
     with pytest.raises(UserError, match="num_tasks"):
         balancers.make("ls", 0)
 

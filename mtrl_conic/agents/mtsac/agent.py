@@ -92,7 +92,7 @@ class MTSAC:
         self.seed = random.SystemRandom().randrange(2**32) if seed is None else seed
         self.num_tasks = len(self.spec.task_names)
         self.balancing = Balancing(
-            balancer, balancer_options, self.num_tasks, of=self.config.balance, seed=self.seed, device=self.device
+            balancer, balancer_options, self.spec.task_names, of=self.config.balance, seed=self.seed, device=self.device
         )
         self.execution = execution or make_execution(self.device)
         self._build()

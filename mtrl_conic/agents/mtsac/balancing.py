@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -21,7 +21,7 @@ class Balancing:
     Args:
         method: see `Method`.
         options: the method's own; a balancer is made already and takes none.
-        num_tasks: K.
+        task_names: of the K tasks.
         of: the components whose gradients it combines; the other one takes the mean.
         seed: of the agent.
         device: of the agent.
@@ -34,7 +34,7 @@ class Balancing:
         self,
         method: Method,
         options: Mapping[str, Any] | None,
-        num_tasks: int,
+        task_names: Sequence[str],
         *,
         of: Literal["both", "critic", "actor"],
         seed: int,
@@ -43,11 +43,11 @@ class Balancing:
         given = dict(options or {})
         self.options = balancers.check_options(method, given) if isinstance(method, str) else given
         """Those that were given."""
-        self.name = balancers.make(method, num_tasks, **self.options).name
+        self.name = balancers.make(method, len(task_names), task_names=task_names, **self.options).name
         """The registered one; the class's own where it has none."""
         self.named = self.name in balancers.available() and not isinstance(method, Balancer)
         """Whether name and options say all."""
-        self._method, self._num_tasks, self._of = method, num_tasks, of
+        self._method, self._task_names, self._of = method, task_names, of
         self._seed, self._on_host = seed, device.type == "cpu"
 
     def make(self, component: Literal["critic", "actor"]) -> Balancer:
@@ -58,14 +58,15 @@ class Balancing:
         left_out = self._of not in ("both", component)
         # The actor's losses have no sign of their own.
         if left_out or (component == "actor" and chosen.positive_losses):
-            chosen = balancers.make("ls", self._num_tasks, seed=seed)
+            chosen = balancers.make("ls", len(self._task_names), seed=seed)
         # On a GPU an error would wait for the device; the loss says the same at the next line of the log.
         chosen.on_nonfinite = "raise" if self._on_host else "skip"
         return chosen
 
     def _own(self, seed: int) -> Balancer:
         if not isinstance(self._method, Balancer):
-            return balancers.make(self._method, self._num_tasks, seed=seed, **self.options)
+            names = self._task_names
+            return balancers.make(self._method, len(names), seed=seed, task_names=names, **self.options)
         own = copy.deepcopy(self._method)
         own.seed = seed
         own.reset(())

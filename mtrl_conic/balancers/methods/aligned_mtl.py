@@ -12,6 +12,7 @@ from typing_extensions import override
 from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.guarantees import Outcome
+from mtrl_conic.balancers.preference import Preference, on, shares
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.vectors import positive
 
@@ -23,9 +24,9 @@ _ROUNDING = 1e-14
 class AlignedMTL(Balancer):
     """Aligned-MTL: the gradients are replaced by the nearest ones that are orthogonal and of equal length.
 
-    B = sqrt(l) V S^(-1/2) V^T over the eigenpairs (S, V) of M above a tolerance; w = B 1/K. The aligned
-    gradients B G have a linear system of condition number one. l is the least eigenvalue (`min`), the median
-    or the mean (`rmse`).
+    B = sqrt(l) V S^(-1/2) V^T over the eigenpairs (S, V) of M above a tolerance; w = B 1/K, or B p with a
+    preference p. The aligned gradients B G have a linear system of condition number one. l is the least eigenvalue
+    (`min`), the median or the mean (`rmse`).
 
     Reduction: the mean over tasks.
     Guarantees: condition number one: no conflict and no dominance between the aligned gradients.
@@ -40,6 +41,7 @@ class AlignedMTL(Balancer):
         num_tasks: K.
         seed: not used.
         mode: which eigenvalue is kept.
+        preference: what each task counts.
     """
 
     paper = "Senushkin et al., Independent component alignment for multi-task learning, CVPR 2023"
@@ -53,9 +55,10 @@ class AlignedMTL(Balancer):
         mode: Annotated[
             Literal["min", "median", "rmse"], Field(description="eigenvalue that all directions are scaled to")
         ] = "min",
+        preference: Preference = "",
     ) -> None:
         super().__init__(num_tasks, seed=seed)
-        self.mode = mode
+        self.mode, self.preference = mode, shares(preference, num_tasks)
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
@@ -73,7 +76,11 @@ class AlignedMTL(Balancer):
         else:
             level = torch.where(kept, values, 0.0).sum(-1, keepdim=True) / rank
         stretch = torch.where(kept, (level / positive(values)).sqrt(), 0.0)
-        weights = (vectors * stretch.unsqueeze(-2)) @ vectors.mT.mean(-1, keepdim=True)
+        if self.preference is None:
+            wanted = vectors.mT.mean(-1, keepdim=True)
+        else:
+            wanted = vectors.mT @ on(vectors, self.preference).unsqueeze(-1)
+        weights = (vectors * stretch.unsqueeze(-2)) @ wanted
         condition = (largest / least).sqrt()
         return Balance(weights.squeeze(-1), {"rank": rank.squeeze(-1), "condition": condition.squeeze(-1)})
 

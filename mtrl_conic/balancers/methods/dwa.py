@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
@@ -35,6 +36,7 @@ class DynamicWeightAverage(LossBalancer):
     paper = "Liu et al., End-to-end multi-task learning with attention, CVPR 2019"
     positive_losses = True
     every_task = True
+    in_epochs = MappingProxyType({"window": 1})
     refuses_negative = True
 
     def __init__(

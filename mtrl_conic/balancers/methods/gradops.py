@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -12,10 +12,13 @@ from typing_extensions import override
 from mtrl_conic.balancers import guarantees
 from mtrl_conic.balancers.base import Balancer, Proposal
 from mtrl_conic.balancers.guarantees import Outcome
+from mtrl_conic.balancers.preference import Preference, on, shares
+from mtrl_conic.balancers.random import random_orders
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.cosines import conflicts, normalise
 from mtrl_conic.linalg.inverse import ridged_inverse
 from mtrl_conic.linalg.simplex import shortest
+from mtrl_conic.linalg.surgery import surgery
 from mtrl_conic.linalg.vectors import matvec, positive
 
 _VANISHED = 1e-10
@@ -33,21 +36,26 @@ class GradOPS(Balancer):
 
         d = sum_i w_i g'_i,  w_i = r_i^alpha / mean(r^alpha).
 
+    A preference p are static weights: p_i r_i^alpha takes the place of r_i^alpha. With `reweight` the dynamic weights
+    are those of other gradients g'_i: PCGrad's, or the tasks' own.
+
     From M = D C D: column i of C^-1 over its diagonal entry, scaled back by D, is that residual of g_i. Where
     nothing is left of any gradient (K - 1 >= rank), or the guarantee is missed, d is MGDA's, times K.
 
     Reduction: the sum over tasks.
-    Guarantees: g'_i.g_j >= 0 for all i and j, so d conflicts with no gradient, whatever alpha; alpha moves
-    the solution along the Pareto front: negative favours tasks with small projections. Independent of the
-    order of tasks; for K = 2 and alpha = 0 it is PCGrad.
+    Guarantees (but for other gradients): g'_i.g_j >= 0 for all i and j, so d conflicts with no gradient, whatever
+    alpha; alpha moves the solution along the Pareto front: negative favours tasks with small projections. Independent
+    of the order of tasks; for K = 2 and alpha = 0 it is PCGrad.
     Cost: one inverse, and MGDA's cost for the fallback.
 
     Statistics: `conflicts`, the number of pairs with a negative inner product; `fallback`.
 
     Args:
         num_tasks: K.
-        seed: not used.
+        seed: of the order in which PCGrad visits the tasks, where its gradients are reweighted.
         alpha: published: -3 (census income), -1 or -.5 (NYUv2), 0 or -.5 (recommendation).
+        preference: what each task counts.
+        reweight: the gradients that are weighted.
     """
 
     paper = "Zhu et al., Gradient deconfliction via orthogonal projections onto subspaces for multi-task learning, 2025"
@@ -60,24 +68,32 @@ class GradOPS(Balancer):
         alpha: Annotated[
             float, Field(ge=-10, le=10, description="trade-off: negative favours tasks with small projections")
         ] = 0.0,
+        preference: Preference = "",
+        reweight: Annotated[
+            Literal["own", "pcgrad", "uniform"],
+            Field(description="gradients that the weights are of: its own, PCGrad's, or the tasks' as they are"),
+        ] = "own",
     ) -> None:
+        self.reweight = reweight
         super().__init__(num_tasks, seed=seed)
-        self.alpha = alpha
+        self.alpha, self.preference = alpha, shares(preference, num_tasks)
+
+    @override
+    def initial_state(self) -> dict[str, Tensor]:
+        return {"draws": torch.zeros((), dtype=torch.int64)} if self.reweight == "pcgrad" else {}
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Proposal:
         cosines = normalise(gramian)
-        inverse = ridged_inverse(cosines.matrix).mT
-        apart = inverse / inverse.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
-        conflicting = (gramian < 0).any(-1, keepdim=True)
-        eye = torch.eye(self.num_tasks, dtype=gramian.dtype, device=gramian.device)
-        units = torch.where(conflicting, apart, eye)
+        units = self._units(cosines.matrix, gramian)
         # Row i: the weights of g'_i.
         parts = cosines.norms.unsqueeze(-1) * units * cosines.inverse.unsqueeze(-2)
         projections = matvec(gramian, parts.sum(-2)) * cosines.inverse
         ratios = projections / positive(projections.mean(-1, keepdim=True))
-        shares = ratios.clamp_min(_LEAST_RATIO) ** self.alpha
-        weights = matvec(parts.mT, shares / shares.mean(-1, keepdim=True))
+        wanted = ratios.clamp_min(_LEAST_RATIO) ** self.alpha
+        if self.preference is not None:
+            wanted = wanted * on(wanted, self.preference)
+        weights = matvec(parts.mT, wanted / wanted.mean(-1, keepdim=True))
 
         left = (units * (units @ cosines.matrix)).sum(-1)
         vanished = (left <= _VANISHED).all(-1)
@@ -85,9 +101,18 @@ class GradOPS(Balancer):
         weights = torch.where(vanished.unsqueeze(-1), instead, weights)
         return Proposal(weights, {"conflicts": conflicts(gramian), "fallback": vanished}, instead)
 
+    def _units(self, cosines: Tensor, gramian: Tensor) -> Tensor:
+        """(..., K, K): row i has the weights, of the unit gradients, of g'_i over ||g_i||."""
+        eye = torch.eye(self.num_tasks, dtype=gramian.dtype, device=gramian.device)
+        if self.reweight == "uniform":
+            return eye.expand_as(gramian)
+        if self.reweight == "pcgrad":
+            return eye - surgery(cosines, random_orders(self._uniform(gramian.shape)))
+        inverse = ridged_inverse(cosines).mT
+        apart = inverse / inverse.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+        return torch.where((gramian < 0).any(-1, keepdim=True), apart, eye)
+
     @override
     def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
-        return {
-            "no conflict": guarantees.conflict(outcome),
-            "cancellation": guarantees.cancellation(outcome, outcome.mean_norm),
-        }
+        promised = {"cancellation": guarantees.cancellation(outcome, outcome.mean_norm)}
+        return promised | ({"no conflict": guarantees.conflict(outcome)} if self.reweight == "own" else {})

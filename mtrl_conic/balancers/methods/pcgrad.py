@@ -12,7 +12,7 @@ from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.random import random_orders
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.cosines import conflicts
-from mtrl_conic.linalg.vectors import positive
+from mtrl_conic.linalg.surgery import surgery
 
 
 @register("pcgrad")
@@ -40,21 +40,7 @@ class PCGrad(Balancer):
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
         order = random_orders(self._uniform(gramian.shape))
-        # Row i of everything below is task i's own problem, its axes in the order of its visits.
-        ratios = gramian / positive(gramian.diagonal(dim1=-2, dim2=-1)).unsqueeze(-2)
-        visited = ratios.unsqueeze(-3).expand(*order.shape[:-1], *ratios.shape[-2:])
-        steps = order.unsqueeze(-1).expand(*order.shape, self.num_tasks)
-        rows = visited.gather(-2, steps).gather(-1, order.unsqueeze(-2).expand(*order.shape, order.shape[-1]))
-        left = ratios.gather(-1, order)
-        taken = []
-        for step, row in enumerate(rows.unbind(-2)):
-            coefficient = left[..., step : step + 1].clamp(max=0)
-            left = torch.addcmul(left, coefficient, row, value=-1)
-            taken.append(coefficient)
-        weights = torch.full_like(gramian[..., 0], 1 / self.num_tasks)
-        if taken:
-            coefficients = torch.zeros_like(gramian).scatter(-1, order, torch.cat(taken, -1))
-            weights = weights - coefficients.mean(-2)
+        weights = torch.full_like(gramian[..., 0], 1 / self.num_tasks) - surgery(gramian, order).mean(-2)
         return Balance(weights, {"conflicts": conflicts(gramian)})
 
     @override

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
@@ -12,15 +13,18 @@ from typing_extensions import override
 from mtrl_conic.balancers.base import Balance
 from mtrl_conic.balancers.kinds import LossBalancer
 from mtrl_conic.balancers.positive_losses import raised, reciprocal, small
+from mtrl_conic.balancers.preference import PerTask, Preference, numbers, on, shares
 from mtrl_conic.balancers.registry import register
+from mtrl_conic.errors import UserError
 
 
 @register("stch")
 class SmoothTchebycheff(LossBalancer):
     """Smooth Tchebycheff: a smooth maximum of the losses' logarithms, K mu log sum_i exp(log(L_i / nadir_i) / mu).
 
-    w_i = K softmax(log(L / nadir) / mu)_i / L_i. The nadir is the mean of the losses over the warm-up,
-    during which w_i = 1 / L_i.
+    w_i = K softmax(log(L / nadir) / mu)_i / L_i. The nadir is the mean of the losses over the warm-up, or its end,
+    during which w_i = 1 / L_i; published: over the fifth of five epochs. With a preference p the logarithms are
+    multiplied by K p_i, in the warm-up too; with an ideal point z (the paper's z*), L_i - z_i takes the place of L_i.
 
     Reduction: the sum of logarithms, as `si`, which is the limit of a large mu.
     Cost: O(K). State: the nadir. Needs losses that are not negative. Below 1e-8 the weight of a loss falls to zero
@@ -33,11 +37,15 @@ class SmoothTchebycheff(LossBalancer):
         seed: not used.
         mu: smoothing; towards zero only the worst task counts.
         warmup: updates before the nadir is fixed.
+        nadir: the last so many of those updates, over which it is averaged; 0: all.
+        preference: what each task counts.
+        ideal: z, the losses that there are to reach.
     """
 
     paper = "Lin et al., Smooth Tchebycheff scalarization for multi-objective optimization, ICML 2024"
     positive_losses = True
     every_task = True
+    in_epochs = MappingProxyType({"warmup": 5, "nadir": 1})
     refuses_negative = True
 
     def __init__(
@@ -46,10 +54,20 @@ class SmoothTchebycheff(LossBalancer):
         *,
         seed: int = 0,
         mu: Annotated[float, Field(gt=0, description="smoothing; towards zero only the worst task counts")] = 1.0,
-        warmup: Annotated[int, Field(ge=1, description="updates over which the nadir is averaged")] = 1000,
+        warmup: Annotated[int, Field(ge=1, description="updates before the nadir is fixed")] = 1000,
+        nadir: Annotated[
+            int, Field(ge=0, description="the last updates of the warm-up, over which the nadir is averaged; 0: all")
+        ] = 0,
+        preference: Preference = "",
+        ideal: Annotated[
+            PerTask, Field(description="losses that there are to reach, 0.1+0.2 or by name; empty: zero")
+        ] = "",
     ) -> None:
         super().__init__(num_tasks, seed=seed)
-        self.mu, self.warmup = mu, warmup
+        if nadir > warmup:
+            raise UserError(f"stch: nadir={nadir} updates are more than the warm-up has, warmup={warmup}")
+        self.mu, self.warmup, self.averaged = mu, warmup, nadir or warmup
+        self.preference, self.ideal = shares(preference, num_tasks), numbers("ideal", ideal, num_tasks)
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
@@ -58,10 +76,18 @@ class SmoothTchebycheff(LossBalancer):
     @override
     def weigh(self, losses: Tensor) -> Balance:
         nadir, warm = self.state["nadir"], self.state["count"] >= self.warmup
+        if self.ideal is not None:
+            losses = (losses - on(losses, self.ideal)).clamp_min(0)
         logs = (raised(losses) / raised(nadir)).log()
-        shares = torch.where(warm, self.num_tasks * ((logs - logs.amax(-1, keepdim=True)) / self.mu).softmax(-1), 1.0)
+        if self.preference is not None:
+            logs = logs * (self.num_tasks * on(losses, self.preference))
+        worst = ((logs - logs.amax(-1, keepdim=True)) / self.mu).softmax(-1)
+        weights = torch.where(warm, self.num_tasks * worst, 1.0)
+        if self.preference is not None:
+            weights = weights * (self.num_tasks * on(losses, self.preference))
+        early = self.state["count"] < self.warmup - self.averaged
         self._store(
-            nadir=nadir + torch.where(warm, 0.0, losses / self.warmup),
+            nadir=nadir + torch.where(warm | early, 0.0, losses / self.averaged),
             count=self.state["count"] + 1,
         )
-        return Balance(shares * reciprocal(losses), {"small": small(losses)})
+        return Balance(weights * reciprocal(losses), {"small": small(losses)})

@@ -18,7 +18,7 @@ def mlp(
     num_tasks: int,
     *,
     embedding: int | None = None,
-    dropout: float = 0.0,
+    dropout: Sequence[float] = (),
 ) -> TaskNetwork:
     """A shared trunk of ReLU layers under K linear heads of one output each.
 
@@ -30,9 +30,10 @@ def mlp(
         hidden: units of each layer, at least one.
         num_tasks: K.
         embedding: length of the learned vector of each category; none gives one-hot codes.
-        dropout: after each layer.
+        dropout: the probability after each layer; none without.
     """
     first, *others = hidden
+    first_dropout, *other_dropouts = dropout or (0.0,) * len(hidden)
     start: nn.Module
     layers: list[nn.Module] = []
     if embedding is None:
@@ -40,10 +41,10 @@ def mlp(
     else:
         start = table = EmbeddedTable(numbers, sizes, embedding)
         layers.append(nn.Linear(table.features, first))
-    layers += [nn.ReLU(), Dropout(dropout)]
+    layers += [nn.ReLU(), Dropout(first_dropout)]
     width = first
-    for units in others:
-        layers += [nn.Linear(width, units), nn.ReLU(), Dropout(dropout)]
+    for units, probability in zip(others, other_dropouts, strict=True):
+        layers += [nn.Linear(width, units), nn.ReLU(), Dropout(probability)]
         width = units
     return TaskNetwork(_Chain(start, layers), BatchedHeads(TaskLinear(num_tasks, width, 1)), num_tasks)
 

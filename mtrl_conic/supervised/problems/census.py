@@ -52,6 +52,7 @@ class CensusOptions(Options):
     college: Literal["attended", "degree"] = Field(
         "attended", description="education at least college: any college or more, or a bachelor's degree or more"
     )
+    dropout: Literal["each", "last"] = Field("each", description="hidden layers with dropout: each, or the last alone")
     leave_out: list[int] = Field(
         [],
         description="categorical columns that are no features, counted from 0; 19, 22 and 23, tax filer, household and "
@@ -93,8 +94,9 @@ class Census(Problem):
         labels: Sequence[Tensor],
         sizes: Sequence[int],
         seed: int,
+        dropout: Literal["each", "last"] = "each",
     ) -> None:
-        self._sizes = sizes
+        self._sizes, self._dropout = sizes, dropout
         first, second = split(len(numbers[1]), [0.5], seed)
         self.training = Rows((numbers[0], categories[0]), (labels[0],))
         self.validation, self.test = (
@@ -118,11 +120,13 @@ class Census(Problem):
             [torch.from_numpy(_labels(frame, options)) for frame in frames],
             [len(values) + 1 for values in known],
             seed,
+            options.dropout,
         )
 
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
         """Two shared layers of 192 ReLU units with dropout .3 under linear heads."""
-        return mlp(len(_NUMERIC), self._sizes, (192, 192), len(tasks), dropout=0.3)
+        dropout = (0.3 if self._dropout == "each" else 0.0, 0.3)
+        return mlp(len(_NUMERIC), self._sizes, (192, 192), len(tasks), dropout=dropout)
 
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
         """Binary cross-entropy."""
