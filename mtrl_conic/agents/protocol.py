@@ -19,7 +19,7 @@ Statistics = dict[str, Tensor]
 
 
 class Batch(NamedTuple):
-    """A balanced batch: B transitions of each of K tasks."""
+    """A batch: B transitions of each of K tasks."""
 
     observations: Tensor
     """(K, B, O)"""
@@ -32,6 +32,18 @@ class Batch(NamedTuple):
     ended the episode. An episode cut by the clock goes on in the value."""
     next_observations: Tensor
     """(K, B, O), the true observation n steps on, or the last one of the episode where that is sooner."""
+    weights: tuple[Tensor, ...] = ()
+    """None of them where all rows count alike. Else one (K, B), what a row counts in the mean of its task: those of a
+    task add up to 1, or to 0 where the batch lacks the task."""
+
+    def present(self) -> list[int] | None:
+        """The tasks that the batch has rows of; None: all. It waits for the device."""
+        for weights in self.weights:
+            has_rows = weights.any(-1)
+            if not has_rows.all():
+                found: list[int] = has_rows.nonzero().flatten().tolist()
+                return found
+        return None
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,8 @@ class Schedule:
 
     batch_size: int = 128
     """Transitions per task and update."""
+    balanced: bool = True
+    """Whether every task has as many transitions in a batch, or they are drawn uniformly over those of all tasks."""
     updates_per_step: int = 1
     """Updates for each step of all tasks."""
     random_steps: int = 1000
@@ -101,13 +115,16 @@ class Agent(Protocol):
 
     def observe(
         self, observations: NDArray[np.float32], rewards: NDArray[np.float64], ended: NDArray[np.bool_]
-    ) -> None:
+    ) -> NDArray[np.float64] | None:
         """Take note of a training step of the task set's N environments.
 
         Args:
             observations: (N, D), those that the step began with.
             rewards: (N,)
             ended: (N,), whether an episode ended with the step.
+
+        Returns:
+            The rewards (N,) that the replay keeps, where those are others than were given.
         """
 
     def update(self, batch: Batch) -> Statistics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -81,6 +82,13 @@ class Composition(NamedTuple):
 
 Part: TypeAlias = Tensor | Factors | Composition
 """Gradients (K, *S) of a parameter, or what they are products of."""
+
+
+def chosen(part: Part, tasks: Sequence[int]) -> Part:
+    """The gradients of some of the K tasks, in the same form."""
+    if isinstance(part, Tensor):
+        return part[tasks]
+    return type(part)(*(rows[tasks] for rows in part))
 
 
 @dataclass

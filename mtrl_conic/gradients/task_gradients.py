@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch.utils import _pytree as pytree
 
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.gradients.blocks import Blocks, split
-from mtrl_conic.gradients.factors import Part
+from mtrl_conic.gradients.factors import Part, chosen
 from mtrl_conic.gradients.layout import Layout
+from mtrl_conic.gradients.present import combine_present
 from mtrl_conic.gradients.ways import Losses, compute
 
 
@@ -32,6 +33,8 @@ class TaskGradients:
     """Name of a task layer's parameter (K, *S) -> (K, *S): row k is the plain gradient of loss k."""
     averaged: Mapping[str, Part] = field(default_factory=dict)
     """Like `parts`, for shared parameters that are left out of the balancing: they get the mean."""
+    present: Sequence[int] | None = None
+    """The tasks whose gradients are combined, where the batch lacks some: the others' are zero. None: all."""
 
     @classmethod
     def of(
@@ -50,6 +53,10 @@ class TaskGradients:
             averaged={name: part for name, part in shared.items() if name not in layout.balanced},
             own=own,
         )
+
+    def among(self, present: Sequence[int]) -> TaskGradients:
+        """The same gradients, of which only those of the tasks `present` are combined."""
+        return replace(self, present=present)
 
     @cached_property
     def shared(self) -> dict[str, Tensor]:
@@ -94,7 +101,18 @@ class TaskGradients:
         """Name of a shared parameter -> its combined gradient, and statistics as `write` returns them."""
         if not self.parts:
             return {}, {}
-        return balancer.combine(self)
+        if self.present is None:
+            return balancer.combine(self)
+        direction, statistics = combine_present(balancer, self._chosen(self.present), self.present)
+        # Of a missing task there is nothing to tell: nan would take the means over updates with it.
+        return direction, {name: value.nan_to_num() for name, value in statistics.items()}
+
+    def _chosen(self, tasks: Sequence[int]) -> TaskGradients:
+        """The shared gradients of some of the tasks alone."""
+        parts, averaged = (
+            {name: chosen(part, tasks) for name, part in given.items()} for given in (self.parts, self.averaged)
+        )
+        return TaskGradients(self.losses[tasks], None, parts, {}, averaged)
 
     def fill(self, module: nn.Module, direction: dict[str, Tensor]) -> None:
         """Fill the `.grad` of every parameter of `module`, given what `balance` made of those that it combines.
@@ -104,7 +122,8 @@ class TaskGradients:
         """
         gradients = direction | self.own
         if self.averaged:
-            mean = torch.full_like(self.losses, 1 / len(self.losses))
+            count = len(self.losses if self.present is None else self.present)
+            mean = torch.full_like(self.losses, 1 / count)  # those that are not present add nothing
             gradients |= Blocks(self.averaged).combine(mean)
         for name, parameter in module.named_parameters():
             gradient = gradients.get(name)

@@ -49,6 +49,7 @@ class Actor(_TrunkAndOutput):
         network: that it is built as.
         hidden: what its hidden layers are to be.
         log_std_range: least and largest log standard deviation before tanh.
+        log_std: how it keeps to that range: cut off, or by a tanh onto it.
         generator: of the initial values.
     """
 
@@ -59,15 +60,19 @@ class Actor(_TrunkAndOutput):
         hidden: Hidden,
         *,
         log_std_range: tuple[float, float] = (-20.0, 2.0),
+        log_std: Literal["clamp", "tanh"] = "clamp",
         generator: torch.Generator,
     ) -> None:
         super().__init__(spec, 0, 2 * spec.action_dim, network, hidden, generator)
-        self.network, self.hidden, self.log_std_range = network, hidden, log_std_range
+        self.network, self.hidden, self.log_std_range, self.log_std = network, hidden, log_std_range, log_std
 
     def forward(self, observations: Tensor) -> Gaussian:
         """(K, B, D) -> the Gaussian before tanh, (K, B, A)."""
         mean, log_std = self.output(self.trunk(observations)).chunk(2, dim=-1)
-        return Gaussian(mean, log_std.clamp(*self.log_std_range))
+        if self.log_std == "clamp":
+            return Gaussian(mean, log_std.clamp(*self.log_std_range))
+        least, largest = self.log_std_range
+        return Gaussian(mean, least + (largest - least) / 2 * (1 + torch.tanh(log_std)))
 
     def description(self) -> dict[str, Any]:
         """What it is built as, in plain values: `described` builds it again."""
@@ -76,6 +81,7 @@ class Actor(_TrunkAndOutput):
             "network_options": dict(self.network.options),
             "hidden": asdict(self.hidden),
             "log_std_range": list(self.log_std_range),
+            "log_std": self.log_std,
         }
 
     @classmethod
@@ -96,6 +102,7 @@ class Actor(_TrunkAndOutput):
                 choose(description["network"] if network is None else network, description["network_options"]),
                 Hidden(**description["hidden"]),
                 log_std_range=tuple(description["log_std_range"]),
+                log_std=description.get("log_std", "clamp"),  # earlier descriptions have none
                 generator=torch.Generator(),
             )
         except (KeyError, TypeError, AttributeError) as error:

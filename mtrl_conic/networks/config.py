@@ -51,6 +51,9 @@ class NetworkConfig(BaseModel):
 class ActorConfig(BaseModel):
     """The policy that the actor describes."""
 
+    log_std: Literal["clamp", "tanh"] = Field(
+        "clamp", description="how its log standard deviation keeps to its range: cut off, or by a tanh onto the range"
+    )
     log_std_min: float = Field(-20.0, description="smallest log standard deviation of the policy before tanh")
     log_std_max: float = Field(2.0, description="largest log standard deviation of the policy before tanh")
 

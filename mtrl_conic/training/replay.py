@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -121,16 +122,39 @@ class Replay:
             self._block[:, last : last + self._copies, self._columns[-1]] = 1
             self._saved_position = min(self._saved_position, self.position - self._copies)
 
-    def sample(self, batch_size: int) -> Batch:
-        """`batch_size` transitions of every task, uniform with replacement."""
-        num_tasks = self._shape[0]
-        age = torch.randint(len(self), (num_tasks, batch_size), generator=self._generator, device=self._block.device)
+    def sample(self, batch_size: int, *, balanced: bool = True) -> Batch:
+        """Transitions, uniform with replacement.
+
+        Args:
+            batch_size: of every task.
+            balanced: so many of each task; else so many on average, drawn uniformly over the transitions of all tasks.
+        """
+        num_tasks, device = self._shape[0], self._block.device
+        weights = () if balanced else (self._draw_weights(batch_size),)
+        columns = weights[0].shape[1] if weights else batch_size
+        age = torch.randint(len(self), (num_tasks, columns), generator=self._generator, device=device)
         observations, actions, reward, terminated, _, following = self._rows(age).split(self._parts, dim=-1)
         if self._n_step == 1:
             discounts = self._discount * (1 - terminated.squeeze(-1))
-            return Batch(observations, actions, reward.squeeze(-1), discounts, following)
+            return Batch(observations, actions, reward.squeeze(-1), discounts, following, weights)
         rewards, discounts, last = self._returns(age)
-        return Batch(observations, actions, rewards, discounts, self._rows(last)[..., -self._parts[-1] :])
+        return Batch(observations, actions, rewards, discounts, self._rows(last)[..., -self._parts[-1] :], weights)
+
+    def _draw_weights(self, batch_size: int) -> Tensor:
+        """(K, B): a row counts 1 / n in a task that K `batch_size` draws of a task hit n times, in its first n rows.
+
+        B is always the same, so that an update may be compiled: six deviations above the mean. What hits a task more
+        often, about once in a hundred million batches of 128, is drawn again.
+        """
+        num_tasks, device = self._shape[0], self._block.device
+        total = num_tasks * batch_size
+        rows = torch.arange(min(total, batch_size + math.ceil(6 * math.sqrt(batch_size))), device=device)
+        tasks = torch.arange(num_tasks, device=device).unsqueeze(1)
+        while True:
+            drawn = torch.randint(num_tasks, (total,), generator=self._generator, device=device)
+            counts = (drawn == tasks).sum(1, keepdim=True)
+            if counts.max() <= len(rows):
+                return (rows < counts) / counts.clamp_min(1)
 
     def _returns(self, age: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of the transitions of these ages (K, B): n-step reward, discount of the value, age of the last step."""

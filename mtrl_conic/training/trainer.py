@@ -196,8 +196,9 @@ class Trainer:
             following, rewards, terminated, truncated, infos = finish()
         self._has_stepped = True
         with watch("storing"):
-            self.replay.add(observations, actions, rewards, terminated, truncated, infos["final_obs"])
-            agent.observe(observations, rewards, terminated | truncated)
+            kept = agent.observe(observations, rewards, terminated | truncated)
+            kept = rewards if kept is None else kept
+            self.replay.add(observations, actions, kept, terminated, truncated, infos["final_obs"])
         self._observations, self._moves = following, self.envs.moves
         self.step += self.envs.copies
         self._note_ended(terminated | truncated, infos)
@@ -226,7 +227,7 @@ class Trainer:
         schedule = self.agent.schedule
         for _ in range(schedule.updates_per_step * self.envs.copies):
             with self.watch("sampling"):
-                batch = self.replay.sample(schedule.batch_size)
+                batch = self.replay.sample(schedule.batch_size, balanced=schedule.balanced)
             try:
                 statistics = self.agent.update(batch)  # which tells its own parts of the time
             except FloatingPointError as error:

@@ -73,7 +73,7 @@ def test_what_a_task_does_not_do_is_not_learned(network: str) -> None:
         torch.randn(3, B, 3),
         torch.ones(3),
         layout.own_values(),
-        *agent._masks,
+        agent._masks,
     )
     name = next(name for name in agent.actor.layout.own if name.endswith("output.bias"))
     of_bias = gradients.own[name].view(3, 2, 3)  # mean and log standard deviation

@@ -50,6 +50,24 @@ def test_a_run_that_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
         assert lines(tmp_path / "run", name) == lines(tmp_path / "whole", name)
 
 
+def test_a_run_of_before_fields_were_there_goes_on(tmp_path: Path) -> None:
+    """What such a field does was done before it could be chosen otherwise."""
+    config = parse(RunConfig, tiny_values(steps=40))
+    train(config, tmp_path / "run")
+    file = tmp_path / "run" / "config.yaml"
+    written = yaml.safe_load(file.read_text())
+    for name in ("temperatures", "batch", "log_std", "deviation_rate"):
+        del written["agent"][name]
+    file.write_text(yaml.safe_dump(written, sort_keys=False))
+    more = config.model_copy(update={"steps": 60})
+    assert train(more, tmp_path / "run")["step"] == 60
+    assert yaml.safe_load(file.read_text())["agent"]["temperatures"] == "task"
+    file.write_text(yaml.safe_dump(written, sort_keys=False))
+    other = parse(RunConfig, tiny_values(steps=80, agent={"temperatures": "shared"}))
+    with pytest.raises(UserError, match=r"agent\.temperatures is 'task' there, 'shared' here"):
+        train(other, tmp_path / "run")
+
+
 def test_a_file_of_ones_own_is_read_too(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(yaml.safe_dump({"task_set": "mt10", "threads": 2, "agent": {"width": 8, "compile": False}}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import make_config
 from mtrl_conic.runs.run import check, load_agent, make_envs
 
+ROOT = Path(__file__).parent.parent.parent
 SMALL = [
     *("--task-set", "[reach, drawer-close]", "--steps", "90", "--evaluate-every", "20", "--horizon", "20"),
     *("--width", "8", "--batch-size", "4", "--random-steps", "10", "--threads", "1", "--device", "cpu"),
@@ -25,6 +28,9 @@ def test_the_preset_is_the_protocol() -> None:
     environment = config.environment
     assert (environment.reward_version, environment.horizon, environment.num_goals) == ("v1", 150, 1)
     assert not environment.one_hot
+    agent = config.agent
+    assert (agent.reward_scale, agent.deviation_rate, agent.temperatures) == ("deviation", 0.001, "shared")
+    assert (agent.batch, agent.batch_size, agent.log_std, agent.random_steps) == ("uniform", 128, "tanh", 1500)
     assert config.steps // config.training.evaluate_every == 200
     check(config)
     envs = make_envs(config)
@@ -70,8 +76,32 @@ def test_a_fixed_goal_is_evaluated_once() -> None:
         check(config)
 
 
-def test_networks_that_route_by_the_task_say_what_they_miss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["train", "mt10_legacy", *SMALL, "--network", "soft_modularization", "--run-dir", str(tmp_path / "run")]
-    assert main(arguments) == 2
-    assert "set one_hot=true" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize("network", ["soft_modularization", "multihead", "single_task"])
+def test_networks_that_tell_tasks_apart_need_no_one_hot(network: str, tmp_path: Path) -> None:
+    arguments = [
+        "train",
+        "mt10_legacy",
+        *SMALL,
+        "--steps",
+        "20",
+        "--network",
+        network,
+        "--run-dir",
+        str(tmp_path / "run"),
+    ]
+    assert main(arguments) == 0
+
+
+def test_the_settings_in_the_docs_and_the_script_are_commands(tmp_path: Path) -> None:
+    """Every row of the methods' settings is one of `compare`, and the script runs all of them."""
+    page = (ROOT / "docs" / "papers.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| `(--balancers [^`]+)`", page, flags=re.MULTILINE)
+    script = (ROOT / "scripts" / "mt10_legacy.sh").read_text()
+    assert len(rows) == 11
+    for row in rows:
+        out = tmp_path / re.sub(r"\W+", "_", row)
+        assert main(["compare", "mt10_legacy", *shlex.split(row), "--seeds", "0", "--out", str(out), "--dry-run"]) == 0
+        for method in shlex.split(row)[1].split(","):
+            assert method in script, method
+    for words in ("2000000", "0,1,2,3,4,5,6,7,8,9", "--balance critic", "--temperatures task --batch balanced"):
+        assert words in script

@@ -33,7 +33,7 @@ def make(tmp_path: Path | None = None, *, memory_map: bool = False, **options: A
 
 
 def equal(a: Batch, b: Batch) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    return all(torch.equal(x, y) for x, y in zip(a[:5], b[:5], strict=True)) and a.weights == b.weights
 
 
 def test_a_batch_has_the_same_number_of_rows_of_each_task_in_place() -> None:

@@ -40,9 +40,11 @@ from mtrl_conic.networks.registry import MakeTrunk
 if TYPE_CHECKING:
     from mtrl_conic.envs import TaskSet
 
+Tasks = list[int] | None
+"""Those that a batch has, where it lacks some; None: all."""
 _COMPARED_EVERY = 10
 """Updates of which one measures norms and cosines where the balancer has no use for them: they cost 5 to 17 % of it."""
-_PARTS = ("critic", "actor", "target", "average", "temperatures", "return_scale", "observation_scale")
+_PARTS = ("critic", "actor", "target", "average", "temperatures", "return_scale", "reward_scale", "observation_scale")
 """What carries something from update to update, besides the count of them and the generator."""
 
 
@@ -101,7 +103,7 @@ class MTSAC:
         mask = self.spec.action_mask(self.device)
         self._masks = () if mask is None else (mask,)
         """Of the actions, (K, 1, A): an input of the losses where tasks have actions of different sizes."""
-        self.observation_scale, self.return_scale = make_scales(self.spec, self.config, self.device)
+        self.observation_scale, self.return_scale, self.reward_scale = make_scales(self.spec, self.config, self.device)
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
         self._make_networks(self.seed)
         self.temperatures = make_temperatures(self.spec, self.config, self.device)
@@ -137,7 +139,14 @@ class MTSAC:
     def schedule(self) -> Schedule:
         """What the agent asks of the loop around it."""
         config = self.config
-        return Schedule(config.batch_size, config.updates_per_step, config.random_steps, config.n_step, config.discount)
+        return Schedule(
+            config.batch_size,
+            config.batch == "balanced",
+            config.updates_per_step,
+            config.random_steps,
+            config.n_step,
+            config.discount,
+        )
 
     def begin(self) -> None:
         """New episodes begin in all environments: no return runs on from the steps observed before."""
@@ -145,15 +154,16 @@ class MTSAC:
 
     def observe(
         self, observations: NDArray[np.float32], rewards: NDArray[np.float64], ended: NDArray[np.bool_]
-    ) -> None:
+    ) -> NDArray[np.float64] | None:
         """Take note of a training step of the task set's N environments, see `Agent.observe`."""
         if self.observation_scale is not None:
             self.observation_scale.observe(observations)
         if self.config.reward_scale == "return":
             self.return_scale.observe(rewards, ended)
+        return None if self.reward_scale is None else self.reward_scale.observe(rewards)
 
     def update(self, batch: Batch) -> Statistics:
-        """One step of critic, actor, temperatures and target on a balanced batch (K, B, .)."""
+        """One step of critic, actor, temperatures and target on a batch (K, B, .)."""
         config, made = self.config, self.updates
         if config.reset_every and made and made % config.reset_every == 0:
             self._make_networks(self.seed + made)
@@ -162,19 +172,23 @@ class MTSAC:
             next_observations=self._standardized(batch.next_observations),
         )
         noises = torch.randn((2, *batch.actions.shape), generator=self._generator, device=self.device)
-        compare, act = made % _COMPARED_EVERY == 0, made % config.actor_every == 0
-        statistics = self.execution.update(self._update, batch, noises, made=made, compare=compare, act=act)
+        kind = {"compare": made % _COMPARED_EVERY == 0, "act": made % config.actor_every == 0}
+        present = batch.present() if batch.weights else None
+        if present is None:
+            statistics = self.execution.update(self._update, batch, noises, made=made, **kind)
+        else:  # an update of its own kind, not worth a recording
+            statistics = self._update(batch, noises, present=present, **kind)
         self.updates += 1
         return statistics
 
-    def _update(self, batch: Batch, noises: Tensor, *, compare: bool, act: bool) -> Statistics:
+    def _update(self, batch: Batch, noises: Tensor, *, compare: bool, act: bool, present: Tasks = None) -> Statistics:
         next_noise, noise = noises
-        temperature, factors = self.temperatures.log.detach().exp(), self.return_scale.factors
+        temperature, factors = self.temperatures.log.detach().exp().expand(self.num_tasks), self.return_scale.factors
         targets = self.execution.call("targets", self._targets, batch, temperature, next_noise, factors)
-        statistics = self._critic_step(batch, targets, compare) | {"temperature": temperature}
+        statistics = self._critic_step(batch, targets, compare, present) | {"temperature": temperature}
         if act:
-            of_actor, log_density = self._actor_step(batch, noise, temperature, compare)
-            self._temperature_step(log_density)
+            of_actor, log_density = self._actor_step(batch, noise, temperature, compare, present)
+            self._temperature_step(log_density, *batch.weights)
             statistics |= of_actor
         with self.watch("targets"):
             track(self._target_block, self.critic.block, self.config.target_rate)
@@ -187,27 +201,32 @@ class MTSAC:
         targets: Tensor = self.target.value.target(batch.rewards * factors + batch.discounts * values)
         return targets
 
-    def _critic_step(self, batch: Batch, targets: Tensor, compare: bool) -> Statistics:
-        inputs = batch.observations, batch.actions, targets
-        statistics, values = self._step(self.critic, critic_losses, *inputs, compare=compare)
+    def _critic_step(self, batch: Batch, targets: Tensor, compare: bool, present: Tasks) -> Statistics:
+        inputs = batch.observations, batch.actions, targets, batch.weights
+        statistics, values = self._step(self.critic, critic_losses, *inputs, compare=compare, present=present)
         return statistics | {"critic/value": values}
 
-    def _actor_step(self, batch: Batch, noise: Tensor, temperature: Tensor, compare: bool) -> tuple[Statistics, Tensor]:
-        inputs = batch.observations, noise, temperature, self.critic.layout.own_values(), *self._masks
-        statistics, log_density = self._step(self.actor, self._actor_losses, *inputs, compare=compare)
+    def _actor_step(
+        self, batch: Batch, noise: Tensor, temperature: Tensor, compare: bool, present: Tasks
+    ) -> tuple[Statistics, Tensor]:
+        inputs = batch.observations, noise, temperature, self.critic.layout.own_values(), self._masks, batch.weights
+        statistics, log_density = self._step(self.actor, self._actor_losses, *inputs, compare=compare, present=present)
         if self.average is not None:
             self.average.take(self.actor.block)
         return statistics | {"entropy": -log_density}, log_density
 
-    def _temperature_step(self, log_density: Tensor) -> None:
-        # The gradient of -log_alpha (log_density + target), each task's own.
-        self.temperatures.log.grad = -(log_density + self.temperatures.target_entropy)
+    def _temperature_step(self, log_density: Tensor, *weights: Tensor) -> None:
+        self.temperatures.differentiate(log_density, *weights)
         self.execution.step(self.temperatures.optimizer)
 
-    def _step(self, of: Component, losses: Losses, *inputs: Any, compare: bool) -> tuple[Statistics, Any]:
+    def _step(
+        self, of: Component, losses: Losses, *inputs: Any, compare: bool, present: Tasks
+    ) -> tuple[Statistics, Any]:
         """The seam: K losses, their gradients, one direction, one step of the optimiser."""
         compare = compare or of.balancer.compares_gradients
         gradients = self.execution.task_gradients(of.name, of.layout, losses, *inputs, compare=compare)
+        if present is not None:
+            gradients = gradients.among(present)
         with self.watch("balancing"):
             try:
                 direction, decided = gradients.balance(of.balancer)

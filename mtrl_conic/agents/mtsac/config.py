@@ -81,6 +81,9 @@ class OptimizerConfig(BaseModel):
 class TemperatureConfig(BaseModel):
     """The entropy temperature of each task."""
 
+    temperatures: Literal["task", "shared"] = Field(
+        "task", description="each task has its own; shared: one for all tasks, learned from the rows of all"
+    )
     initial_temperature: Positive = Field(1.0, description="alpha of every task at the start")
     target_entropy: float | None = Field(
         None, description="entropy each task's temperature aims at, in nats; none means minus the action's size"
@@ -100,6 +103,11 @@ class ScheduleConfig(BaseModel):
     """What is done when."""
 
     batch_size: Count = Field(128, description="transitions per task and update")
+    batch: Literal["balanced", "uniform"] = Field(
+        "balanced",
+        description="as many transitions of each task; uniform: as many on average, drawn over the transitions of all "
+        "tasks. A loss is the mean over its task's own, and a task without any is left out of that update",
+    )
     updates_per_step: Count = Field(1, description="updates for each step of all tasks")
     actor_every: Count = Field(1, description="updates of the critic for one of actor and temperatures")
     reset_every: Count | None = Field(

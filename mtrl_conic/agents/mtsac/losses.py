@@ -9,11 +9,17 @@ from mtrl_conic.networks.actor_critic import Actor, Critic
 from mtrl_conic.networks.gaussian import squashed_sample
 
 
-def critic_losses(critic: Critic, observations: Tensor, actions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean loss of each task's values against their targets, summed over the twins, (K,); and the mean value, (K,)."""
+def critic_losses(
+    critic: Critic, observations: Tensor, actions: Tensor, targets: Tensor, weights: tuple[Tensor, ...] = ()
+) -> tuple[Tensor, Tensor]:
+    """Mean loss of each task's values against their targets, summed over the twins, (K,); and the mean value, (K,).
+
+    `weights` are those of a batch.
+    """
     outputs = critic(observations, actions)
-    losses = critic.value.loss(outputs, targets).mean(-1).sum(0)
-    return losses, critic.value.mean(outputs.detach()).mean((0, 2))
+    losses = _mean(critic.value.loss(outputs, targets), *weights).sum(0)
+    values = critic.value.mean(outputs.detach())
+    return losses, _mean(values, *weights).mean(0) if weights else values.mean((0, 2))
 
 
 def actor_losses(
@@ -22,18 +28,25 @@ def actor_losses(
     noise: Tensor,
     temperature: Tensor,
     own: dict[str, Tensor],
-    mask: Tensor | None = None,
+    masks: tuple[Tensor, ...] = (),
+    weights: tuple[Tensor, ...] = (),
     *,
     critic: Layout,
 ) -> tuple[Tensor, Tensor]:
     """Mean of alpha log pi - Q of each task, (K,); and the mean log-density, (K,).
 
-    `own` are the critic's task parameters: as an input with a task axis they follow the rows they belong to. `mask` is
-    that of the actions, see `squashed_sample`.
+    `own` are the critic's task parameters: as an input with a task axis they follow the rows they belong to. `masks` is
+    none, or that of the actions, see `squashed_sample`; `weights` are those of a batch.
     """
-    actions, log_density = squashed_sample(actor(observations), noise, mask)
+    actions, log_density = squashed_sample(actor(observations), noise, *masks)
     module = critic.module
     assert isinstance(module, Critic)
     with critic.swapped(own):
         values = module.values(observations, actions)
-    return (temperature.unsqueeze(-1) * log_density - values).mean(-1), log_density.mean(-1)
+    losses = temperature.unsqueeze(-1) * log_density - values
+    return _mean(losses, *weights), _mean(log_density, *weights)
+
+
+def _mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Of each task's rows, (..., K, B) -> (..., K)."""
+    return values.mean(-1) if weights is None else (values * weights).sum(-1)

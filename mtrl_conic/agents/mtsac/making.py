@@ -13,6 +13,7 @@ from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.mtsac.temperatures import Temperatures
 from mtrl_conic.agents.normalisation.observations import ObservationScale
 from mtrl_conic.agents.normalisation.returns import ReturnScale
+from mtrl_conic.agents.normalisation.rewards import RewardScale
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
@@ -21,6 +22,9 @@ from mtrl_conic.networks.actor_critic import Actor, Critic, in_trunk
 from mtrl_conic.networks.registry import MakeTrunk, Network, choose
 from mtrl_conic.networks.values import make_value
 from mtrl_conic.schema import parse
+
+_SURE = 32
+"""Transitions per task from which on a batch drawn over K tasks lacks one with a probability below K e^-32."""
 
 
 def settled(
@@ -58,11 +62,21 @@ def make_networks(
     """
     value, log_std_range = make_value(config), (config.log_std_min, config.log_std_max)
     critic = Critic(spec, network, config.critic_layers, value=value, twins=config.twins, generator=generator)
-    return critic, Actor(spec, network, config.actor_layers, log_std_range=log_std_range, generator=generator)
+    bounds: dict[str, Any] = {"log_std_range": log_std_range, "log_std": config.log_std}
+    return critic, Actor(spec, network, config.actor_layers, generator=generator, **bounds)
 
 
 def make_component(network: Critic | Actor, config: AgentConfig, balancer: Balancer) -> Component:
-    """Actor or critic with optimiser and balancer; the network is on its device already."""
+    """Actor or critic with optimiser and balancer; the network is on its device already.
+
+    Raises:
+        UserError: batches may lack tasks, and the balancer cannot miss one.
+    """
+    if config.batch == "uniform" and config.batch_size < _SURE and balancer.every_task:
+        raise UserError(
+            f"{balancer.name} cannot miss a task, and batch=uniform with batch_size={config.batch_size} may draw none "
+            f"of one: choose batch_size={_SURE} or more, or batch=balanced"
+        )
     critic = isinstance(network, Critic)
     return Component(
         "critic" if critic else "actor",
@@ -75,13 +89,14 @@ def make_component(network: Critic | Actor, config: AgentConfig, balancer: Balan
 
 
 def make_temperatures(spec: TaskSpec, config: AgentConfig, device: torch.device) -> Temperatures:
-    """One of each task, whose entropy aims at minus the number of its actions where nothing else is said."""
+    """Of each task or of all, whose entropy aims at minus the number of its actions where nothing else is said."""
     target: float | Tensor | None = config.target_entropy
     if target is None:
         sizes = spec.action_dims
         target = -float(spec.action_dim) if sizes is None else -torch.tensor(sizes, device=device).float()
     return Temperatures(
         len(spec.task_names),
+        shared=config.temperatures == "shared",
         initial=config.initial_temperature,
         target_entropy=target,
         learning_rate=config.temperature_learning_rate,
@@ -91,8 +106,9 @@ def make_temperatures(spec: TaskSpec, config: AgentConfig, device: torch.device)
 
 def make_scales(
     spec: TaskSpec, config: AgentConfig, device: torch.device
-) -> tuple[ObservationScale | None, ReturnScale]:
-    """Of observations, where they are standardized, and of returns."""
-    over = config.observation_scale
+) -> tuple[ObservationScale | None, ReturnScale, RewardScale | None]:
+    """Of observations, where they are standardized, of returns, and of rewards, where their deviation counts."""
+    over, count = config.observation_scale, len(spec.task_names)
     observations = None if over == "none" else ObservationScale(spec, over, device)
-    return observations, ReturnScale(len(spec.task_names), config.discount, config.return_limit, device)
+    rewards = RewardScale(count, config.deviation_rate) if config.reward_scale == "deviation" else None
+    return observations, ReturnScale(count, config.discount, config.return_limit, device), rewards

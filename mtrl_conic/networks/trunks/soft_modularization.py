@@ -34,7 +34,7 @@ class SoftModularization(nn.Module):
         modules: n, in a layer.
 
     Raises:
-        UserError: observations without the task's one-hot, or a single layer.
+        UserError: a single layer.
     """
 
     own_output: ClassVar[bool] = False
@@ -43,12 +43,10 @@ class SoftModularization(nn.Module):
         self, spec: TaskSpec, extra: int, hidden: Hidden, *, generator: torch.Generator, modules: Modules = 4
     ) -> None:
         super().__init__()
-        if not spec.one_hot:
-            raise UserError("network=soft_modularization routes by the task's one-hot; set one_hot=true")
         if hidden.depth < 2:
             raise UserError(f"network=soft_modularization routes between layers: depth={hidden.depth} is too few")
         num_tasks = len(spec.task_names)
-        self.bare = spec.bare_dim
+        self.bare, self.one_hot = spec.bare_dim, spec.one_hot
         self.count = modules
         features, width = self.bare + extra, hidden.width
 
@@ -64,10 +62,18 @@ class SoftModularization(nn.Module):
         self.down = nn.ModuleList(linear(width, self.count**2) for _ in range(hidden.depth - 1))
         self.up = nn.ModuleList(linear(self.count**2, width) for _ in range(hidden.depth - 2))
 
+    def _tasks(self, observations: Tensor) -> Tensor:
+        """(K, B, K): one-hots of the tasks; where observations tell none, rows stand in the order of the tasks."""
+        if self.one_hot:
+            return observations[..., self.bare :]
+        return (
+            torch.eye(len(observations), device=observations.device).unsqueeze(1).expand(-1, observations.shape[1], -1)
+        )
+
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
         """(K, B, O) and, say, actions (K, B, A) -> (K, B, width), the sum over the last layer's modules."""
         state = torch.cat([observations[..., : self.bare], *extra], dim=-1)
-        code = self.state(state) * self.task(observations[..., self.bare :])
+        code = self.state(state) * self.task(self._tasks(observations))
         outputs = torch.stack([torch.relu(module(state)) for module in self.first], dim=-2)  # (K, B, n, width)
         logits = code  # of the routes; before the first there are none
         for index, layer in enumerate(self.layers):
