@@ -21,18 +21,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--problems", default="", metavar="NAMES", help="separated by commas [all]")
     parser.add_argument("--steps", type=int, help="of Adam [the problem's own, 20,000 or 50,000]")
     parser.add_argument("--seed", type=int, default=0, help="of the balancers [0]")
+    parser.add_argument(
+        "--preferences", type=int, metavar="N", help="trace a front: each balancer with N preferences between the tasks"
+    )
+    parser.add_argument(
+        "--vectors", action="store_true", help="draw the update vectors of two and of three tasks instead"
+    )
     add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run, write, and print the table."""
-    from mtrl_conic.balancers import label, parse_methods
     from mtrl_conic.cli.display import say
-    from mtrl_conic.toy import comparison
+    from mtrl_conic.toy import comparison, vectors
+    from mtrl_conic.toy.fronts import over_preferences
     from mtrl_conic.toy.problems import PROBLEMS
 
+    text = ",".join(arguments.balancers)
+    if arguments.preferences is not None:
+        methods = over_preferences(["all"] if text == "all" else _labels(text), arguments.preferences)
+    else:
+        methods = _labels(text)
+    if arguments.vectors:
+        print(vectors.run(methods, arguments.out, seed=arguments.seed))
+        say(f"pictures and table: {arguments.out}")
+        return 0
     table = comparison.run(
-        [label(*method) for method in parse_methods(",".join(arguments.balancers))],
+        methods,
         arguments.out,
         problems=arguments.problems.split(",") if arguments.problems else tuple(PROBLEMS),
         steps=arguments.steps,
@@ -42,3 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(table)
     say(f"pictures and trajectories: {arguments.out}")
     return 0
+
+
+def _labels(text: str) -> list[str]:
+    from mtrl_conic.balancers import label, parse_methods
+
+    return [label(*method) for method in parse_methods(text)]

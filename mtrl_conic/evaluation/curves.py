@@ -1,8 +1,8 @@
 """From a learning curve to a number: which checkpoint counts, the area, the steps to a threshold.
 
 A curve is an array (E, K) of one run: a row per evaluation, in the order of training, a column per task.
-The three ways to make one row of it answer different questions, so a number always carries its `CHECKPOINTS`
-label: best over training chooses by the very episodes it reports, and is higher than what a user will get.
+The ways to make one row of it answer different questions, so a number always carries its label, one of `CHECKPOINTS` or
+`BEST_OF_MEAN`: best over training chooses by the very episodes it reports, and is higher than what a user will get.
 """
 
 from __future__ import annotations
@@ -35,6 +35,25 @@ def best(curve: Array) -> Array:
 
 
 BEST = "best over training"
+BEST_OF_MEAN = f"{BEST}, of the mean curve"
+
+
+def best_of_mean(runs: Sequence[Mapping[int, Array]]) -> tuple[int, Array] | None:
+    """The step at which the mean over runs and tasks is highest, the earliest of equals, and what each run has there.
+
+    Older tables report this, others the mean of each run's own best, which is never lower.
+
+    Args:
+        runs: of each, (K,) by the step of the evaluation.
+
+    Returns:
+        The step and (R, K); None where no step is one of all runs.
+    """
+    shared = sorted(set.intersection(*(set(run) for run in runs)))
+    if not shared:
+        return None
+    step = max(shared, key=lambda at: float(np.mean([run[at] for run in runs])))
+    return step, np.stack([run[step] for run in runs])
 
 
 def best_evaluation(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -57,7 +76,7 @@ def best_evaluation(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] 
 CHECKPOINTS: dict[str, Callable[[Array], Array]] = {
     "final": final,
     f"mean of the last {LAST} evaluations": mean_of_last,
-    BEST: best,
+    f"{BEST}, each run's own": best,
 }
 """Label -> which row of a curve it is."""
 

@@ -15,6 +15,8 @@ from mtrl_conic import balancers
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.reading import read_json
+from mtrl_conic.toy.curves import draw_fronts, draw_losses
+from mtrl_conic.toy.fronts import HEAD, traced
 from mtrl_conic.toy.paths import RECORD_EVERY, Trajectory, descend_together
 from mtrl_conic.toy.picture import draw
 from mtrl_conic.toy.problems import PROBLEMS, Problem
@@ -38,7 +40,8 @@ def run(
 
     Args:
         names: of balancers; `all` stands for all of them; one with options is `name:key=value,key=value`.
-        out: directory for `<problem>/<balancer>.csv`, `<problem>_front.csv`, `<problem>.svg` and `table.csv`.
+        out: directory for `<problem>/<balancer>.csv`, `<problem>_front.csv`, `<problem>.svg`, `<problem>_losses.svg`
+            and `table.csv`; where a method runs in several variants, `<problem>_traced.svg` and `fronts.csv` too.
         problems: names in `PROBLEMS`.
         steps: of Adam; the problem's own if not given.
         seed: of the balancers.
@@ -64,15 +67,29 @@ def run(
             for trajectory in descend_together(alike, runners, length):
                 _write_trajectory(_path(out, trajectory.problem, trajectory.label), trajectory)
                 each(trajectory)
-    rows = []
+    rows, fronts = [], []
     for problem in chosen:
         done = [read_trajectory(_path(out, problem, label), problem, label) for label in labels]
-        draw(problem, done, out / f"{problem.name}.svg")
-        front = torch.cat([problem.front, problem.losses(problem.front)], -1)
-        _write_csv(out / f"{problem.name}_front.csv", ["x1", "x2", "loss1", "loss2"], _rounded(front))
+        fronts += _show(problem, done, out)
         rows += [_row(trajectory) for trajectory in done]
     _write_csv(out / "table.csv", _HEAD, rows)
-    return "\n".join(_FORMAT.format(*row) for row in [_HEAD, *rows])
+    table = [_FORMAT.format(*row) for row in [_HEAD, *rows]]
+    if fronts:
+        _write_csv(out / "fronts.csv", HEAD, fronts)
+        table += ["", *(_FRONTS_FORMAT.format(*row) for row in [HEAD, *fronts])]
+    return "\n".join(table)
+
+
+def _show(problem: Problem, done: list[Trajectory], out: Path) -> list[list[str]]:
+    """Draw what was done on a problem; returns the rows of the fronts that were traced."""
+    draw(problem, done, out / f"{problem.name}.svg")
+    draw_losses(done, out / f"{problem.name}_losses.svg")
+    front = torch.cat([problem.front, problem.losses(problem.front)], -1)
+    _write_csv(out / f"{problem.name}_front.csv", ["x1", "x2", "loss1", "loss2"], _rounded(front))
+    found = traced(done)
+    if found:
+        draw_fronts(problem, found, out / f"{problem.name}_traced.svg")
+    return [each.row() for each in found]
 
 
 def _problem(name: str) -> Problem:
@@ -101,6 +118,7 @@ def _claim(out: Path, settings: dict[str, int | None]) -> None:
 
 _HEAD = ["problem", "balancer", "steps", "starts", "on_front", "at_optimum", "steps_to_optimum", "ends"]
 _FORMAT = "{:<15} {:<24} {:>7} {:>6} {:>8} {:>10} {:>16}  {}"
+_FRONTS_FORMAT = "{:<15} {:<24} {:>8} {:>6} {:>12} {:>11}"
 
 
 def _row(trajectory: Trajectory) -> list[str]:

@@ -86,7 +86,7 @@ def descend_together(problems: Sequence[Problem], runners: dict[str, Balancer], 
     floors = []
     for balancer in runners.values():
         balancer.reset((len(starts),))
-        floors.append(below.unsqueeze(-1) if balancer.positive_losses else 0.0)
+        floors.append(below if balancer.positive_losses else torch.zeros_like(below))
     points = starts.repeat(len(runners), 1, 1)
     descent = torch.optim.Adam([points], lr=LEARNING_RATE)
     recorded = []

@@ -27,8 +27,8 @@ class Problem:
     starts: tuple[tuple[float, float], ...]
     steps: int
     """Of Adam, at a step size of 1e-3."""
-    floor: float
-    """Below both losses everywhere: methods that need positive losses are given losses less this."""
+    floor: tuple[float, float]
+    """Below each loss everywhere: methods that need positive losses are given losses less this."""
     box: tuple[float, float, float, float]
     """Least and largest x1 and x2 of the picture, and of the search for the front."""
     near: float
@@ -109,9 +109,9 @@ _GRADOPS_STARTS = ((-0.85, 0.75), (-0.85, -0.3), (0.9, 0.9))
 PROBLEMS = {
     problem.name: problem
     for problem in (
-        Problem("classic", _classic(1.0), _CLASSIC_STARTS, 50_000, -20.1, _CLASSIC_BOX, 0.2, -1.0),
-        Problem("classic_scaled", _classic(0.1), _CLASSIC_STARTS, 50_000, -20.1, _CLASSIC_BOX, 0.2, -1.0),
-        Problem("gradops", _gradops, _GRADOPS_STARTS, 20_000, -7.0, (-1.0, 1.0, -1.0, 1.0), 0.05, -0.1),
+        Problem("classic", _classic(1.0), _CLASSIC_STARTS, 50_000, (-21.0, -21.0), _CLASSIC_BOX, 0.2, -1.0),
+        Problem("classic_scaled", _classic(0.1), _CLASSIC_STARTS, 50_000, (-2.1, -21.0), _CLASSIC_BOX, 0.2, -1.0),
+        Problem("gradops", _gradops, _GRADOPS_STARTS, 20_000, (-7.0, -7.0), (-1.0, 1.0, -1.0, 1.0), 0.05, -0.1),
     )
 }
 """By name: `classic`, `classic_scaled` (the first loss times .1) and `gradops`."""

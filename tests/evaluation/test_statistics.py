@@ -242,7 +242,25 @@ def test_which_checkpoint() -> None:
     assert curves.best_evaluation(records[3:]) is None
     returns = [{"step": step, "mean_success": None, "mean_return": -step} for step in (5, 4)]
     assert curves.best_evaluation(returns) == {**returns[1], "chosen_by": "mean_return", "evaluations": 2}
-    assert list(curves.CHECKPOINTS) == ["final", "mean of the last 5 evaluations", "best over training"]
+    assert list(curves.CHECKPOINTS) == [
+        "final",
+        "mean of the last 5 evaluations",
+        "best over training, each run's own",
+    ]
+
+
+def test_best_of_the_mean_curve_is_one_step_for_all_runs() -> None:
+    first = {10: np.array([0.2, 0.4]), 20: np.array([0.9, 0.7]), 30: np.array([0.5, 0.5])}
+    second = {10: np.array([0.2, 0.4]), 20: np.array([0.1, 0.1]), 30: np.array([0.6, 0.8]), 40: np.array([1.0, 1.0])}
+    found = curves.best_of_mean([first, second])
+    assert found is not None
+    step, scores = found
+    assert step == 30
+    assert scores.tolist() == [[0.5, 0.5], [0.6, 0.8]]
+    each = [curves.best(np.stack(list(run.values()))) for run in (first, second)]
+    assert np.mean(each) > scores.mean(), "each run's own best is another number"
+    assert curves.best_of_mean([{10: np.zeros(2)}, {20: np.zeros(2)}]) is None
+    assert curves.best_of_mean([{10: np.ones(1), 20: np.ones(1)}]) == (10, np.ones((1, 1)))
 
 
 def test_area_and_threshold() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError
-from mtrl_conic.toy import comparison
+from mtrl_conic.toy import comparison, fronts, vectors
 from mtrl_conic.toy import paths as toy
 from mtrl_conic.toy.paths import Trajectory
 from mtrl_conic.toy.problems import PROBLEMS, Problem
@@ -49,7 +49,22 @@ def test_losses_are_those_of_the_papers(x1: float, x2: float) -> None:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_losses_are_above_their_floor(name: str) -> None:
     problem = PROBLEMS[name]
-    assert (problem.grid[1] > problem.floor).all()
+    assert (problem.grid[1] > torch.tensor(problem.floor)).all()
+
+
+def test_the_floor_of_a_scaled_loss_is_scaled() -> None:
+    """As in the papers' scripts, -21 below each loss, times its scale: a method of losses sees each above its own."""
+    problem = PROBLEMS["classic_scaled"]
+    assert PROBLEMS["classic"].floor == (-21.0, -21.0)
+    assert problem.floor == (-2.1, -21.0)
+    points = torch.tensor(problem.starts, dtype=torch.float64, requires_grad=True)
+    descent = torch.optim.Adam([points], lr=1e-3)
+    for _ in range(50):
+        descent.zero_grad()
+        (problem.losses(points) - torch.tensor([-2.1, -21.0], dtype=torch.float64)).log().sum().backward()
+        descent.step()
+    trajectory = toy.descend(problem, balancers.make("si", 2), steps=50)
+    torch.testing.assert_close(trajectory.points[-1], points.detach())
 
 
 @pytest.mark.parametrize(("name", "optimum"), [("classic", (0.0, -8.355)), ("classic_scaled", (-5.73, -8.41))])
@@ -151,7 +166,8 @@ def test_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_all_with_a_variant(tmp_path: Path) -> None:
     table = comparison.run(["all", "gradops:alpha=-2"], tmp_path, problems=["gradops"], steps=50)
-    assert [line.split()[1] for line in table.splitlines()[1:]] == [*balancers.available(), "gradops:alpha=-2"]
+    first = table.partition("\n\n")[0]
+    assert [line.split()[1] for line in first.splitlines()[1:]] == [*balancers.available(), "gradops:alpha=-2"]
 
 
 def test_together_goes_where_each_goes_alone() -> None:
@@ -202,3 +218,69 @@ def test_gradops_moves_along_the_front_with_alpha() -> None:
         assert torch.cdist(trajectory.points[-1, 1:2], problem.front).min() < problem.near
         ends.append(float(trajectory.points[-1, 1, 0]))
     assert all(after - before > 0.02 for before, after in itertools.pairwise(ends))
+
+
+def test_losses_over_steps_are_drawn(tmp_path: Path) -> None:
+    comparison.run(["ls", "mgda"], tmp_path, problems=["classic"], steps=50)
+    picture = (tmp_path / "classic_losses.svg").read_text()
+    assert picture.startswith("<svg")
+    for words in ("ls", "mgda", "mean loss", "(-8.5, 7.5)"):
+        assert words in picture
+    assert not (tmp_path / "fronts.csv").exists(), "one variant of each traces no front"
+
+
+def test_variants_of_a_method_trace_a_front(tmp_path: Path) -> None:
+    names = fronts.over_preferences(["ls"], 3)
+    assert names == ["ls:preference=0.1667+0.8333", "ls:preference=0.5+0.5", "ls:preference=0.8333+0.1667"]
+    table = comparison.run([*names, "mgda"], tmp_path, problems=["gradops"], steps=50)
+    with (tmp_path / "fronts.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["problem"], row["balancer"], row["variants"]) == ("gradops", "ls", "3")
+    assert 1 <= int(row["nondominated"]) < int(row["points"]) <= 9
+    assert "hypervolume" in table
+    assert (tmp_path / "gradops_traced.svg").read_text().startswith("<svg")
+
+
+def test_the_true_front_covers_all_there_is() -> None:
+    problem = PROBLEMS["classic"]
+    ends = problem.losses(problem.front)
+    whole = fronts.Traced(problem, "all", {"all": ends}).row()
+    half = fronts.Traced(problem, "half", {"half": ends[: len(ends) // 2]}).row()
+    assert float(whole[-1]) == pytest.approx(1, abs=2e-3)
+    assert float(half[-1]) < 0.9
+    assert fronts.Traced(problem, "high", {"high": ends + 100}).row()[-1] == "0.000"
+
+
+def test_what_takes_no_preference_is_told() -> None:
+    with pytest.raises(UserError, match=r"mgda takes no preference; these do: .*ls"):
+        fronts.over_preferences(["mgda"], 3)
+    with pytest.raises(UserError, match="at least 2"):
+        fronts.over_preferences(["ls"], 1)
+    every = fronts.over_preferences(["all"], 2)
+    assert len(every) == 2 * sum("preference" in balancers.options(name) for name in balancers.available())
+
+
+def test_update_vectors_of_every_balancer(tmp_path: Path) -> None:
+    table = vectors.run(["all", "conicgrad:c=0.9"], tmp_path)
+    for name, gradients in vectors.GRADIENTS.items():
+        assert (gradients @ gradients.T < 0).any(), "some conflict"
+        assert "conicgrad:c=0.9" in (tmp_path / f"vectors_{name}.svg").read_text()
+    with (tmp_path / "vectors.csv").open() as file:
+        rows = {(row["tasks"], row["balancer"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 2 * (len(balancers.available()) + 1)
+    assert rows["two", "ls"]["with_mean"] == "1.000"
+    assert float(rows["three", "conicgrad:c=0.9"]["with_mean"]) >= 0.9 - 1e-3
+    for tasks in ("two", "three"):
+        assert min(map(float, rows[tasks, "upgrad"]["with_tasks"].split())) >= -1e-3
+    assert len(table.splitlines()) == 1 + len(rows)
+
+
+def test_the_command_draws_vectors_and_traces_fronts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mtrl_conic.cli import main
+
+    assert main(["toy", "--vectors", "--balancers", "ls,mgda", "--out", str(tmp_path / "vectors")]) == 0
+    assert (tmp_path / "vectors" / "vectors_three.svg").exists()
+    arguments = ["toy", "--balancers", "ls", "--preferences", "2", "--problems", "gradops", "--steps", "50"]
+    assert main([*arguments, "--out", str(tmp_path / "front")]) == 0
+    assert "nondominated" in capsys.readouterr().out
+    assert main(["toy", "--balancers", "mgda", "--preferences", "2", "--out", str(tmp_path / "none")]) == 2

@@ -15,13 +15,16 @@ from mtrl_conic import balancers
 from mtrl_conic.cli import main
 from mtrl_conic.errors import Interrupted, UserError
 from mtrl_conic.report.supervised import numbers
-from mtrl_conic.report.supervised.figures import trade_offs
-from mtrl_conic.report.supervised.report import write
+from mtrl_conic.report.supervised.report import make_report, write
 from mtrl_conic.report.supervised.source import summarise
+from mtrl_conic.report.supervised.sweeps import fronts, trade_offs
 from mtrl_conic.runs.directory import read_checkpoint
+from mtrl_conic.supervised import training
 from mtrl_conic.supervised.config import SupervisedConfig
-from mtrl_conic.supervised.learners import methods
+from mtrl_conic.supervised.learners import Balanced, methods
 from mtrl_conic.supervised.measures import delta_m
+from mtrl_conic.supervised.networks.table import Dropout
+from mtrl_conic.supervised.problem import Metric
 from mtrl_conic.supervised.training import train
 from tests.supervised.conftest import records, write_celeba, write_census, write_kuairand, write_mtan
 
@@ -148,6 +151,30 @@ def test_the_trade_off_of_an_option(census: Path, tmp_path: Path) -> None:
     (picture,) = (file for file in write(summary, tmp_path) if file.suffix == ".svg")
     assert picture.name == "trade_off_conicgrad_c.svg"
     assert picture.read_text().startswith("<svg")
+    ((name, options, points, nondominated, volume),) = fronts(summary).rows
+    assert (name, options, points) == ("conicgrad", "c", 3)
+    table = np.stack(list(summary.means.values()))
+    beaten = [(table >= row).all(1) & (table > row).any(1) for row in table]
+    assert nondominated == sum(not each.any() for each in beaten)
+    assert isinstance(volume, float)
+    assert 0 <= volume <= 1
+
+
+def test_two_options_make_a_map(census: Path, tmp_path: Path) -> None:
+    points = [(0.25, 0.001), (0.25, 0.01), (0.9, 0.001)]
+    for c, gamma in points:
+        config = SupervisedConfig.complete(values(census, epochs=1, balancer=f"conicgrad:c={c},gamma={gamma}"))
+        train(config, tmp_path / f"c={c}_gamma={gamma}" / "seed_0")
+    summary = summarise(sorted(tmp_path.glob("*/seed_*")))
+    (figure,) = trade_offs(summary)
+    assert figure.name == "trade_off_conicgrad_c_gamma"
+    assert figure.numbers is not None
+    assert [tuple(row[:2]) for row in figure.numbers.rows] == points
+    changes = np.array([row[3:] for row in figure.numbers.rows], dtype=np.float64)
+    np.testing.assert_allclose(changes.sum(0), 0, atol=1e-9)
+    np.testing.assert_allclose(changes.mean(1), [row[2] for row in figure.numbers.rows])  # type: ignore[arg-type]
+    (picture,) = (file for file in write(summary, tmp_path) if file.suffix == ".svg")
+    assert "gamma" in picture.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +204,8 @@ def test_the_report_takes_supervised_runs(compared: Path, tmp_path: Path, capsys
     out = tmp_path / "report.html"
     assert main(["report", str(compared), "--out", str(out), "--figures", str(tmp_path / "figures")]) == 0
     assert "income auc over epochs" in out.read_text()
-    assert len(list((tmp_path / "figures").glob("*.svg"))) == 3
+    drawn = {file.stem for file in (tmp_path / "figures").glob("*.svg")}
+    assert drawn == {"income_auc", "marital_auc", "education_auc", "conflict", "weights"}
     assert main(["report", str(compared), "--out", str(tmp_path / "rows.csv")]) == 0
     rows, written = (file.read_text().splitlines() for file in (tmp_path / "rows.csv", compared / "curves.csv"))
     assert sorted(rows) == sorted(written), "the methods of a folder come in its order"
@@ -194,9 +222,34 @@ def test_numbers_of_the_table(compared: Path) -> None:
     runs = summary.methods["ls"]
     per_run = np.array([[run.result["metrics"][m.name] for m in summary.metrics] for run in runs])
     drops = delta_m(summary.metrics, per_run, summary.baseline)
-    assert str(table["ls"][6]).startswith(f"{drops.mean():.2f} ± ")
-    ranks = [float(str(table[name][5])) for name in ("ls", "gradops:alpha=-2.0")]
-    assert sum(ranks) == pytest.approx(3.0)
+    columns = {name: place for place, name in enumerate(numbers.methods(summary).columns)}
+    assert str(table["ls"][columns["delta-m % ↓"]]).startswith(f"{drops.mean():.2f} ± ")
+    assert str(table["ls"][columns["average ↑"]]).startswith(f"{per_run.mean():.4f} ± ")
+    sharing = [table[name][columns["mean rank ↓"]] for name in ("stl", "ls", "gradops:alpha=-2.0")]
+    assert sharing[0] is None, "it shares no network with the others"
+    assert sum(float(str(rank)) for rank in sharing[1:]) == pytest.approx(3.0)
+    every = [float(str(row[columns["mean rank with stl ↓"]])) for row in table.values()]
+    assert sum(every) == pytest.approx(6.0)
+
+
+def test_metrics_of_several_kinds_have_no_average(compared: Path) -> None:
+    summary = summarise(sorted(compared.glob("*/seed_*")))
+    mixed = [*summary.metrics[:2], Metric("education f1", "education")]
+    assert "average" not in numbers._groups(mixed)
+    assert "average" in numbers._groups(summary.metrics)
+
+
+def test_weights_over_epochs_are_those_that_were_recorded(compared: Path) -> None:
+    summary = summarise(sorted(compared.glob("*/seed_*")))
+    figures = {figure.name: figure for figure in make_report(summary).figures}
+    table = figures["weights"].numbers
+    assert table is not None
+    runs = [run.training for run in summary.methods["gradops:alpha=-2.0"]]
+    seen = np.array([[list(record["weight"].values()) for record in run] for run in runs]).mean(0)
+    expected = 3 * seen / np.abs(seen).sum(1, keepdims=True)
+    place = [list(table.columns).index(f"gradops:alpha=-2.0: {task}") for task in runs[0][0]["weight"]]
+    found = np.array([[row[column] for column in place] for row in table.rows], dtype=np.float64)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_the_same_command_again_shows_the_same(
@@ -369,3 +422,41 @@ def test_broken_kuairand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "cannot read" in refused(
         capsys, "recommendation", "--data", str(tmp_path / "cut.npz"), "--epochs", "1", "--out", str(tmp_path / "o")
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("dwa", {"window": 4}),
+        ("dwa:window=7", {"window": 7}),
+        ("stch", {"warmup": 20, "averaged": 4}),
+        ("stch:warmup=6", {"warmup": 6, "averaged": 6}),
+    ],
+)
+def test_what_papers_give_in_epochs_is_counted_in_them(method: str, expected: dict[str, int], census: Path) -> None:
+    config = SupervisedConfig.complete(values(census, balancer=method))
+    problem = training._load(config)
+    config = config.model_copy(update={"batch_size": len(problem.training) // 4})
+    learner = training._learner(config, problem, torch.device("cpu"))
+    assert isinstance(learner, Balanced)
+    assert {name: getattr(learner.balancer, name) for name in expected} == expected
+
+
+def test_one_layer_of_dropout_or_two(census: Path) -> None:
+    found = {}
+    for choice in ("each", "last"):
+        config = SupervisedConfig.complete(values(census, balancer="ls", options={"dropout": choice}))
+        network = training._load(config).network([0])
+        found[choice] = [layer.p for layer in network.modules() if isinstance(layer, Dropout)]
+    assert found == {"each": [0.3, 0.3], "last": [0.0, 0.3]}
+
+
+def test_a_run_of_before_an_option_was_there_goes_on(census: Path, tmp_path: Path) -> None:
+    config = SupervisedConfig.complete(values(census, balancer="ls", epochs=1))
+    train(config, tmp_path)
+    file = tmp_path / "config.yaml"
+    written = file.read_text()
+    assert "dropout: each" in written
+    file.write_text("".join(line for line in written.splitlines(keepends=True) if "dropout" not in line))
+    more = SupervisedConfig.complete(values(census, balancer="ls", epochs=2))
+    assert train(more, tmp_path)["step"] == 2

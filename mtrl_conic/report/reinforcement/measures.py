@@ -61,6 +61,10 @@ class Measure:
         """(E, K): of a run, by evaluation."""
         return np.array([self.of(evaluation) for evaluation in run.evaluations])
 
+    def by_step(self, run: Run) -> dict[int, Array]:
+        """(K,): of a run, by the step of the evaluation."""
+        return {int(evaluation["step"]): self.of(evaluation) for evaluation in run.evaluations}
+
     def final(self, method: Method) -> Array:
         """(R, K): of the final evaluations of a method's finished runs."""
         return np.array([self.of(run.result) for run in method.finished if run.result])

@@ -75,13 +75,19 @@ def checkpoints(comparison: Comparison, measure: Measure, seed: int) -> Table:
     rows: list[list[Cell]] = []
     for method in comparison.compared:
         per_run = [[choose(measure.curve(run)) for run in method.finished] for choose in curves.CHECKPOINTS.values()]
-        rows.append([method.label, *(bootstrap(statistics.mean, np.array(scores), seed=seed) for scores in per_run)])
+        row: list[Cell] = [method.label]
+        row += [bootstrap(statistics.mean, np.array(scores), seed=seed) for scores in per_run]
+        best = curves.best_of_mean([measure.by_step(run) for run in method.finished])
+        row += [None, None] if best is None else [bootstrap(statistics.mean, best[1], seed=seed), best[0]]
+        rows.append(row)
     note = (
-        "The same runs, three protocols; compare within a column only. Best over training picks each run's best "
-        "evaluation by the episodes that it reports, so it flatters."
+        "The same runs, four protocols; compare within a column only. Best over training picks an evaluation by the "
+        "episodes that it reports, so it flatters: each run's own and then the mean, or one step for all runs of a "
+        "method, that at which their mean is highest."
     )
     title = measure.titled("Which checkpoint counts")
-    return Table(measure.name("checkpoints"), title, note, ["method", *curves.CHECKPOINTS], rows)
+    columns = ["method", *curves.CHECKPOINTS, curves.BEST_OF_MEAN, "at step"]
+    return Table(measure.name("checkpoints"), title, note, columns, rows)
 
 
 def speed(comparison: Comparison, measure: Measure) -> Table:

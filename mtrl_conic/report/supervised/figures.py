@@ -1,25 +1,23 @@
-"""The figures of a report on a supervised problem: metrics over epochs, and what an option of a method trades."""
+"""The figures of a report on a supervised problem: what options trade, metrics, conflict and weights over epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import altair as alt
-import numpy as np
 
-from mtrl_conic.report.charts import Figure, Record, finished, lines, tooltips, wide
+from mtrl_conic.report.charts import Figure, Record, finished, hideable, lines, tooltips, wide
 from mtrl_conic.report.supervised.source import Summary
-from mtrl_conic.report.tables import Cell, Table
+from mtrl_conic.report.supervised.sweeps import trade_offs
 
 _CURVES = 12
 """Curves of more metrics than this are left to `curves.csv`."""
-_LEAST = 3
-"""Values of an option that make a curve."""
 
 
 def figures(summary: Summary) -> list[Figure]:
-    """The trade-offs, then the metrics over training."""
-    return [*trade_offs(summary), *(_curve(summary, metric.name) for metric in summary.metrics[:_CURVES])]
+    """The trade-offs, then the metrics over training, and what the balancers met and did."""
+    curves = [_curve(summary, metric.name) for metric in summary.metrics[:_CURVES]]
+    return [*trade_offs(summary), *curves, *_conflict(summary), *_weights(summary)]
 
 
 def _curve(summary: Summary, metric: str) -> Figure:
@@ -41,51 +39,72 @@ def _curve(summary: Summary, metric: str) -> Figure:
     return Figure(name, f"{metric} over epochs", caption, finished(chart, caption, 280), numbers)
 
 
-def trade_offs(summary: Summary) -> list[Figure]:
-    """A figure for every balancer that ran with at least three values of one number and nothing else changed."""
-    return [_figure(summary, name, option, labels) for name, option, labels in _sweeps(summary)]
+def _conflict(summary: Summary) -> list[Figure]:
+    """The share of the task pairs in conflict over the epochs, of the methods that compare gradients."""
+    records: list[Record] = [
+        {"method": label, "epoch": epoch, "value": sum(values) / len(values)}
+        for label in summary.methods
+        for epoch, values in _by_epoch(summary, label, "negative_cosines").items()
+    ]
+    if not records:
+        return []
+    y = alt.Y("value:Q", title="task pairs with a negative cosine (share)", scale=alt.Scale(zero=True))
+    labels = list(summary.methods)
+    chart = lines(labels, records, alt.X("epoch:Q"), y, hover=["method:N", "epoch:Q", *tooltips("value:Q")])
+    caption = "Share of the task pairs whose gradients point against each other, mean over an epoch's steps and seeds."
+    numbers = wide("conflict", records, "epoch", "epoch", labels)
+    return [Figure("conflict", "Conflicting gradients", caption, finished(chart, caption, 280), numbers)]
 
 
-def _sweeps(summary: Summary) -> Iterator[tuple[str, str, dict[float, str]]]:
-    """Balancer, option, and the method's label by value."""
-    found: dict[tuple[str, str], dict[float, str]] = {}
-    for label, runs in summary.methods.items():
-        options = runs[0].config.balancer_options
-        if len(options) == 1:
-            option, value = next(iter(options.items()))
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                found.setdefault((runs[0].config.balancer, option), {})[float(value)] = label
-    for (name, option), labels in found.items():
-        if len(labels) >= _LEAST:
-            yield name, option, dict(sorted(labels.items()))
-
-
-def _figure(summary: Summary, name: str, option: str, labels: dict[float, str]) -> Figure:
-    middle = np.mean([summary.means[label] for label in labels.values()], axis=0)
-    records, rows = [], []
-    for value, label in labels.items():
-        row: list[Cell] = [value]
-        for at, metric in enumerate(summary.metrics):
-            sign = 1 if metric.higher_is_better else -1
-            better = float(100 * sign * (summary.means[label][at] - middle[at]) / middle[at])
-            records.append({"value": value, "metric": metric.name, "better": better, "method": label})
-            row.append(better)
-        rows.append(row)
-    caption = (
-        f"How much better each metric is, in per cent of its mean over the values of {option}; mean over seeds. "
-        f"Where lines cross, {option} trades one task for another."
-    )
-    chart = (
+def _weights(summary: Summary) -> list[Figure]:
+    """The weight of each task over the epochs, a chart for each method that has weights."""
+    tasks = list(dict.fromkeys(metric.task for metric in summary.metrics))
+    if len(tasks) > _CURVES:
+        return []
+    records: list[Record] = []
+    for label in summary.methods:
+        for epoch, seen in _by_epoch(summary, label, "weight").items():
+            means = {task: sum(weights[task] for weights in seen) / len(seen) for task in seen[0]}
+            total = sum(map(abs, means.values())) or 1.0
+            records += [
+                {
+                    "method": label,
+                    "task": task,
+                    "row": f"{label}: {task}",
+                    "epoch": epoch,
+                    "value": len(means) * w / total,
+                }
+                for task, w in means.items()
+            ]
+    if not records:
+        return []
+    labels = list(dict.fromkeys(record["method"] for record in records))
+    one = (
         alt.Chart(alt.InlineData(values=records))
-        .mark_line(point=True)
+        .mark_line()
         .encode(
-            x=alt.X("value:Q", title=option),
-            y=alt.Y("better:Q", title="better by (%)"),
-            color=alt.Color("metric:N", title=None),
-            tooltip=["metric:N", *tooltips("value:Q", "better:Q")],
+            x=alt.X("epoch:Q"),
+            y=alt.Y("value:Q", title="weight"),
+            color=alt.Color("task:N", title=None),
+            tooltip=["method:N", "task:N", "epoch:Q", *tooltips("value:Q")],
         )
     )
-    specification = finished(chart, caption, 280)
-    title = f"{name}: the trade-off by {option}"
-    numbers = Table(f"trade_off_{name}_{option}", title, "", [option, *(m.name for m in summary.metrics)], rows)
-    return Figure(f"trade_off_{name}_{option}", title, caption, specification, numbers)
+    facet = alt.Facet("method:N", sort=labels, title=None)
+    chart = one.properties(width=180, height=120).facet(facet=facet, columns=3)
+    caption = (
+        "Weight of each task in the update, over the sum of all by size and times their number: 1 is an equal share, "
+        "below 0 the task's own gradient is taken back. Mean over an epoch's steps and seeds."
+    )
+    rows = list(dict.fromkeys(record["row"] for record in records))
+    numbers = wide("weights", records, "epoch", "epoch", rows, column="row")
+    return [Figure("weights", "Weights of the tasks", caption, hideable(chart, caption), numbers)]
+
+
+def _by_epoch(summary: Summary, label: str, key: str) -> dict[int, list[Any]]:
+    """What the runs of a method recorded of their steps, by epoch."""
+    found: dict[int, list[Any]] = {}
+    for run in summary.methods[label]:
+        for record in run.training:
+            if key in record:
+                found.setdefault(record["step"], []).append(record[key])
+    return found

@@ -18,22 +18,31 @@ _MANY = 12
 
 
 def methods(summary: Summary) -> Table:
-    """A row per method: metrics, mean rank, drop, cost."""
+    """A row per method: metrics, mean ranks, drop, cost."""
     groups = _groups(summary.metrics)
+    ranks = _ranks(summary)
     columns = ["method", "seeds", *(f"{name} {_arrow(members[0])}" for name, members in groups.items())]
-    columns += ["mean rank ↓", "delta-m % ↓", "s per epoch", "CPU s per epoch", "peak MiB"]
-    compared = {label: row for label, row in summary.means.items() if label != SINGLE_TASK}
-    ranks = measures.mean_ranks(summary.metrics, compared) if compared else {}
+    columns += [*ranks, "delta-m % ↓", "s per epoch", "CPU s per epoch", "peak MiB"]
     rows = [
         [*_row(label, runs, groups), *_judged(summary, label, runs, ranks), *_cost(runs)]
         for label, runs in summary.methods.items()
     ]
     note = (
-        "Mean ± standard error over seeds. Mean rank: over the metrics, among the methods of this table that share "
-        f"a network. delta-m: mean over the metrics of the relative drop against {SINGLE_TASK}'s mean over seeds. "
+        "Mean ± standard error over seeds. Average: over the metrics, where they are of one kind. Mean rank: over the "
+        f"metrics, among the methods of this table that share a network, and among all where {SINGLE_TASK} is one. "
+        f"delta-m: mean over the metrics of the relative drop against {SINGLE_TASK}'s mean over seeds. "
         "Seconds and memory: medians over runs, of the machine as it was."
     )
     return Table("methods", "Methods", note, columns, rows)
+
+
+def _ranks(summary: Summary) -> dict[str, dict[str, float]]:
+    """Column -> mean rank by method: among those that share a network, and among all."""
+    sharing = {label: row for label, row in summary.means.items() if label != SINGLE_TASK}
+    ranks = {"mean rank ↓": measures.mean_ranks(summary.metrics, sharing) if sharing else {}}
+    if sharing and len(sharing) < len(summary.means):
+        ranks[f"mean rank with {SINGLE_TASK} ↓"] = measures.mean_ranks(summary.metrics, summary.means)
+    return ranks
 
 
 def results(summary: Summary) -> Table:
@@ -70,13 +79,14 @@ def curves(summary: Summary) -> Table:
 
 
 def _groups(metrics: Sequence[Metric]) -> dict[str, list[Metric]]:
-    """Column -> its metrics: each by itself, or the kinds of metric (the last word) where there are many."""
-    if len(metrics) <= _MANY:
-        return {metric.name: [metric] for metric in metrics}
+    """Column -> its metrics: each by itself and their average, or by kind (the last word) where there are many."""
     kinds: dict[str, list[Metric]] = {}
     for metric in metrics:
         kinds.setdefault(f"mean {metric.name.split()[-1]}", []).append(metric)
-    return kinds
+    if len(metrics) > _MANY:
+        return kinds
+    average = {"average": list(metrics)} if len(kinds) == 1 < len(metrics) else {}
+    return {metric.name: [metric] for metric in metrics} | average
 
 
 def _row(label: str, runs: Sequence[FinishedRun], groups: dict[str, list[Metric]]) -> list[Cell]:
@@ -87,11 +97,13 @@ def _row(label: str, runs: Sequence[FinishedRun], groups: dict[str, list[Metric]
     return row
 
 
-def _judged(summary: Summary, label: str, runs: Sequence[FinishedRun], ranks: dict[str, float]) -> list[Cell]:
+def _judged(
+    summary: Summary, label: str, runs: Sequence[FinishedRun], ranks: dict[str, dict[str, float]]
+) -> list[Cell]:
     drop = None
     if summary.baseline is not None and label != SINGLE_TASK:
         drop = measures.mean(measures.delta_m(summary.metrics, summary.values(runs), summary.baseline)).text(2)
-    return [f"{ranks[label]:.2f}" if label in ranks else None, drop]
+    return [*(f"{rank[label]:.2f}" if label in rank else None for rank in ranks.values()), drop]
 
 
 def _cost(runs: Sequence[FinishedRun]) -> list[Cell]:

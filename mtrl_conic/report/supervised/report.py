@@ -9,6 +9,7 @@ from mtrl_conic.report.page import Report, as_markdown, html
 from mtrl_conic.report.supervised import numbers, words
 from mtrl_conic.report.supervised.figures import figures
 from mtrl_conic.report.supervised.source import Summary
+from mtrl_conic.report.supervised.sweeps import fronts
 from mtrl_conic.report.tables import csv_text
 from mtrl_conic.runs.directory import write_text
 
@@ -21,7 +22,7 @@ def make_report(summary: Summary) -> Report:
         protocol=words.protocol(summary),
         first=[numbers.methods(summary)],
         figures=figures(summary),
-        others=[],
+        others=[table for table in [fronts(summary)] if table.rows],
         colours=colours(list(summary.methods)),
         sources=[str(run.directory) for runs in summary.methods.values() for run in runs],
         rows=numbers.curves(summary),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.directory import read_config, read_result
-from mtrl_conic.runs.records import EVALUATIONS, read_records
+from mtrl_conic.runs.records import EVALUATIONS, METRICS, read_records
 from mtrl_conic.schema import parse
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import SINGLE_TASK
@@ -28,6 +28,8 @@ class FinishedRun:
     config: SupervisedConfig
     result: dict[str, Any]
     curve: list[dict[str, Any]]
+    training: list[dict[str, Any]]
+    """What each epoch's steps were on average: losses, weights, norms of gradients, conflicts."""
 
 
 @dataclass(frozen=True)
@@ -77,4 +79,6 @@ def _read(directory: Path) -> FinishedRun | None:
     if result is None:
         return None
     config = parse(SupervisedConfig, read_config(directory), where=str(directory / "config.yaml"))
-    return FinishedRun(directory, config, result, list(read_records(directory, EVALUATIONS)))
+    return FinishedRun(
+        directory, config, result, list(read_records(directory, EVALUATIONS)), list(read_records(directory, METRICS))
+    )

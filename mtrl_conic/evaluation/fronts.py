@@ -1,0 +1,41 @@
+"""What a set of points is worth as a Pareto front: who is beaten by nobody, and how much is covered."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def nondominated(points: Array) -> NDArray[np.bool_]:
+    """Whether each point (N, J) is beaten by no other: none is as low everywhere and lower somewhere."""
+    no_higher = np.all(points[None] <= points[:, None], axis=-1)
+    lower = np.any(points[None] < points[:, None], axis=-1)
+    beaten: NDArray[np.bool_] = np.any(no_higher & lower, axis=1)
+    return ~beaten
+
+
+def hypervolume(points: Array, reference: Array) -> float:
+    """The volume of all that some point beats, up to the reference point (Zitzler and Thiele, 1999); exact.
+
+    Args:
+        points: (N, J), lower is better; those that do not beat the reference add nothing.
+        reference: (J,)
+    """
+    points = points[(points < reference).all(1)]
+    points = np.unique(points[nondominated(points)], axis=0)
+    if not len(points):
+        return 0.0
+    if points.shape[1] == 1:
+        return float(reference[0] - points.min())
+    # Slices along the last axis: up to the next point, those before it cover what they do in the other axes.
+    points = points[points[:, -1].argsort(kind="stable")]
+    ends = np.append(points[1:, -1], reference[-1])
+    return float(
+        sum(
+            (end - point[-1]) * hypervolume(points[: place + 1, :-1], reference[:-1])
+            for place, (point, end) in enumerate(zip(points, ends, strict=True))
+            if end > point[-1]
+        )
+    )
