@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mtrl_conic import MTSAC
 from mtrl_conic.agents.model_card import model_card
+from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import make_config

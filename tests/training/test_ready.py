@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mtrl_conic import MTSAC, make_task_set
+from mtrl_conic.agents.mtsac import agent as agents
 from mtrl_conic.cli import main
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
@@ -69,7 +70,7 @@ def test_the_best_is_kept_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFi
     assert (saved["step"], saved["chosen_by"], saved["value"]) == (100, "mean_return", 3.0)
     _, agent, envs = load_agent(tmp_path, checkpoint=tmp_path / "checkpoints" / "best.pt", device="cpu")
     envs.close()
-    assert isinstance(agent, MTSAC)
+    assert isinstance(agent, agents.MTSAC)
     weights = agent.policy().state_dict()
     assert all(torch.equal(weights[name], kept) for name, kept in rates.actors[100].items())
     assert any(not torch.equal(weights[name], kept) for name, kept in rates.actors[150].items())
