@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mtrl_conic import MTSAC, Policy
+from mtrl_conic import Policy
+from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.runs.directory import read_result
 from mtrl_conic.runs.run import load_agent
 from mtrl_conic.runs.status import find_runs
