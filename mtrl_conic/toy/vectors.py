@@ -18,18 +18,22 @@ from mtrl_conic import balancers
 
 GRADIENTS = {
     "two": torch.tensor([[1.6, 0.4], [-0.6, 0.8]], dtype=torch.float64),
-    "three": torch.tensor([[1.5, 0.3, 0.2], [-0.6, 1.0, 0.1], [-0.2, -0.5, 0.9]], dtype=torch.float64),
+    "three": torch.tensor([[1.4, 0.2, -1.2], [-0.4, 1.0, 0.0], [0.0, -1.4, 0.6]], dtype=torch.float64),
 }
-"""Of tasks that conflict and are of different lengths: in the plane, and in space."""
-_VIEW = torch.tensor([[-0.7071, -0.4082], [0.7071, -0.4082], [0.0, 0.8165]], dtype=torch.float64)
-"""Space as it is drawn: seen along its diagonal."""
+"""Of tasks that conflict and are of different lengths: in the plane, and in space, where the mean conflicts with one of
+them, and PCGrad's update too, in whatever order it visits them."""
+_VIEW = torch.tensor([[-0.7, -0.4], [0.9, -0.2], [0.0, 1.0]], dtype=torch.float64)
+"""Space as it is drawn, in the plane of the picture."""
+_UPDATES = 200
+"""At the same gradients, after which a method that adapts its weights is drawn."""
 _COLUMNS = 6
 
 
 def run(names: Sequence[str], out: Path, *, seed: int = 0) -> str:
     """Write `vectors_two.svg`, `vectors_three.svg` and `vectors.csv` into `out`; returns the table as text.
 
-    An arrow in black is the update, drawn as long as the mean gradient, which is dashed: methods scale it differently.
+    An arrow in black is the update, drawn as long as the shortest gradient, for methods scale it differently; the mean
+    gradient is dashed. Methods that adapt have seen the same gradients, and losses of one, for 200 updates.
 
     Args:
         names: of balancers, with options as `name:key=value`; `all` stands for all of them.
@@ -55,7 +59,12 @@ _FORMAT = "{:<6} {:<24} {:>7} {:>10} {:<24} {}"
 
 def _direction(name: str, options: Mapping[str, Any], gradients: Tensor, seed: int) -> Tensor:
     balancer = balancers.make(name, len(gradients), seed=seed, **options)
-    return balancer.direction(gradients, torch.ones(len(gradients), dtype=torch.float64))
+    losses = torch.ones(len(gradients), dtype=torch.float64)
+    direction = balancer.direction(gradients, losses)
+    for _ in range(_UPDATES - 1 if balancer.state and not balancer.draws else 0):
+        balancer.observe(losses)
+        direction = balancer.direction(gradients, losses)
+    return direction
 
 
 def _row(name: str, method: str, gradients: Tensor, direction: Tensor) -> list[str]:
@@ -72,7 +81,7 @@ def _picture(gradients: Tensor, directions: Mapping[str, Tensor]) -> str:
     fixed = {f"task {place + 1}": row for place, row in enumerate(gradients)} | {"mean": mean}
     values = []
     for method, direction in directions.items():
-        update = direction * (mean.norm() / direction.norm().clamp_min(1e-12))
+        update = direction * (gradients.norm(dim=1).min() / direction.norm().clamp_min(1e-12))
         values += [_arrow(method, name, vector) for name, vector in (fixed | {"update": update}).items()]
     reach = 1.15 * max(max(abs(value["x"]), abs(value["y"])) for value in values)
     spec = {

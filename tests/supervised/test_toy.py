@@ -270,8 +270,15 @@ def test_update_vectors_of_every_balancer(tmp_path: Path) -> None:
     assert len(rows) == 2 * (len(balancers.available()) + 1)
     assert rows["two", "ls"]["with_mean"] == "1.000"
     assert float(rows["three", "conicgrad:c=0.9"]["with_mean"]) >= 0.9 - 1e-3
+
+    def worst(tasks: str, name: str) -> float:
+        return min(map(float, rows[tasks, name]["with_tasks"].split()))
+
     for tasks in ("two", "three"):
-        assert min(map(float, rows[tasks, "upgrad"]["with_tasks"].split())) >= -1e-3
+        assert min(worst(tasks, "upgrad"), worst(tasks, "gradops")) >= -1e-3
+    assert worst("three", "pcgrad") < -0.3, "with three tasks its update conflicts"
+    assert worst("three", "ls") < -0.3
+    assert float(rows["three", "conicgrad"]["with_mean"]) < 0.9, "it has adapted"
     assert len(table.splitlines()) == 1 + len(rows)
 
 
