@@ -40,12 +40,6 @@ def first_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def one_line(text: str, *, most: int = 2000) -> str:
-    """`text` as a terminal may show it: control characters, which move its cursor, as escapes; a long end cut off."""
-    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:most])
-    return shown if len(text) <= most else f"{shown} ..."
-
-
 def origin(error: BaseException) -> str:
     """Where `error` was raised, in code that is not installed if there is some: ` (lab.py, line 12)`."""
     installed = ("site-packages", "dist-packages", sysconfig.get_paths()["stdlib"], "<frozen")

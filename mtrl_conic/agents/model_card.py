@@ -7,6 +7,7 @@ from typing import Any
 
 from mtrl_conic.agents.policy import Policy
 from mtrl_conic.envs.names import is_metaworld
+from mtrl_conic.escaping import in_markdown
 
 
 def model_card(
@@ -40,14 +41,14 @@ def model_card(
     ]
     if result is not None:
         versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-        parts += ["## Versions\n", f"{versions}. Finished {result['finished']}.\n"]
+        parts += ["## Versions\n", f"{in_markdown(versions)}. Finished {result['finished']}.\n"]
     return "\n".join(parts)
 
 
 def _provenance(policy: Policy) -> str:
     shown = {"network": policy.actor.network.name} | policy.provenance
     rows = [(name, value) for name, value in shown.items() if name != "config" and value not in (None, {}, [])]
-    lines = [f"| {name.replace('_', ' ')} | {_plain(value)} |" for name, value in rows]
+    lines = [f"| {in_markdown(name.replace('_', ' '))} | {in_markdown(_plain(value))} |" for name, value in rows]
     return "\n".join(["| | |", "|---|---|", *lines]) + "\n" if rows else ""
 
 
@@ -61,7 +62,7 @@ def _tasks(policy: Policy) -> str:
     spec = policy.spec
     lines = ["| task | observation | action |", "|---|---|---|"]
     for place, name in enumerate(spec.task_names):
-        lines.append(f"| {name} | {spec.own_observation_dim(place)} | {spec.own_action_dim(place)} |")
+        lines.append(f"| {in_markdown(name)} | {spec.own_observation_dim(place)} | {spec.own_action_dim(place)} |")
     note = ", and the one-hot code of the task" if spec.one_hot else ""
     return "\n".join(lines) + f"\n\nA row of the network is a task's observation, zeros up to {spec.bare_dim}{note}.\n"
 
@@ -97,11 +98,11 @@ def _results(result: Mapping[str, Any] | None, *, finished: bool) -> str:
     lines = ["| task | success | at last step | return |", "|---|---|---|---|"]
     for name, value in result["returns"].items():
         rates = [f"{result[key][name]:.2f}" if name in result[key] else "-" for key in ("success", "success_at_end")]
-        lines.append(f"| {name} | {' | '.join(rates)} | {value:.1f} |")
+        lines.append(f"| {in_markdown(name)} | {' | '.join(rates)} | {value:.1f} |")
     if result["success"]:
         lines.append(f"| mean | {result['mean_success']:.3f} | {result['mean_success_at_end']:.3f} | |")
     without = [name for name in result["returns"] if name not in result["success"]]
-    note = f" No success is defined for {', '.join(without)}." if without else ""
+    note = f" No success is defined for {in_markdown(', '.join(without))}." if without else ""
     return "\n".join(lines) + (
         f"\n\nAfter {result['step']:,} environment steps of every task, "
         f"{result['episodes_per_task']} episodes per task.{note}\n"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mtrl_conic.cli.flags import add_imports
+from mtrl_conic.cli.terminal import TERMINAL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         summary = (method.__doc__ or "").strip().splitlines()[0]
         fields = balancers.options(name).items()
         options = "\n".join(f"{option}={field.default}: {field.description}" for option, field in fields)
-        table.add_row(name, method.needs, f"{summary}\n[dim]{method.paper}[/dim]", options)
-    Console(highlight=False).print(table)
+        what = Text.assemble(f"{summary}\n", (method.paper, "dim"))
+        table.add_row(name, method.needs, what, Text(options))
+    TERMINAL.print(table)
     return 0

@@ -73,7 +73,7 @@ class Board:
                 self._say(f"{run.name}: {', '.join(_cells(run, progress))}")
 
     def _say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, markup=False)
+        self._console.print(line, soft_wrap=True)
 
     def _table(self, now: Sequence[tuple[Job, Progress]]) -> Group:
         table = Table(box=box.SIMPLE_HEAD)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mtrl_conic.cli import comparison
 from mtrl_conic.cli.flags import add_fields, given_run
 from mtrl_conic.cli.recording import add_recorders, again
+from mtrl_conic.cli.terminal import say
 from mtrl_conic.runs.config import RunConfig, preset_names, read_preset, require_modules
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = _planned(arguments, folder)
 
     def conclude() -> None:
-        print(f"Done. Next: mtrl-conic report {arguments.out} --out report.html")
+        say(f"Done. Next: mtrl-conic report {arguments.out} --out report.html")
 
     return comparison.carry_out(arguments, runs, folder, conclude)
 

@@ -65,15 +65,14 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Job], folder: Path, 
     Raises:
         UserError: what only a run itself could tell, and told by all that were to be made.
     """
-    from rich.console import Console
-
     from mtrl_conic.cli.board import Board
     from mtrl_conic.cli.interruption import asked_to_stop
+    from mtrl_conic.cli.terminal import Terminal
     from mtrl_conic.execution.cores import available_cores
     from mtrl_conic.runs.claim import claim
     from mtrl_conic.runs.status import read_state
 
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     on_ray = arguments.engine == "ray"
     jobs = arguments.jobs or (len(runs) if on_ray else min(available_cores(), len(runs)))
     threads = 1 if on_ray else max(1, available_cores() // jobs)

@@ -27,9 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table."""
     config = make_config(arguments.preset, given_run(arguments))
 
-    from rich.console import Console
-
     from mtrl_conic.agents.mtsac.agent import MTSAC
+    from mtrl_conic.cli.terminal import TERMINAL, say
     from mtrl_conic.runs.run import check, spec_of
 
     check(config)
@@ -44,12 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
         device="cpu",
         config=config.agent,
     )
-    console = Console(highlight=False)
     chosen = ", ".join([config.agent.network, *(f"{k}={v}" for k, v in config.agent.network_options.items())])
-    console.print(f"{arguments.preset}: network {chosen}; balancer {config.balancer}", soft_wrap=True)
+    say(f"{arguments.preset}: network {chosen}; balancer {config.balancer}")
     sizes = f"observations of {spec.observation_dim}, actions of {spec.action_dim}"
-    console.print(f"{len(spec.task_names)} tasks, {sizes}: {', '.join(spec.task_names)}", soft_wrap=True)
-    console.print(parameter_table(agent))
+    say(f"{len(spec.task_names)} tasks, {sizes}: {', '.join(spec.task_names)}")
+    TERMINAL.print(parameter_table(agent))
     return 0
 
 
@@ -57,6 +55,7 @@ def parameter_table(agent: MTSAC) -> Table:
     """A row per parameter of actor and critic, and totals. A target critic has the critic's once more."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("network", "parameter", "shape", "whose", "combined by"):
@@ -70,7 +69,7 @@ def parameter_table(agent: MTSAC) -> Table:
             shape = " x ".join(map(str, value.shape))
             table.add_row(component.name, name, shape, whose, _combined(component, name), f"{value.numel():,}")
         for whose, count in counts.items():
-            table.add_row(component.name, f"[bold]all {whose}[/bold]", "", whose, "", f"[bold]{count:,}[/bold]")
+            table.add_row(component.name, Text(f"all {whose}", "bold"), "", whose, "", Text(f"{count:,}", "bold"))
         table.add_section()
     table.add_row("temperatures", "log", str(agent.num_tasks), "task", "-", f"{agent.num_tasks:,}")
     return table

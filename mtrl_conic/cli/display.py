@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
 from mtrl_conic.agents.registry import MTSAC
+from mtrl_conic.cli.terminal import TERMINAL, say
 from mtrl_conic.cli.words import duration
 from mtrl_conic.evaluation.curves import BEST
 from mtrl_conic.evaluation.statistics import MIN_RUNS
@@ -19,13 +19,6 @@ from mtrl_conic.evaluation.words import estimate, number, return_estimates, with
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.trainer import Trainer
-
-_CONSOLE = Console(highlight=False)
-
-
-def say(text: str) -> None:
-    """One line to the user."""
-    _CONSOLE.print(text, soft_wrap=True)
 
 
 class Progress(Callback):
@@ -51,9 +44,9 @@ class Progress(Callback):
         else:
             budget = f"{config.minutes:g} minutes" if config.minutes else f"{config.steps} steps per task"
             say(f"Training {tasks} tasks for {budget}: {where}")
-        if _CONSOLE.is_terminal:
-            columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-            self._bar = Bar(*columns, console=_CONSOLE)
+        if TERMINAL.is_terminal:
+            columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+            self._bar = Bar(*columns, console=TERMINAL)
             self._task = self._bar.add_task("", total=1.0)
             self._bar.start()
 
@@ -112,7 +105,7 @@ def show_evaluation(record: dict[str, Any], title: str) -> None:
     for task, of in return_estimates(record).items():
         rates = [f"{record[kind][task]:.2f}" if task in record[kind] else "" for kind in ("success", "success_at_end")]
         table.add_row(task, *(rates if rated else []), estimate(of))
-    _CONSOLE.print(table)
+    TERMINAL.print(table)
     if rated:
         say(f"success: share of {episodes} episodes per task, one on each goal, with success at any step")
     say(f"return: mean over the {episodes} episodes per task, with a 95 % interval where there are at least {MIN_RUNS}")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from typing_extensions import override
+
 from mtrl_conic import plugins
-from mtrl_conic.errors import UserError, one_line, unknown
+from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.escaping import one_line
 
 COMMANDS = {
     "train": "train an agent on a task set; the same command again resumes",
@@ -37,11 +41,21 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(message)
 
 
+class _Plain(logging.Formatter):
+    """Keeps a warning on one line."""
+
+    @override
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 the input was wrong, 1 anything else."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name of a file may be no text
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Plain())  # where nobody has said how warnings are shown
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:

@@ -28,7 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     if arguments.policy not in ("agent", "random", "expert"):
         raise UserError(f"unknown policy {arguments.policy!r}; known: agent, random, expert")
-    from mtrl_conic.cli.display import say, show_evaluation
+    from mtrl_conic.cli.display import show_evaluation
+    from mtrl_conic.cli.terminal import say
     from mtrl_conic.evaluation.policies import expert_policy, random_policy
     from mtrl_conic.evaluation.success import Act, Evaluator
     from mtrl_conic.runs.directory import checkpoint_of

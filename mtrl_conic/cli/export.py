@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the files of the last checkpoint's policy."""
     from mtrl_conic.agents import Policy
     from mtrl_conic.agents.export import export_policy
-    from mtrl_conic.cli.display import say
+    from mtrl_conic.cli.terminal import say
     from mtrl_conic.runs.directory import read_result
     from mtrl_conic.runs.run import load_agent
 

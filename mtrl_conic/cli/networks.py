@@ -6,8 +6,10 @@ import argparse
 import inspect
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from mtrl_conic.cli.terminal import TERMINAL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +27,6 @@ def run(arguments: argparse.Namespace) -> int:
         summary = (inspect.getdoc(networks.get(name)) or "").partition("\n")[0]
         fields = networks.options(name).items()
         options = "\n".join(f"{option}={field.default}: {field.description}" for option, field in fields)
-        table.add_row(name, summary, options)
-    Console(highlight=False).print(table)
+        table.add_row(name, summary, Text(options))
+    TERMINAL.print(table)
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtrl_conic.cli.terminal import say
 from mtrl_conic.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     write = {"html": page.html, "md": page.as_markdown, "csv": page.as_csv}[kind]
     try:
         arguments.out.write_text(write(report))
-        print(f"Written: {arguments.out}")
+        say(f"Written: {arguments.out}")
         if arguments.figures:
             written = page.write_figures(report, arguments.figures)
-            print(f"Written: {len(written)} files in {arguments.figures}")
+            say(f"Written: {len(written)} files in {arguments.figures}")
     except OSError as error:
         raise UserError(f"cannot write {error.filename}: {error.strerror}") from None
     return 0
@@ -65,7 +66,7 @@ def _report(arguments: argparse.Namespace) -> Report:
 
     found = find(arguments.folders)
     for words in found.skipped:
-        print(f"skipped: {words}")
+        say(f"skipped: {words}")
     if found.kind == "supervised":
         for option in ("baseline", "reference", "random_returns", "reference_returns"):
             if getattr(arguments, option):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from mtrl_conic.cli.terminal import Terminal
 from mtrl_conic.cli.words import duration
 from mtrl_conic.errors import UserError, first_line, unknown
 from mtrl_conic.reading import parse_yaml
@@ -45,15 +45,15 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_column("state")
     for column in ("step", "time", "evaluated"):
         table.add_column(column, justify="right")
-    console = Console(highlight=False)
+    console = Terminal()
     chosen = [run for run in runs if all(run.fields.get(key, _NOTHING) == wanted for key, wanted in conditions)]
     for run in chosen:
-        state = f"[{STATES[run.state]}]{run.state}[/]" if STATES[run.state] else run.state
         done = f"{run.progress.step} of {run.budget.amount}"
-        table.add_row(escape(run.name), state, done, duration(run.progress.seconds), run.progress.outcome)
+        state = Text(run.state, STATES[run.state])
+        table.add_row(run.name, state, done, duration(run.progress.seconds), run.progress.outcome)
     console.print(table)
     for line in [*(f"{run.name}: {run.error}" for run in chosen if run.error), *(f"skipped: {note}" for note in notes)]:
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
     console.print(f"{len(chosen)} of {len(runs)} runs")
     return 0
 

@@ -11,6 +11,7 @@ from mtrl_conic import plugins
 from mtrl_conic.cli import comparison
 from mtrl_conic.cli.flags import add_fields, given_fields
 from mtrl_conic.cli.interruption import asked_to_stop
+from mtrl_conic.cli.terminal import say
 from mtrl_conic.evaluation.words import metrics_in_words
 
 if TYPE_CHECKING:
@@ -75,15 +76,15 @@ def _train(config: SupervisedConfig, directory: Path) -> int:
     from mtrl_conic.supervised.training import train
 
     def tell(config: SupervisedConfig, record: dict[str, Any]) -> None:
-        _say(f"{config.method}, seed {config.seed}, epoch {record['step']}: {metrics_in_words(record['test'])}")
+        say(f"{config.method}, seed {config.seed}, epoch {record['step']}: {metrics_in_words(record['test'])}")
 
     with asked_to_stop() as interrupted:
         try:
             result = train(config, directory, listener=tell, interrupted=interrupted)
         except Interrupted:
-            _say(f"Stopped. The same command goes on from the last finished epoch in {directory}.")
+            say(f"Stopped. The same command goes on from the last finished epoch in {directory}.")
             return 1
-    _say(f"{config.method}, seed {config.seed}: {metrics_in_words(result['metrics'])}")
+    say(f"{config.method}, seed {config.seed}: {metrics_in_words(result['metrics'])}")
     return 0
 
 
@@ -95,9 +96,6 @@ def _conclude(runs: Sequence[Job], folder: Path) -> None:
 
     summary = summarise([run.directory for run in runs])
     written = write(summary, folder)
-    print(in_terminal(numbers.methods(summary)))
-    _say(f"Written: {', '.join(file.name for file in written)} in {folder}")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+    for line in in_terminal(numbers.methods(summary)).splitlines():
+        say(line)
+    say(f"Written: {', '.join(file.name for file in written)} in {folder}")

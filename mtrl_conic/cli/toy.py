@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run, write, and print the table."""
-    from mtrl_conic.cli.display import say
+    from mtrl_conic.cli.terminal import say
     from mtrl_conic.toy import comparison, vectors
     from mtrl_conic.toy.fronts import over_preferences
     from mtrl_conic.toy.problems import PROBLEMS

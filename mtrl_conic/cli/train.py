@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     directory = arguments.run_dir or Path("runs") / name
 
     from mtrl_conic.cli import display
+    from mtrl_conic.cli.terminal import say
     from mtrl_conic.errors import Interrupted
     from mtrl_conic.runs.run import train
     from mtrl_conic.training.recorders import Labels, make_recorders
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             result = train(config, directory, callbacks=callbacks, interrupted=interrupted)
         except Interrupted:
-            display.say(f"Stopped. A checkpoint is in {directory}; the same command goes on from there.")
+            say(f"Stopped. A checkpoint is in {directory}; the same command goes on from there.")
             return 1
     display.show_result(result, directory)
     return 0

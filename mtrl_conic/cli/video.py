@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError(f"--{name} {value}: at least {least}")
     out = arguments.out or arguments.run / "video.mp4"
     goals = _goals(arguments.goals)
-    from mtrl_conic.cli.display import say
+    from mtrl_conic.cli.terminal import say
     from mtrl_conic.evaluation.pictures import rendered
     from mtrl_conic.evaluation.video import check_writable, frames, write
     from mtrl_conic.runs.run import check_goals, make_agent, read_run

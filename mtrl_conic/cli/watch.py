@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
+from mtrl_conic.cli.terminal import Terminal
 from mtrl_conic.cli.words import duration, pace
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.words import estimate, number, return_estimates, without_success
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.every > 0:
         raise UserError(f"--every {arguments.every:g}: more than 0 seconds")
     config = read_config(arguments.run)
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             while (state := read_state(arguments.run)) == "running":

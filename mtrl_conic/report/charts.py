@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import altair as alt
 
+from mtrl_conic.escaping import visible
 from mtrl_conic.report.tables import Cell, Table
 
 Record = dict[str, Any]
@@ -71,7 +72,16 @@ def hideable(chart: Chart, caption: str) -> dict[str, Any]:
     """The specification of a chart. Its parameter `hidden` names the methods not shown; the page sets it."""
     specification: dict[str, Any] = chart.properties(description=caption).to_dict()
     specification["params"] = [*specification.get("params", []), {"name": "hidden", "value": []}]
-    return specification
+    return dict(_visible(specification))
+
+
+def _visible(part: Any) -> Any:
+    """A part of a specification with its texts as they may be drawn: a control character ends the process that does."""
+    if isinstance(part, dict):
+        return {key: _visible(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_visible(value) for value in part]
+    return visible(part) if isinstance(part, str) else part
 
 
 def lines(

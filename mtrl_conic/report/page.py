@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from mtrl_conic import __version__
+from mtrl_conic.escaping import as_file_name, in_markdown, visible
 from mtrl_conic.report.charts import Figure
 from mtrl_conic.report.tables import Table, csv_text, markdown, text, value
 
@@ -46,7 +47,7 @@ def html(report: Report) -> str:
     import vl_convert
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, finalize=_shown, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((resources.files("mtrl_conic.report") / "page.html.j2").read_text())
     return template.render(
@@ -61,10 +62,10 @@ def html(report: Report) -> str:
 
 def as_markdown(report: Report) -> str:
     """Protocol and tables."""
-    parts = [f"# {report.title}", *(f"**{warning}**" for warning in report.warnings)]
-    parts += ["\n".join(f"- {sentence}" for sentence in report.protocol)]
+    parts = [f"# {report.title}", *(f"**{in_markdown(warning)}**" for warning in report.warnings)]
+    parts += ["\n".join(f"- {in_markdown(sentence)}" for sentence in report.protocol)]
     for table in report.tables:
-        parts += [f"## {table.title}", markdown(table), table.note]
+        parts += [f"## {in_markdown(table.title)}", markdown(table), in_markdown(table.note)]
     return "\n\n".join([*parts, _made()]) + "\n"
 
 
@@ -84,10 +85,15 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
             (".svg", vl_convert.vegalite_to_svg(figure.specification).encode()),
             (".pdf", vl_convert.vegalite_to_pdf(figure.specification)),
         ):
-            file = folder / f"{figure.name}{suffix}"
+            file = folder / f"{as_file_name(figure.name)}{suffix}"
             file.write_bytes(data)
             written.append(file)
     return written
+
+
+def _shown(value: object) -> object:
+    """What the page puts in its text. Markup of our own, and JSON, which has its own escapes, stays as it is."""
+    return visible(value) if type(value) is str else value
 
 
 def _made() -> str:

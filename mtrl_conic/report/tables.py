@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mtrl_conic.escaping import in_csv, in_markdown, visible
 from mtrl_conic.evaluation.statistics import Estimate
 from mtrl_conic.evaluation.words import estimate, number
 
@@ -42,14 +43,13 @@ def value(cell: Cell) -> float | None:
 
 def markdown(table: Table) -> str:
     """The table in Markdown."""
-    lines = [f"| {' | '.join(table.columns)} |", "|" + "---|" * len(table.columns)]
-    lines += [f"| {' | '.join(text(cell).replace('|', '/') for cell in row)} |" for row in table.rows]
-    return "\n".join(lines)
+    head, *rows = ([_in_markdown(cell) for cell in row] for row in (table.columns, *table.rows))
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
 def in_terminal(table: Table) -> str:
     """The table and its note, in columns of characters."""
-    cells = [list(table.columns), *([text(cell) for cell in row] for row in table.rows)]
+    cells = [[visible(text(cell)) for cell in row] for row in (table.columns, *table.rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     return "\n".join([*lines, "", table.note])
@@ -59,9 +59,18 @@ def csv_text(table: Table) -> str:
     """The table as CSV, every number with all its digits; what is missing is empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows([value(cell) if isinstance(cell, Estimate) else cell for cell in row] for row in table.rows)
+    writer.writerows([_in_csv(cell) for cell in row] for row in (table.columns, *table.rows))
     return out.getvalue()
+
+
+def _in_markdown(cell: Cell) -> str:
+    return in_markdown(cell) if isinstance(cell, str) else text(cell)
+
+
+def _in_csv(cell: Cell) -> str | float | None:
+    if isinstance(cell, str):
+        return in_csv(cell)
+    return value(cell) if isinstance(cell, Estimate) else cell
 
 
 def joined(words: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from mtrl_conic import plugins
 from mtrl_conic.errors import UserError
+from mtrl_conic.escaping import as_file_name
 from mtrl_conic.runs.config import merge
 from mtrl_conic.runs.configuration import KINDS, Configuration
 from mtrl_conic.schema import is_scalar, leaves
@@ -133,12 +133,7 @@ def folder_name(config: Configuration, axes: Sequence[FieldPath] = ()) -> str:
         for part in path:
             value = getattr(value, part)
         parts.append(f"{path[-1]}={value}")
-    return _readable("_".join(parts))
-
-
-def _readable(text: str) -> str:
-    """Only characters that need no quoting in a shell."""
-    return re.sub(r"[^\w.=+-]", "-", text)
+    return as_file_name("_".join(parts))
 
 
 def _check_distinct(runs: list[Job]) -> None:
