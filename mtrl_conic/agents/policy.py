@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -158,14 +158,23 @@ class Policy(nn.Module):
         folder = Path(directory)
         described = _read_description(folder)
         weights = _read_weights(folder, described["weights"])
+        try:
+            return cls._of(described, weights, network)
+        except UserError:
+            raise
+        except Exception as error:  # values of other kinds and sizes fail anywhere in a network
+            raise UserError(f"the weights in {folder} do not fit their description: {first_line(error)}") from None
+
+    @classmethod
+    def _of(cls, described: Mapping[str, Any], weights: Mapping[str, Tensor], network: MakeTrunk | None) -> Policy:
+        largest = sum(weight.numel() for weight in weights.values())
+        if any(size > largest for size in _whole_numbers([described["spec"], described["actor"]])):
+            raise ValueError(f"it is of a network larger than {largest:,} numbers")  # which there may be no room for
         spec, over = TaskSpec.read(described["spec"]), described.get("observation_scale")
         actor = Actor.described(spec, described["actor"], network=network)
         scale = Standardize(spec, over) if over in ("shared", "task") else None
         policy = cls(spec, actor, scale, provenance=described["provenance"])
-        try:
-            policy.load_state_dict(weights)
-        except RuntimeError as error:
-            raise UserError(f"the weights in {folder} do not fit their description: {first_line(error)}") from None
+        policy.load_state_dict(weights)
         return policy.requires_grad_(False).eval()
 
     def export_onnx(self, file: str | Path, *, task: str | None = None, own_units: bool = False) -> Path:
@@ -226,7 +235,21 @@ def _read_weights(folder: Path, named: Mapping[str, Any]) -> dict[str, Tensor]:
         raise UserError(f"{described} names weights that are not there: {file.name}: {error.strerror}") from None
     if hashlib.sha256(data).hexdigest() != named.get("sha256"):
         raise UserError(f"{file} is damaged: its checksum is not that in {DESCRIPTION}")
-    return safetensors.torch.load(data)
+    try:
+        return safetensors.torch.load(data)
+    except Exception as error:  # its own, and those of numbers that make no tensor
+        raise UserError(f"{file} holds no weights: {first_line(error)}") from None
+
+
+def _whole_numbers(values: Any) -> Iterator[int]:
+    """All in nested lists and mappings."""
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, list):
+        for value in values:
+            yield from _whole_numbers(value)
+    elif isinstance(values, int):
+        yield values
 
 
 def _weights_named_in(folder: Path) -> Path | None:

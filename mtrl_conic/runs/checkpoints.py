@@ -1,18 +1,14 @@
-"""Checkpoints on disk: two generations, and none of them used unless it is whole.
-
-A checkpoint is the zip archive that `torch.save` writes, with a CRC-32 of everything in it. torch does not look at
-these, so that a flipped bit would go on as another number; here they are compared before anything is loaded.
-"""
+"""Checkpoints on disk: two generations, and none of them used unless it is whole."""
 
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mtrl_conic.errors import Damaged, UserError, first_line
+from mtrl_conic.archives import load_archive
+from mtrl_conic.errors import Damaged, UserError
 from mtrl_conic.files import sync
 from mtrl_conic.reading import open_regular
 
@@ -94,29 +90,11 @@ def read(file: Path) -> State:
         raise UserError(f"{file} is no checkpoint: {error.strerror}") from None
     except UserError as error:
         raise Damaged(str(error)) from None
-    import torch
-
     with handle:
-        wrong = _wrong(handle)
-        if wrong:
-            raise Damaged(f"{file} is damaged or no checkpoint: {wrong}")
-        handle.seek(0)
         try:
-            state = torch.load(handle, map_location="cpu", weights_only=True)
-        except Exception as error:  # bytes that mean something else lead the unpickler anywhere
-            raise Damaged(f"{file} is no checkpoint: {first_line(error).partition('. ')[0]}") from None
+            state = load_archive(handle)
+        except Damaged as error:
+            raise Damaged(f"{file} is damaged or no checkpoint: {error}") from None
     if not isinstance(state, dict):
         raise Damaged(f"{file} is no checkpoint: it has no keys")
     return state
-
-
-def _wrong(handle: Any) -> str:
-    """What is wrong with an archive, empty where everything in it is as it was written."""
-    try:
-        with zipfile.ZipFile(handle) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                return "it is compressed"
-            part = archive.testzip()
-            return f"its part {part} is not what was written" if part is not None else ""
-    except Exception as error:  # zipfile has many ways to trip over a damaged archive
-        return first_line(error)

@@ -53,6 +53,7 @@ class RunDirectory:
         self.path, self.config = Path(path), config
         self._made = False
         """Whether the configuration was written here and now."""
+        self._check(config, free)  # before anything is made: what is refused stays as it is
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a+")
@@ -97,13 +98,18 @@ class RunDirectory:
         raise UserError(f"run directory {self.path} is being written by process {owner}; wait for it or choose another")
 
     def _claim(self, config: dict[str, Any], free: Collection[str]) -> None:
-        file = self.path / "config.yaml"
-        if not file.exists():
-            foreign = sorted(p.name for p in self.path.iterdir() if p.name not in _CLAIMED)
-            if foreign:
-                raise UserError(f"{self.path} is no run directory, it holds {foreign[0]!r}; choose another --run-dir")
+        self._check(config, free)
+        if not (self.path / "config.yaml").exists():
             self._write_config(config)
             self._made = True
+
+    def _check(self, config: dict[str, Any], free: Collection[str]) -> None:
+        """That the directory is no other run's, and nothing else."""
+        if not (self.path / "config.yaml").exists():
+            names = os.listdir(self.path) if self.path.is_dir() else []
+            foreign = sorted(name for name in names if name not in _CLAIMED)
+            if foreign:
+                raise UserError(f"{self.path} is no run directory, it holds {foreign[0]!r}; choose another --run-dir")
             return
         there, here = dict(flat_items(read_config(self.path))), dict(flat_items(config))
         differing = [key for key in {**there, **here} if there.get(key) != here.get(key) and key not in free]
@@ -171,14 +177,14 @@ class RunDirectory:
         Raises:
             UserError: a line is no record; nothing is dropped then.
         """
-        file = file_of(self.path, name)
-        kept = [
-            line
-            for number, line in enumerate(whole_lines(file), 1)
-            if parse_record(line, name, f"{file}, line {number},")["step"] <= step
-        ]
+        file, end = file_of(self.path, name), 0
+        for number, line in enumerate(whole_lines(file), 1):
+            if parse_record(line, name, f"{file}, line {number},")["step"] > step:
+                break  # steps only grow
+            end += len(line)
         if file.exists():
-            replace(file, b"".join(kept))
+            os.truncate(file, end)
+            sync(file)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write `result.json`: from now on the run is done."""

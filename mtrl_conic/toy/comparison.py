@@ -14,7 +14,8 @@ from torch import Tensor
 from mtrl_conic import balancers
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError, unknown
-from mtrl_conic.reading import read_json
+from mtrl_conic.files import replace
+from mtrl_conic.reading import read_json, read_text
 from mtrl_conic.toy.curves import draw_fronts, draw_losses
 from mtrl_conic.toy.fronts import HEAD, traced
 from mtrl_conic.toy.paths import RECORD_EVERY, Trajectory, descend_together
@@ -23,6 +24,8 @@ from mtrl_conic.toy.problems import PROBLEMS, Problem
 
 _TOGETHER = 6
 """Balancers that run in step: losses and Adam cost the same for many, and files are written after each group."""
+
+_TRAJECTORY_BYTES = 1 << 28
 
 
 def run(
@@ -108,10 +111,13 @@ def _make(name: str, options: dict[str, Any], seed: int) -> Balancer:
 
 def _claim(out: Path, settings: dict[str, int | None]) -> None:
     """Make the directory `out`, or see that what it holds was made with the same settings."""
-    out.mkdir(parents=True, exist_ok=True)
     file = out / "run.json"
     if not file.exists():
-        file.write_text(json.dumps(settings) + "\n")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            replace(file, (json.dumps(settings) + "\n").encode())
+        except OSError as error:
+            raise UserError(f"cannot write to {out}: {error.strerror}") from None
     elif (before := read_json(file)) != settings:
         raise UserError(f"{out} holds a run with {before}, not {settings}: choose another folder")
 
@@ -143,10 +149,19 @@ def _write_trajectory(path: Path, trajectory: Trajectory) -> None:
 
 
 def read_trajectory(path: Path, problem: Problem, label: str) -> Trajectory:
-    """The trajectory that `run` wrote to `path`."""
-    with path.open(newline="") as file:
-        rows = [(int(row["step"]), float(row["x1"]), float(row["x2"])) for row in csv.DictReader(file)]
-    table = torch.tensor(rows, dtype=torch.float64).view(-1, len(problem.starts), 3)
+    """The trajectory that `run` wrote to `path`.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    lines = read_text(path, most=_TRAJECTORY_BYTES).splitlines()
+    try:
+        rows = [(int(row["step"]), float(row["x1"]), float(row["x2"])) for row in csv.DictReader(lines)]
+        if not rows:
+            raise ValueError("it has no rows")
+        table = torch.tensor(rows, dtype=torch.float64).view(-1, len(problem.starts), 3)
+    except (KeyError, TypeError, ValueError, RuntimeError, csv.Error):
+        raise UserError(f"{path} is no trajectory; remove it, and it is made again") from None
     return Trajectory(problem, label, table[:, 0, 0].to(torch.int64), table[..., 1:])
 
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,20 @@ def test_rewinding_drops_later_and_broken_lines(tmp_path: Path) -> None:
     run.rewind("evaluations", 2)
     assert not (tmp_path / "evaluations.jsonl").exists()
     run.close()
+
+
+def test_rewinding_long_records_takes_no_more_room_than_a_line(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, CONFIG)
+    line = json.dumps({"step": 0, "pad": "x" * 10_000}) + "\n"
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("".join(line.replace("0", str(step), 1) for step in range(500)))
+    tracemalloc.start()
+    run.rewind("metrics", 400)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    run.close()
+    assert most < file.stat().st_size / 4
+    assert len(file.read_text().splitlines()) == 401
 
 
 def test_a_checkpoint_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

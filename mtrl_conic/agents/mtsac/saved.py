@@ -12,9 +12,11 @@ import torch
 from mtrl_conic import files
 from mtrl_conic.agents.mtsac.balancing import Method
 from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.archives import load_archive
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.envs.spec import TaskSpec
-from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.errors import Damaged, UserError
+from mtrl_conic.reading import open_regular
 from mtrl_conic.schema import parse
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _EXECUTION = ("compile", "record_updates")
 """Of no agent's configuration any more, but of those that earlier versions saved."""
+_KINDS = {"spec": dict, "config": dict, "balancer": str, "seed": int, "state": dict}
+"""What a file must hold."""
 
 
 @dataclass(frozen=True)
@@ -108,20 +112,19 @@ def provenance(agent: MTSAC) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the file that an agent was saved to")
-    if not path.exists():
-        raise UserError(f"there is no saved agent at {path}")
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes that mean something else lead the unpickler anywhere
-        raise UserError(f"{path} is no saved agent: {_reason(error)}") from None
+        with open_regular(path) as handle:
+            saved = load_archive(handle)
+    except OSError:
+        raise UserError(f"there is no saved agent at {path}") from None
+    except Damaged as error:
+        raise UserError(f"{path} is damaged or is no saved agent: {error}") from None
     if isinstance(saved, dict) and {"agent", "replay"} <= saved.keys():
         raise UserError(f"{path} is a run's checkpoint, no saved agent; `mtrl-conic export` takes the run's folder")
-    missing = {"spec", "config", "balancer", "seed", "state"} - (saved.keys() if isinstance(saved, dict) else set())
+    missing = set(_KINDS) - (saved.keys() if isinstance(saved, dict) else set())
     if missing:
         raise UserError(f"{path} is no saved agent: {min(missing)} is missing")
+    for name, kind in _KINDS.items():
+        if not isinstance(saved[name], kind):
+            raise UserError(f"{path} is no saved agent: its {name} is {str(saved[name])[:40]!r}")
     return dict(saved)
-
-
-def _reason(error: Exception) -> str:
-    """torch tells at length how to load what should not be loaded; its first sentence is enough."""
-    return first_line(error).partition(". ")[0]

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.errors import UserError
+from mtrl_conic.reading import open_regular
 from mtrl_conic.supervised.data.files import Reader, Sample
+from mtrl_conic.supervised.data.tables import reading
 
 Scene = dict[str, Tensor]
 """`image` (3, H, W) in 0..1, `label` (H, W) integers with -1 where there is none, `depth` (1, H, W) with 0 where
@@ -170,10 +172,8 @@ def _channels_first(scene: Scene) -> Scene:
 
 
 def _load(file: Path) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(file, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"cannot read {file}: {first_line(error)}") from None
+    with reading(file), open_regular(file) as opened:
+        array: NDArray[Any] = np.load(opened, allow_pickle=False)
     return array
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.reading import check_regular
 from mtrl_conic.supervised.data.optional import library
 
 COMPRESSIONS = ("", ".gz", ".bz2", ".xz", ".zip", ".zst")
@@ -35,12 +37,24 @@ def read_csv(file: Path, **options: Any) -> Any:
         UserError: truncated, not a table, or not text, naming the file.
     """
     pandas = library("pandas")
+    with reading(file), warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)  # a row of another length, say
+        return pandas.read_csv(check_regular(file), **options)
+
+
+@contextmanager
+def reading(what: object) -> Iterator[None]:
+    """Whatever a library finds wrong with a file, in one line: each format and compression fails in ways of its own.
+
+    Args:
+        what: is read, for the message.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pandas.errors.ParserWarning)  # a row of another length, say
-            return pandas.read_csv(file, **options)
-    except (OSError, EOFError, ValueError, UserWarning) as error:
-        raise UserError(f"cannot read {file}: {first_line(error)}") from None
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"cannot read {what}: {first_line(error)}") from None
 
 
 def codes(column: Sequence[str] | NDArray[Any], known: Sequence[str] | NDArray[Any]) -> NDArray[np.int64]:

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.errors import UserError
+from mtrl_conic.reading import open_regular, read_text
 from mtrl_conic.supervised.data.files import Files, Sample
 from mtrl_conic.supervised.data.optional import library
+from mtrl_conic.supervised.data.tables import reading
 from mtrl_conic.supervised.metrics import F1s
 from mtrl_conic.supervised.network import Outputs, TaskNetwork
 from mtrl_conic.supervised.networks.celeba import nine_layers
@@ -20,6 +22,8 @@ from mtrl_conic.supervised.problem import Meter, Metric, Options, Problem, Setti
 from mtrl_conic.supervised.problems.census import binary_losses
 
 _SIZE = 64
+_TEXT_BYTES = 1 << 28
+"""Of a list of images; that of the original attributes has 25 million."""
 
 
 class CelebA(Problem):
@@ -92,11 +96,8 @@ class Faces:
         """See `Reader.read`; there is no augmentation."""
         image = library("PIL.Image")
         file = self.folder / self.files[row]
-        try:
-            with image.open(file) as picture:
-                small = picture.convert("RGB").resize((_SIZE, _SIZE), image.Resampling.BILINEAR)
-        except (OSError, SyntaxError) as error:
-            raise UserError(f"cannot read {file}: {first_line(error)}") from None
+        with reading(file), open_regular(file) as opened, image.open(opened) as picture:
+            small = picture.convert("RGB").resize((_SIZE, _SIZE), image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.asarray(small, dtype=np.float32) / 255).movedim(-1, 0)
         return (pixels,), (torch.from_numpy(self.labels[row]),)
 
@@ -130,7 +131,4 @@ def _partition(file: Path, files: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {file}: {first_line(error)}") from None
+    return read_text(file, most=_TEXT_BYTES).splitlines()

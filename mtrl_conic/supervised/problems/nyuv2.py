@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.errors import UserError
+from mtrl_conic.reading import check_regular
 from mtrl_conic.supervised.data.files import Sample
 from mtrl_conic.supervised.data.optional import library
 from mtrl_conic.supervised.data.scenes import MTANFolder, normals_from_depth, sample
+from mtrl_conic.supervised.data.tables import reading
 from mtrl_conic.supervised.problem import Options, Settings
 from mtrl_conic.supervised.problems.scenes import SceneOptions, Scenes
 
@@ -24,6 +26,8 @@ _METRES = 10 / 255
 _FOCAL = 518.9 / 640
 """Focal length of NYUv2's depth camera over the width of its image (Silberman et al., ECCV 2012, the toolbox)."""
 _FINE = 40
+_PICTURE_BYTES = 1 << 26
+"""Of a picture in the archive; those of the original have 20 thousand."""
 _VOID = 39
 """Other properties and unlabelled pixels share this label: nothing can be learned from it."""
 
@@ -114,29 +118,25 @@ class Archive:
 
     def _archive(self) -> zipfile.ZipFile:
         if self._open is None:
-            try:
-                self._open = zipfile.ZipFile(self.file)
-            except (OSError, zipfile.BadZipFile) as error:
-                raise UserError(f"cannot read {self.file}: {first_line(error)}") from None
+            with reading(self.file):
+                self._open = zipfile.ZipFile(check_regular(self.file))
         return self._open
 
     def _picture(self, name: str) -> NDArray[Any]:
         image = library("PIL.Image")
-        try:
-            with image.open(io.BytesIO(self._archive().read(name))) as picture:
+        with reading(f"{name} in {self.file}"):
+            with self._archive().open(name) as packed:
+                data = packed.read(_PICTURE_BYTES)
+            with image.open(io.BytesIO(data)) as picture:
                 return np.asarray(picture)
-        except (OSError, zipfile.BadZipFile, SyntaxError) as error:
-            raise UserError(f"cannot read {name} in {self.file}: {first_line(error)}") from None
 
 
 def _thirteen(file: Path) -> NDArray[np.int64]:
     """(40,): of each fine label its class 0 to 12, -1 for none."""
     from scipy.io import loadmat
 
-    try:
-        fine = loadmat(file)["classMapping13"]["labels13"][0, 0].reshape(-1).astype(np.int64) - 1
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"cannot read the classes from {file}: {first_line(error)}") from None
+    with reading(f"the classes from {file}"):
+        fine = loadmat(check_regular(file))["classMapping13"]["labels13"][0, 0].reshape(-1).astype(np.int64) - 1
     if len(fine) != _FINE or fine.min() < 0 or fine.max() > 12:
         raise UserError(f"{file} should map 40 labels to 1 to 13")
     fine[_VOID] = -1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.errors import UserError
+from mtrl_conic.reading import open_regular
 from mtrl_conic.supervised.data.history import rates, sums_before
 from mtrl_conic.supervised.data.rows import Rows
-from mtrl_conic.supervised.data.tables import standardised
+from mtrl_conic.supervised.data.tables import reading, standardised
 from mtrl_conic.supervised.metrics import AUCs
 from mtrl_conic.supervised.network import Outputs, TaskNetwork
 from mtrl_conic.supervised.networks.mlp import mlp
@@ -109,11 +109,8 @@ def _file(data: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-            columns = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"cannot read {file}: {first_line(error)}") from None
+    with reading(file), open_regular(file) as opened, np.load(opened, allow_pickle=False) as archive:
+        columns = {name: archive[name] for name in archive.files}
     for name in (*_BY_ROW, "user_ids", "user_cat"):
         if name not in columns:
             raise UserError(f"{file} has no column {name!r}")

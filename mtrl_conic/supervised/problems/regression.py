@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from mtrl_conic.errors import UserError, first_line, unknown
+from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.reading import check_regular, open_regular
 from mtrl_conic.supervised.data.optional import library
 from mtrl_conic.supervised.data.rows import Rows, split
-from mtrl_conic.supervised.data.tables import codes, read_csv, standardised
+from mtrl_conic.supervised.data.tables import codes, read_csv, reading, standardised
 from mtrl_conic.supervised.metrics import Errors
 from mtrl_conic.supervised.network import Outputs, TaskNetwork
 from mtrl_conic.supervised.networks.mlp import mlp
@@ -123,13 +123,9 @@ def _read(file: Path) -> Any:
     if file.suffix in (".npy", ".npz"):
         frame = _read_numpy(file)
     elif file.suffix in (".parquet", ".pq"):
-        try:
-            frame = library("pandas").read_parquet(file)
-        except ImportError:
-            library("pyarrow")
-            raise
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {file}: {first_line(error)}") from None
+        library("pyarrow")
+        with reading(file):
+            frame = library("pandas").read_parquet(check_regular(file))
     else:
         frame = read_csv(file)
     frame.columns = [str(name) for name in frame.columns]
@@ -139,12 +135,9 @@ def _read(file: Path) -> Any:
 def _read_numpy(file: Path) -> Any:
     """A structured array, or an archive of columns (N,) and blocks (N, n) whose columns become `name.0`, `name.1`..."""
     pandas, packed = library("pandas"), file.suffix == ".npz"
-    try:
-        with file.open("rb") as opened:
-            loaded = np.load(opened, allow_pickle=False)
-            columns = {name: loaded[name] for name in (loaded.files if packed else loaded.dtype.names or ())}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"cannot read {file}: {first_line(error)}") from None
+    with reading(file), open_regular(file) as opened:
+        loaded = np.load(opened, allow_pickle=False)
+        columns = {name: loaded[name] for name in (loaded.files if packed else loaded.dtype.names or ())}
     if not columns:
         raise UserError(f"{file} has no named columns: save a structured array, or np.savez(file, name=column, ...)")
     flat: dict[str, NDArray[Any]] = {}
