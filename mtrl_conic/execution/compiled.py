@@ -111,13 +111,13 @@ class CompiledFunction:
         with torch.no_grad():
             try:
                 return self._compiled(*inputs)
-            except RuntimeError as error:
+            except (RuntimeError, OSError) as error:  # also of a place for its files that cannot be written
                 warnings.warn(f"updates are not compiled: {_reason(error)}", stacklevel=2)
                 self._compiled = operations
                 return operations(*inputs)
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 

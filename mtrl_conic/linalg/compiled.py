@@ -6,11 +6,14 @@ registers. Numbers are widened to float64 as they are read, so that a product of
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from mtrl_conic.compilation import compiled_and_kept
 
 Rows = NDArray[Any]
 Matrix = NDArray[np.float64]
@@ -21,7 +24,7 @@ _BLOCK = 2048
 """Columns that are read for all pairs of rows before the next ones: they stay in the processor's cache."""
 
 # Sums may be reordered, which lets a loop over columns use the processor's vectors; nan and inf stay themselves.
-_compiled = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+_compiled = partial(compiled_and_kept, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 
 def is_compiled() -> bool:

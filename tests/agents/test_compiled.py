@@ -83,10 +83,11 @@ def test_networks_that_are_reset_are_compiled_again() -> None:
     assert distance(balancer="ls", reset_every=2, **SMALL) < 1e-5
 
 
-def test_where_the_compiler_fails_updates_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, PermissionError])
+def test_where_the_compiler_fails_updates_go_on(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(operations: object, **options: object) -> Callable[..., Tensor]:
         def fail(*inputs: object) -> Tensor:
-            raise RuntimeError("\n  error: no such header\nand a page more")
+            raise kind("\n  error: no such header\nand a page more")
 
         return fail
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numba
 
+from mtrl_conic.compilation import compiled_and_kept
 from mtrl_conic.envs.metaworld.fast.arithmetic import Vector, clip, distance
 from mtrl_conic.envs.metaworld.fast.groups import choose_mt10, choose_mt50, choose_v1
 from mtrl_conic.envs.metaworld.fast.layout import FRAME, MATRIX, OBSERVATION, QUATERNION, UPRIGHT
@@ -162,9 +163,7 @@ def kernel(parallel: bool, group: str) -> Callable[..., int]:
 
     # code from numba's cache is linked by names: two kernels of one name would call each other's parts
     step_all.__qualname__ += f"_{group}" + ("_parallel" if parallel else "")
-    compile_kernel = numba.njit(nogil=True, cache=True, error_model="numpy", parallel=parallel)
-    compiled_kernel: Callable[..., int] = compile_kernel(step_all)
-    return compiled_kernel
+    return compiled_and_kept(step_all, nogil=True, error_model="numpy", parallel=parallel)
 
 
 def _digest(parallel: bool, group: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -21,6 +22,8 @@ def supports(task_names: Sequence[str], reward_version: str = "v2") -> str | Non
     It asks for the exact mujoco and metaworld that the kernels were checked against: with others the
     results might differ without an error.
     """
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return "NUMBA_DISABLE_JIT is set, so that nothing is compiled"
     for package, wanted in VERSIONS.items():
         found = _version(package)
         if found != wanted:
