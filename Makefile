@@ -8,7 +8,7 @@ BALANCERS ?= ls,pcgrad,conicgrad
 SEEDS ?= 0,1
 MINUTES_EACH ?= 3.5
 
-.PHONY: mt10 compare test slow parity chaos fuzz lint docs clean
+.PHONY: mt10 compare test slow parity chaos fuzz lint docs lock sbom audit clean
 
 mt10: .venv/ready  ## train MT10 with ConicGrad for a few minutes; the same command again shows the result
 	$(BIN)/mtrl-conic train mt10_small --balancer conicgrad --minutes $(MINUTES) --run-dir $(RUN)
@@ -42,6 +42,22 @@ docs: .venv/ready  ## the documentation with its API reference, in build/docs; w
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	$(BIN)/python -m sphinx -q -W -b html docs build/docs
 	@echo build/docs/index.html
+
+lock: build/tools/ready  ## requirements.lock: what an installation consists of, with hashes, for Python 3.10 to 3.13
+	UV_PYTHON_DOWNLOADS=never build/tools/bin/uv pip compile --quiet --universal --python-version 3.10 \
+	  --generate-hashes --no-emit-index-url --constraint constraints.txt --extra supervised --extra video \
+	  --custom-compile-command "make lock" --output-file requirements.lock setup.cfg
+
+sbom: build/tools/ready  ## build/sbom.json: the bill of materials of requirements.lock, in CycloneDX
+	build/tools/bin/cyclonedx-py requirements --output-reproducible --output-file build/sbom.json requirements.lock
+
+audit: build/tools/ready  ## known vulnerabilities of what requirements.lock holds; needs the index's advisories
+	build/tools/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+build/tools/ready: constraints.txt
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet --constraint constraints.txt cyclonedx-bom pip-audit uv
+	touch $@
 
 .venv/ready: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
