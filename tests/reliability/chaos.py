@@ -3,11 +3,15 @@
     python -m tests.reliability.chaos --kills 200 [--seed 0]
 
 A scenario is a command line over a directory. It is carried out once undisturbed; then, again and again in a fresh
-directory, it is killed (SIGKILL, with all its workers), once or several times, and given again until it ends. Lost is a
-directory that is refused, a command that fails, or a number that differs from the undisturbed run's.
+directory, it is killed (SIGKILL), once or several times, and given again until it ends. Lost is a directory that is
+refused, a command that fails or hangs, or a number that differs from the undisturbed run's.
 
-Kills come at a random moment of the run, or at the n-th time that it opens a file of its directory for writing,
-renames, makes or removes one: an audit hook counts these in the process and ends it there.
+Kills come
+
+- at a random moment of the run, of the command alone or of all processes that it started,
+- at the n-th time that it opens a file of its directory for writing, renames, makes or removes one: an audit hook
+  counts these in the process and ends it there; of a comparison it may also be a process of one of its runs,
+- at the n-th step of the evaluations.
 """
 
 from __future__ import annotations
@@ -28,6 +32,11 @@ from typing import Any
 
 from tests.reliability import hostile
 
+_WRITES, _STEPS = 60, 40
+"""The latest write or step of an evaluation that a kill comes at; a run that has fewer is not killed."""
+_SHOTS = "MTRL_CONIC_CHAOS"
+"""The environment variable by which a process of a comparison's run learns when it dies."""
+_HANGS = 124
 _EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
 _PATIENCE = 300.0
 """Seconds until a command that should have ended counts as hanging."""
@@ -42,6 +51,10 @@ class Scenario:
     """Folder -> the command line."""
     result: Callable[[Path], Any]
     """Folder -> all numbers that must not depend on kills."""
+    ways: tuple[str, ...]
+    """How it is killed: `moment`, `all`, `write`, `process`, `evaluation`."""
+    share: int = 1
+    """How often its turn comes."""
 
 
 @dataclass
@@ -65,28 +78,23 @@ def run_numbers(directory: Path) -> dict[str, Any]:
         for name in ("metrics", "evaluations")
     }
     result = json.loads((directory / "result.json").read_text())
-    return lines | {"result": {key: result[key] for key in ("step", "success", "returns") if key in result}}
+    return lines | {"result": {key: result[key] for key in _RESULT if key in result}}
+
+
+_RESULT = ("step", "success", "returns", "metrics", "selected_epochs")
 
 
 def _timeless(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in ("time", "steps_per_second", "seconds")}
+    return {key: value for key, value in record.items() if key not in _SECONDS}
+
+
+_SECONDS = ("time", "steps_per_second", "seconds", "epoch_seconds", "epoch_cpu_seconds")
 
 
 def folder_numbers(directory: Path) -> dict[str, Any]:
     """The numbers of all runs of a comparison."""
     runs = sorted(file.parent for file in directory.rglob("result.json"))
     return {str(run.relative_to(directory)): run_numbers(run) for run in runs}
-
-
-def supervised_numbers(directory: Path) -> dict[str, Any]:
-    """The measures of all runs of a supervised comparison."""
-    found = {}
-    for file in sorted(directory.rglob("result.json")):
-        result = json.loads(file.read_text())
-        found[str(file.parent.relative_to(directory))] = {
-            key: value for key, value in result.items() if isinstance(value, (dict, list)) and "seconds" not in key
-        } | {"versions": None, "machine": None}
-    return found
 
 
 def scenarios(folder: Path) -> list[Scenario]:
@@ -98,19 +106,36 @@ def scenarios(folder: Path) -> list[Scenario]:
     compare = ["compare", str(preset), "--balancers", "ls,pcgrad", "--seeds", "0", "--jobs", "2", "--out"]
     regression = ["supervised", "regression", "--data", str(table), "--targets", "a,b", "--balancers", "ls,pcgrad"]
     regression += ["--seeds", "0", "--epochs", "3", "--batch-size", "8", "--out"]
+    alone, many = ("moment", "write", "evaluation"), ("moment", "all", "write", "process")
     return [
-        Scenario("train", lambda out: [*train, str(out)], run_numbers),
-        Scenario("replay on disk", lambda out: [*train, str(out), "--replay", "disk"], run_numbers),
-        Scenario("compare", lambda out: [*compare, str(out)], folder_numbers),
-        Scenario("supervised", lambda out: [*regression, str(out)], supervised_numbers),
+        Scenario("train", lambda out: [*train, str(out)], run_numbers, alone, 3),
+        Scenario("replay on disk", lambda out: [*train, str(out), "--replay", "disk"], run_numbers, alone, 3),
+        Scenario("compare", lambda out: [*compare, str(out)], folder_numbers, many),
+        Scenario("supervised", lambda out: [*regression, str(out)], folder_numbers, many),
     ]
 
 
-def chaos(kills: int, *, seed: int, folder: Path, names: Sequence[str] = ()) -> Summary:
-    """Carry out `kills` kills over the scenarios, in turn."""
+def chaos(
+    kills: int,
+    *,
+    seed: int,
+    folder: Path,
+    names: Sequence[str] = (),
+    told: Callable[[Summary], None] = lambda summary: None,
+) -> Summary:
+    """Carry out `kills` kills over the scenarios, in turn.
+
+    Args:
+        kills: that meet a command alive.
+        seed: of what is drawn.
+        folder: for all directories.
+        names: of the scenarios; all of them if empty.
+        told: the counts so far, after each run.
+    """
     rng = random.Random(seed)
     summary = Summary()
     chosen = [each for each in scenarios(folder) if not names or each.name in names]
+    hostile.main(scenarios(folder)[0].arguments(folder / "first"))  # what is loaded once is there in every fork
     expected, lengths = {}, {}
     for scenario in chosen:
         start = time.monotonic()
@@ -120,53 +145,97 @@ def chaos(kills: int, *, seed: int, folder: Path, names: Sequence[str] = ()) -> 
         lengths[scenario.name] = time.monotonic() - start
         expected[scenario.name] = scenario.result(folder / "undisturbed")
         shutil.rmtree(folder / "undisturbed")
+    turns = [scenario for scenario in chosen for _ in range(scenario.share)]
     number = 0
     while summary.kills < kills:
-        scenario = chosen[number % len(chosen)]
+        scenario = turns[number % len(turns)]
+        way = scenario.ways[number // len(turns) % len(scenario.ways)]
         number += 1
-        done = _disturb(scenario, folder / "disturbed", expected[scenario.name], lengths[scenario.name], number, rng)
-        summary.kills += done[0]
-        summary.by_scenario[scenario.name] = summary.by_scenario.get(scenario.name, 0) + done[0]
-        summary.lost += done[1]
+        killed, lost = _disturb(
+            scenario, folder / "disturbed", expected[scenario.name], lengths[scenario.name], way, rng
+        )
+        summary.kills += killed
+        name = f"{scenario.name}, {way}"
+        summary.by_scenario[name] = summary.by_scenario.get(name, 0) + killed
+        summary.lost += lost
+        told(summary)
         shutil.rmtree(folder / "disturbed", ignore_errors=True)
     return summary
 
 
 def _disturb(
-    scenario: Scenario, out: Path, expected: Any, length: float, number: int, rng: random.Random
+    scenario: Scenario, out: Path, expected: Any, length: float, way: str, rng: random.Random
 ) -> tuple[int, list[str]]:
     """Kill one run a few times, and let it end: kills that met it alive, and what was lost."""
     arguments, kills, told = scenario.arguments(out), 0, []
     for _ in range(rng.choice((1, 1, 2, 3))):
-        at_write = rng.randrange(1, 60) if number % 2 else None
-        after = None if at_write else rng.uniform(0.0, 1.1 * length)
-        told.append(f"write {at_write}" if at_write else f"{after:.2f} s")
-        code, output = carry_out(arguments, out, kill_at_write=at_write, kill_after=after)
-        kills += code == -signal.SIGKILL
+        kill = Kill(way, rng.uniform(0.0, 1.1 * length), rng.randrange(1, _STEPS if way == "evaluation" else _WRITES))
+        told.append(str(kill))
+        code, output = carry_out(arguments, out, kill)
+        kills += kill.shot(out) if way == "process" else code == -signal.SIGKILL
         if code not in (0, -signal.SIGKILL):
-            return kills, [f"{scenario.name}, killed at {', '.join(told)}: exit code {code}: {output[-400:]}"]
+            return kills, [f"{scenario.name}, {', '.join(told)}: exit code {code}: {output[-400:]}"]
     code, output = carry_out(arguments, out)
     if code != 0:
-        return kills, [f"{scenario.name}, killed at {', '.join(told)}: exit code {code}: {output[-400:]}"]
+        return kills, [f"{scenario.name}, {', '.join(told)}: exit code {code}: {output[-400:]}"]
     found = scenario.result(out)
-    lost = [] if found == expected else [f"{scenario.name}, killed at {', '.join(told)}: other numbers"]
+    lost = [] if found == expected else [f"{scenario.name}, {', '.join(told)}: other numbers"]
     return kills, lost
 
 
-def carry_out(
-    arguments: Sequence[str], out: Path, *, kill_at_write: int | None = None, kill_after: float | None = None
-) -> tuple[int, str]:
+@dataclass(frozen=True)
+class Kill:
+    """When a command dies, and what of it."""
+
+    way: str
+    after: float
+    """Seconds, for `moment` and `all`."""
+    count: int
+    """Of writes, or of steps in evaluations."""
+
+    def __str__(self) -> str:
+        return f"{self.way} after {self.after:.2f} s" if self.timed else f"{self.way} {self.count}"
+
+    @property
+    def timed(self) -> bool:
+        """Whether it comes at a moment."""
+        return self.way in ("moment", "all")
+
+    def mark(self, out: Path) -> Path:
+        """The file that the one process of a run which dies makes: the others do not."""
+        return out.with_name(f"{out.name}.shot")
+
+    def shot(self, out: Path) -> bool:
+        """Whether a process of a run died; the next one may."""
+        there = self.mark(out).exists()
+        self.mark(out).unlink(missing_ok=True)
+        return there
+
+    def arm(self, out: Path) -> None:
+        """Make this process, or one that it starts, die when it is time."""
+        if self.way == "write":
+            _die_at_write(self.count, str(out))
+        elif self.way == "evaluation":
+            _die_in_evaluation(self.count)
+        elif self.way == "process":
+            hook = Path(tempfile.mkdtemp(prefix="chaos-hook-", dir=out.parent))
+            (hook / "sitecustomize.py").write_text("from tests.reliability import chaos\nchaos.die_as_told()\n")
+            os.environ["PYTHONPATH"] = os.pathsep.join([str(hook), *sys.path])
+            os.environ[_SHOTS] = json.dumps([self.count, str(out), str(self.mark(out))])
+
+
+def carry_out(arguments: Sequence[str], out: Path, kill: Kill | None = None) -> tuple[int, str]:
     """Exit code (minus a signal's number) and output of a command, in a forked session of its own, perhaps killed."""
     with tempfile.TemporaryFile() as kept:
         child = os.fork()
         if child == 0:
-            _become(arguments, out, kept.fileno(), kill_at_write)
-        code = _wait(child, kill_after)
+            _become(arguments, out, kept.fileno(), kill)
+        code = _wait(child, kill)
         kept.seek(0)
         return code, kept.read().decode("utf-8", "replace")
 
 
-def _become(arguments: Sequence[str], out: Path, output: int, kill_at_write: int | None) -> None:
+def _become(arguments: Sequence[str], out: Path, output: int, kill: Kill | None) -> None:
     from mtrl_conic.cli import main
 
     code = 70
@@ -174,8 +243,8 @@ def _become(arguments: Sequence[str], out: Path, output: int, kill_at_write: int
         os.setsid()
         os.dup2(output, 1)
         os.dup2(output, 2)
-        if kill_at_write is not None:
-            _die_at_write(kill_at_write, str(out))
+        if kill is not None:
+            kill.arm(out)
         code = main(list(arguments))
         sys.stdout.flush()
     except BaseException:
@@ -187,19 +256,60 @@ def _become(arguments: Sequence[str], out: Path, output: int, kill_at_write: int
         os._exit(code)
 
 
-def _die_at_write(number: int, folder: str) -> None:
-    """Kill this process's session at the `number`-th change that it is about to make in `folder`."""
+def die_as_told() -> None:
+    """In a process of a comparison's run, which imports this module before anything else."""
+    count, folder, mark = json.loads(os.environ[_SHOTS])
+    _die_at_write(count, folder, Path(mark))
+
+
+def _die_at_write(number: int, folder: str, mark: Path | None = None) -> None:
+    """Kill this process's session at the `number`-th change that it is about to make in `folder`.
+
+    Args:
+        number: of the change.
+        folder: that the changes are counted in.
+        mark: made first; where it is there already, another process has died.
+    """
     seen = 0
 
     def hook(event: str, given: tuple[Any, ...]) -> None:
         nonlocal seen
         writes = (event == "open" and _writing(given)) or event in _EVENTS
-        if writes and str(given[0]).startswith(folder):
+        if writes and f"{given[0]}{os.sep}".startswith(f"{folder}{os.sep}"):
             seen += 1
-            if seen >= number:
+            if seen == number and _is_first(mark):
                 os.killpg(0, signal.SIGKILL)
 
     sys.addaudithook(hook)
+
+
+def _is_first(mark: Path | None) -> bool:
+    if mark is None:
+        return True
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _die_in_evaluation(number: int) -> None:
+    """Kill this process's session at the `number`-th step of its evaluations."""
+    from mtrl_conic.evaluation.success import Evaluator
+
+    evaluate, seen = Evaluator.evaluate, 0
+
+    def dying(self: Evaluator, act: Any, *, each_step: Callable[[], None] = lambda: None, **given: Any) -> Any:
+        def step() -> None:
+            nonlocal seen
+            seen += 1
+            if seen == number:
+                os.killpg(0, signal.SIGKILL)
+            each_step()
+
+        return evaluate(self, act, each_step=step, **given)
+
+    Evaluator.evaluate = dying  # type: ignore[method-assign]
 
 
 def _writing(given: tuple[Any, ...]) -> bool:
@@ -207,26 +317,60 @@ def _writing(given: tuple[Any, ...]) -> bool:
     return any(letter in (mode or "") for letter in "wax+") or bool(flags & (os.O_WRONLY | os.O_RDWR))
 
 
-def _wait(child: int, kill_after: float | None) -> int:
+def _wait(child: int, kill: Kill | None) -> int:
     start, killed = time.monotonic(), False
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            _end_session(child)
+            _end(os.killpg, child)
             return os.waitstatus_to_exitcode(status)
         passed = time.monotonic() - start
-        if (kill_after is not None and passed >= kill_after and not killed) or passed > _PATIENCE:
+        if passed > _PATIENCE:
+            _end(os.kill, *_descendants(child), child)
+            os.waitpid(child, 0)
+            return _HANGS
+        if kill is not None and kill.timed and passed >= kill.after and not killed:
             killed = True
-            _end_session(child)
+            started = _descendants(child) if kill.way == "all" else ()
+            _end(os.killpg, child)
+            _end(os.kill, *started)
         time.sleep(0.002)
 
 
-def _end_session(leader: int) -> None:
-    """Kill what is left of a session: a machine that loses its power spares no worker."""
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _descendants(process: int) -> list[int]:
+    """Processes that one has started, and those that they have: each run of a comparison is a session of its own."""
+    parents: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        parents.setdefault(parent, []).append(int(status.parent.name))
+    found, waiting = [], [process]
+    while waiting:
+        waiting += (new := parents.get(waiting.pop(), []))
+        found += new
+    return found
+
+
+def _end(kill: Callable[[int, int], None], *numbers: int) -> None:
+    for number in numbers:
+        try:
+            kill(number, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+class _Told:
+    """Says now and then how far it has come."""
+
+    def __init__(self) -> None:
+        self._said = 0
+
+    def __call__(self, summary: Summary) -> None:
+        if summary.kills >= self._said + 20:
+            self._said = summary.kills
+            print(f"{summary.kills} kills, lost: {len(summary.lost)}", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -240,7 +384,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
         names = [name for name in given.scenarios.split(",") if name]
-        summary = chaos(given.kills, seed=given.seed, folder=folder, names=names)
+        summary = chaos(given.kills, seed=given.seed, folder=folder, names=names, told=_Told())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print("\n".join(summary.lines()))

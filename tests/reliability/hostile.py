@@ -6,11 +6,15 @@ import argparse
 import os
 import random
 import shutil
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from mtrl_conic.cli import COMMANDS, main
+from mtrl_conic.errors import UserError
+from mtrl_conic.escaping import one_line
 
 TINY = """\
 task_set: [gymnasium:Pendulum-v1, gymnasium:MountainCarContinuous-v0]
@@ -176,7 +180,44 @@ _TABLES: dict[str, bytes] = {
     "huge.csv": b"a,b,c\n" + (b"1e308,1e308,1e308\n" * 20),
     "nan.csv": b"a,b,c\n" + (b"nan,1,\n" * 20),
     "junk.npz": b"PK\x03\x04junk",
+    "junk.npy": b"\x93NUMPY\x01\x00junk",
+    "huge.npy": b"\x93NUMPY\x01\x00\x50\x00{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000,), }\n",
+    "junk.parquet": b"PAR1junkPAR1",
+    "junk.csv.gz": b"\x1f\x8bjunk",
+    "junk.csv.zip": b"PK\x03\x04junk",
+    "junk.csv.xz": b"\xfd7zXZ\x00junk",
+    "formula.csv": b"=a,[/red],\x1b[31m\n" + (b"1,2,3\n" * 20),
 }
+_OTHERS: dict[str, bytes] = {
+    "curves.csv": b"number_of_environment_steps,mean\n2,0.5\n6,0.7\n",
+    "words.csv": b"number_of_environment_steps,mean\nx,y\n",
+    "nul.csv": b"number_of_environment_steps,mean\n\x00,\x00\n",
+    "random.json": b'{"returns": {"Pendulum-v1": -9, "MountainCarContinuous-v0": 0}}',
+    "reference.yaml": b"Pendulum-v1: 0\nMountainCarContinuous-v0: 9\n",
+    "texts.yaml": b"Pendulum-v1: [x]\nMountainCarContinuous-v0: y\n",
+    "vectors.json": b'{"Pendulum-v1": [1, 2], "MountainCarContinuous-v0": [0, 1]}',
+    "ragged.json": b'{"Pendulum-v1": [1, "x"], "MountainCarContinuous-v0": []}',
+    "list.json": b"[1, 2]",
+    "empty": b"",
+    "noise": bytes(range(256)) * 8,
+}
+_MODULES: dict[str, bytes] = {
+    "quiet.py": b"",
+    "raises.py": b"raise RuntimeError('no\\nlicence')\n",
+    "exits.py": b"raise SystemExit(7)\n",
+    "syntax.py": b"def f(:\n",
+    "binary.py": bytes(range(256)),
+    "twice.py": b"from mtrl_conic.balancers import register\nregister('ls')(type('A', (), {}))\n",
+    "json.py": b"",
+    "a-b.py": b"",
+}
+_SUPERVISED = """\
+kind: supervised
+problem: regression
+balancer: ls
+epochs: 2
+batch_size: 8
+"""
 
 
 @dataclass
@@ -186,64 +227,150 @@ class Files:
     presets: list[str]
     runs: list[str]
     tables: list[str]
+    data: list[str]
+    """Folders and archives of the supervised problems."""
+    others: list[str]
+    """Published curves, returns, vectors, checkpoints."""
+    modules: list[str]
+    policies: list[str]
+    agents: list[str]
+    toys: list[str]
 
     @property
     def all(self) -> list[str]:
         """Every name."""
-        return [*self.presets, *self.runs, *self.tables]
+        return [name for names in vars(self).values() for name in names]
+
+
+_LOADED = (
+    *("torch", "gymnasium", "yaml", "numpy", "pandas", "pyarrow.parquet", "PIL.Image", "scipy.io", "safetensors.torch"),
+    *("mtrl_conic.api", "mtrl_conic.runs.run", "mtrl_conic.report.page", "mtrl_conic.report.reinforcement.report"),
+    *("mtrl_conic.report.supervised.report", "mtrl_conic.supervised.training", "mtrl_conic.toy.comparison"),
+)
 
 
 def import_everything() -> None:
     """Load all commands, and what they load when they run, so that a forked process does not."""
     for name in COMMANDS:
         import_module(f"mtrl_conic.cli.{name}")
-    for name in ("torch", "gymnasium", "yaml", "numpy", "pandas", "mtrl_conic.runs.run", "mtrl_conic.report.page"):
+    for name in _LOADED:
         import_module(name)
 
 
 def make_files(folder: Path, rng: random.Random) -> Files:
-    """Presets, runs and tables in `folder`, most of them damaged; what was there is removed."""
-    whole = folder / "whole"
-    kept = folder.with_name(folder.name + "-run")
+    """Everything in `folder`, most of it damaged; what was there is removed."""
+    kept = folder.with_name(folder.name + "-whole")
     if not kept.exists():
-        preset = folder / "tiny.yaml"
-        preset.write_text(TINY)
-        assert main(["train", str(preset), "--run-dir", str(kept)]) == 0
+        _in_a_process(lambda: _make_whole(kept))
     for entry in folder.iterdir():
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    shutil.copytree(kept, whole)
-    presets, tables = _write(folder / "presets", _YAML), _write(folder / "tables", _TABLES)
+    for name, contents in (("presets", _YAML), ("tables", _TABLES), ("others", _OTHERS), ("modules", _MODULES)):
+        _write(folder / name, contents)
+        _add_special(folder / name, Path(next(iter(contents))).suffix)
     (folder / "presets" / "tiny.yaml").write_text(TINY)
-    special = _special(folder / "presets")
-    runs = ["whole", *(_damaged(kept, folder / "damaged" / str(number), rng) for number in range(12))]
-    runs = [os.path.relpath(folder / run, folder) for run in runs]
+    (folder / "presets" / "regression.yaml").write_text(_SUPERVISED)
+    shutil.copytree(kept, folder / "whole")
+    for number in range(12):
+        _damaged(kept / "run", folder / "damaged" / str(number), rng)
+    for number in range(4):
+        _damaged(kept / "supervised", folder / "damaged-supervised" / str(number), rng)
+        for name in ("policy", "toy"):
+            _damaged(kept / name, folder / name / str(number), rng)
+    for name in _DATA:
+        for number in range(2):
+            _damaged(kept / name, folder / "data" / f"{name}-{number}", rng)
+    for number in range(6):
+        _damaged(kept / "agent", folder / "agents" / str(number), rng, most=1)
     (folder / "foreign").mkdir()
     (folder / "foreign" / "config.yaml").write_text("wandb_version: 1\n_wandb: {value: {}}\n")
-    return Files(["presets/tiny.yaml", *presets, *special], [*runs, "damaged", "foreign"], tables)
+    return _names(folder)
 
 
-def _write(folder: Path, contents: dict[str, bytes]) -> list[str]:
+_DATA = ("census", "celeba", "cityscapes", "nyuv2", "recommendation")
+
+
+def _in_a_process(do: Callable[[], object]) -> None:
+    """So that what starts threads, the drawing of pictures does, leaves none behind that a fork would lack."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            do()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+
+
+def _names(folder: Path) -> Files:
+    def below(*patterns: str) -> list[str]:
+        return sorted(str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern))
+
+    runs = [*below("damaged/*", "damaged-supervised/*/*/*"), "whole/run", "whole/supervised", "damaged", "foreign"]
+    return Files(
+        presets=["presets/tiny.yaml", *below("presets/*"), "presets/missing.yaml"],
+        runs=runs,
+        tables=["tables/table.csv", *below("tables/*"), "tables/missing.csv"],
+        data=below("data/*", "data/*/*.zip", "data/*/*.npz", "whole/census", "whole/celeba"),
+        others=below("others/*", "damaged/*/checkpoints/*.pt"),
+        modules=below("modules/*"),
+        policies=below("policy/*"),
+        agents=below("agents/*/*"),
+        toys=below("toy/*"),
+    )
+
+
+def _make_whole(kept: Path) -> None:
+    """One of everything that the package writes and reads, undamaged."""
+    from mtrl_conic.runs.run import load_agent
+    from tests.supervised import conftest as data
+
+    kept.mkdir()
+    preset, table = kept / "tiny.yaml", kept / "table.csv"
+    preset.write_text(TINY)
+    table.write_text(TABLE)
+    regression = ["supervised", "regression", "--data", str(table), "--targets", "a,b", "--epochs", "2"]
+    for arguments in (
+        ["train", str(preset), "--run-dir", str(kept / "run")],
+        [*regression, "--batch-size", "8", "--run-dir", str(kept / "supervised" / "ls" / "seed_0")],
+        ["export", str(kept / "run"), "--out", str(kept / "policy")],
+        ["toy", "--out", str(kept / "toy"), *_TOY, "100"],
+    ):
+        assert main(arguments) == 0, arguments
+    _, agent = load_agent(kept / "run", device="cpu")
+    (kept / "agent").mkdir()
+    agent.save(kept / "agent" / "agent.pt")
+    data.write_census(kept / "census", rows=40)
+    data.write_celeba(kept / "celeba", images=6)
+    data.write_mtan(kept / "cityscapes", classes=7, label="label", normals=False, size=(32, 64), images=2)
+    data.write_archive(kept / "nyuv2")
+    (kept / "recommendation").mkdir()
+    data.write_kuairand(kept / "recommendation" / "kuairand.npz", rows=200)
+
+
+def _write(folder: Path, contents: dict[str, bytes]) -> None:
     folder.mkdir()
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    return [f"{folder.name}/{name}" for name in contents]
 
 
-def _special(folder: Path) -> list[str]:
+def _add_special(folder: Path, ending: str) -> None:
     """Names that lead to something other than a file."""
-    (folder / "folder.yaml").mkdir()
-    (folder / "nowhere.yaml").symlink_to("missing")
-    (folder / "loop.yaml").symlink_to("loop.yaml")
-    (folder / "device.yaml").symlink_to("/dev/zero")
-    os.mkfifo(folder / "fifo.yaml")
-    return [f"{folder.name}/{name}.yaml" for name in ("folder", "nowhere", "loop", "device", "fifo", "missing")]
+    (folder / f"folder{ending}").mkdir()
+    (folder / f"nowhere{ending}").symlink_to("missing")
+    (folder / f"loop{ending}").symlink_to(f"loop{ending}")
+    (folder / f"device{ending}").symlink_to("/dev/zero")
+    os.mkfifo(folder / f"pipe{ending}")
 
 
-def _damaged(whole: Path, copy: Path, rng: random.Random) -> str:
-    """A copy of a run with one to three of its files damaged, missing or something else than a file."""
+def _damaged(whole: Path, copy: Path, rng: random.Random, *, most: int = 3) -> None:
+    """A copy of a folder with one to `most` of its files damaged, missing or something else than a file."""
     shutil.copytree(whole, copy)
     files = [file for file in copy.rglob("*") if file.is_file() and file.name != ".lock"]
-    for file in rng.sample(files, rng.randint(1, 3)):
+    for file in rng.sample(files, min(rng.randint(1, most), len(files))):
         content = file.read_bytes()
         file.unlink()
         way = rng.randrange(6)
@@ -259,21 +386,52 @@ def _damaged(whole: Path, copy: Path, rng: random.Random) -> str:
             file.write_bytes(content[: rng.randrange(len(content) + 1)])
         elif way == 4:
             file.write_bytes(rng.choice(_DAMAGE))
-    return str(copy)
 
 
 def command_line(rng: random.Random, files: Files) -> list[str]:
-    """A command with arguments, most of them wrong in one place or a few."""
+    """A command with arguments, most of them wrong in one place or a few; or one of `DOORS`, and what it is to read."""
     if rng.random() < 0.01:
         return [rng.choice(TEXTS) for _ in range(rng.randrange(3))]
-    name = rng.choice(list(COMMANDS))
+    name = rng.choice([*COMMANDS, *DOORS])
+    if name in DOORS:
+        kind = files.policies if name == "Policy.load" else files.agents
+        return [name, rng.choice([*kind, *kind, *kind, *files.all])]
     arguments = [name, *_right(name, rng, files)]
+    trained = name == "train" and rng.random() < 0.2  # a few steps, so with nothing that makes them many or large
     flags = _flags(name)
-    for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
+    for _ in range(0 if trained else rng.choice((0, 1, 1, 1, 2, 3))):
         arguments = _mutated(arguments, flags, rng, files)
-    if name in _NEVER_LONG and "--dry-run" in flags:
+    if name in _NEVER_LONG and "--dry-run" in flags and not trained:
         arguments.append("--dry-run")
     return arguments
+
+
+def carry_out(arguments: list[str]) -> int:
+    """The exit code of a command line, or of a door of the Python interface."""
+    if not arguments or arguments[0] not in DOORS:
+        return main(arguments)
+    try:
+        DOORS[arguments[0]](Path(arguments[1]))
+    except UserError as error:
+        print(f"mtrl-conic: error: {one_line(str(error))}")
+        return 2
+    return 0
+
+
+def _load_policy(path: Path) -> None:
+    from mtrl_conic import Policy
+
+    Policy.load(path)
+
+
+def _load_agent(path: Path) -> None:
+    from mtrl_conic import MTSAC
+
+    MTSAC.load(path)
+
+
+DOORS = {"Policy.load": _load_policy, "MTSAC.load": _load_agent}
+"""What reads files but for the commands."""
 
 
 def _flags(name: str) -> list[str]:
@@ -284,23 +442,52 @@ def _flags(name: str) -> list[str]:
 
 def _right(name: str, rng: random.Random, files: Files) -> list[str]:
     """Arguments as they should be, over the files as they are."""
-    run, preset = rng.choice(files.runs), rng.choice(files.presets)
-    table = rng.choice(files.tables)
-    return {
+    run, preset, other = rng.choice(files.runs), rng.choice(files.presets), rng.choice(files.others)
+    module = ["--import", rng.choice(files.modules)] if rng.random() < 0.2 else []
+    right = {
         "train": [preset, "--run-dir", rng.choice([run, "new"])],
         "compare": [preset, "--out", rng.choice([run, "comparison"]), "--balancers", "ls,pcgrad", "--seeds", "0"],
         "runs": [run],
-        "watch": [run, "--every", "0"],
+        "watch": [run, "--every", "1"],
         "report": [run, "--out", rng.choice(["report.html", "report.md", "report.csv", "no/folder/report.html"])],
         "evaluate": [run, "--episodes-per-task", "1"],
         "video": [run, "--out", "video.mp4", "--steps", "2"],
         "export": [run, "--out", "exported"],
         "describe": [preset],
-        "balancers": [],
-        "toy": ["--out", "toy", "--balancers", "ls", "--steps", "0"],
-        "supervised": ["regression", "--data", table, "--targets", "a,b", "--balancers", "ls", "--out", "supervised"],
+        "toy": ["--out", rng.choice([*files.toys, "toy"]), *_TOY, rng.choice(["0", "100", "100"])],
+        "supervised": _problem(rng, files),
         "bench": [rng.choice(["solver", "updates", "environment"])],
     }.get(name, [])
+    if rng.random() < 0.5:
+        right += {
+            "report": rng.choice(
+                [
+                    ["--reference", f"V2={other}"],
+                    ["--random-returns", other, "--reference-returns", "others/reference.yaml"],
+                    ["--figures", "figures"],
+                    ["--baseline", "ls"],
+                ]
+            ),
+            "evaluate": rng.choice([["--checkpoint", other], ["--checkpoint", "best"], ["--json", "rates.json"]]),
+            "video": ["--checkpoint", other],
+            "describe": ["--network", "care", "--network-options", f"metadata={other}"],
+            "runs": ["--where", "state=finished"],
+        }.get(name, [])
+    return [*right, *(module if name in _IMPORTING else [])]
+
+
+_TOY = ("--balancers", "ls", "--problems", "classic", "--steps")
+_IMPORTING = ("train", "compare", "evaluate", "video", "export", "describe", "balancers", "toy", "supervised", "bench")
+
+
+def _problem(rng: random.Random, files: Files) -> list[str]:
+    methods = ["--balancers", "ls", "--out", "supervised"]
+    if rng.random() < 0.5:
+        table = ["--data", rng.choice(files.tables), "--targets", "a,b"]
+        return [rng.choice(["regression", "presets/regression.yaml"]), *table, *methods]
+    data = rng.choice(files.data)
+    problems = [name for name in _DATA if name in data] or _DATA
+    return [rng.choice(problems), "--data", data, *methods]
 
 
 def _mutated(arguments: list[str], flags: list[str], rng: random.Random, files: Files) -> list[str]:
