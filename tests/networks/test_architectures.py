@@ -13,7 +13,7 @@ from mtrl_conic.agents.mtsac.losses import critic_losses
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import task_gradients
-from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, parameters
+from tests.agents.test_mtsac import SMALL, SPEC, B, D, K, make_batch, parameters
 
 NETWORKS = networks.available()
 HEAD = {"output.weight", "output.bias"}
@@ -138,7 +138,6 @@ def test_trunk_alone_leaves_the_last_layer_to_the_mean() -> None:
 @pytest.mark.parametrize(
     ("spec", "fields", "words"),
     [
-        (TaskSpec(("a", "b"), D, A, False), {}, "one_hot=true"),
         (SPEC, {"actor_depth": 1}, "depth=1 is too few"),
         (SPEC, {"network": "soft_modularisation"}, "did you mean 'soft_modularization'"),
     ],

@@ -201,7 +201,7 @@ class MTSAC:
         targets: Tensor = self.target.value.target(batch.rewards * factors + batch.discounts * values)
         return targets
 
-    def _critic_step(self, batch: Batch, targets: Tensor, compare: bool, present: Tasks) -> Statistics:
+    def _critic_step(self, batch: Batch, targets: Tensor, compare: bool, present: Tasks = None) -> Statistics:
         inputs = batch.observations, batch.actions, targets, batch.weights
         statistics, values = self._step(self.critic, critic_losses, *inputs, compare=compare, present=present)
         return statistics | {"critic/value": values}
