@@ -52,7 +52,10 @@ PerTask = Annotated[str, BeforeValidator(_canonical)]
 """One number of each task, not negative; empty: none is given."""
 Preference = Annotated[
     PerTask,
-    Field(description="what each task counts, scaled to the sum 1: 0.7+0.3, or reach-v3:2+push-v3:1; empty: all alike"),
+    Field(
+        description="weight of each task, normalised to sum to 1, as 0.7+0.3 or reach-v3:2+push-v3:1; empty: equal "
+        "weights"
+    ),
 ]
 
 

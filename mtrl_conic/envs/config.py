@@ -17,17 +17,22 @@ class SteppingConfig(BaseModel):
 
     stepping: Annotated[Literal["auto", "fast", "metaworld"], Role.EXECUTION] = Field(
         default="auto",
-        description="what simulates the environments: Meta-World's own code, the fast compiled equivalent, "
-        "or the fast one wherever it supports the tasks",
+        description=(
+            "implementation that simulates the environments: Meta-World's own code, the fast compiled equivalent, or "
+            "(auto) the fast one if it supports the tasks"
+        ),
     )
     stepping_threads: Annotated[int, Role.EXECUTION] = Field(
         default=1,
         ge=1,
-        description="Meta-World: threads that share compiled stepping; the results do not depend on it",
+        description="Meta-World: number of threads for compiled stepping; the results do not depend on it",
     )
     vector: Annotated[Literal["sync", "async"] | None, Role.EXECUTION] = Field(
         default=None,
-        description="Gymnasium tasks: environments one after the other, or each in a process of its own; none: sync",
+        description=(
+            "Gymnasium tasks: sync steps the environments one after the other, async runs each in its own process; "
+            "none: sync"
+        ),
     )
 
 
@@ -36,31 +41,39 @@ class TaskSetConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    horizon: int = Field(default=500, ge=1, le=500, description="Meta-World: steps after which an episode is truncated")
+    horizon: int = Field(
+        default=500, ge=1, le=500, description="Meta-World: number of steps after which an episode is truncated"
+    )
     reward_version: Literal["v1", "v2"] = Field(
         default="v2",
-        description="version of Meta-World's rewards; v2 is today's protocol, v1 that of the older published tables",
+        description="version of Meta-World's rewards: v2 is the current protocol, v1 that of the older published "
+        "tables",
     )
     num_goals: int = Field(
         default=GOALS_PER_TASK,
         ge=1,
         le=GOALS_PER_TASK,
-        description="Meta-World: goals of each task, among which every episode draws one; 1 fixes the goal",
+        description="Meta-World: number of goals per task, of which every episode draws one; 1: a fixed goal",
     )
     goal_stream: Literal["independent", "metaworld"] = Field(
         default="independent",
-        description="how the goal of each episode is chosen: every task for itself, "
-        "or the same goal number for all tasks as Meta-World's vector environments do",
+        description=(
+            "how the goal of each episode is chosen: independently for every task, or the same goal number for all "
+            "tasks as in Meta-World's vector environments"
+        ),
     )
     copies: int = Field(
         default=1,
         ge=1,
-        description="training environments of each task; a step of all of them counts as so many steps of their task",
+        description="number of training environments per task; a step of n environments counts as n steps of their "
+        "task",
     )
     time_limit: int | None = Field(
         default=None,
         ge=1,
-        description="Gymnasium tasks: steps after which an episode is truncated; none: each environment's own limit",
+        description=(
+            "Gymnasium tasks: number of steps after which an episode is truncated; none: the limit of each environment"
+        ),
     )
     one_hot: bool = Field(default=True, description="append the one-hot code of the task to its observations")
 

@@ -18,9 +18,11 @@ class MachineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    device: Annotated[str, Role.EXECUTION] = Field("auto", description="auto, cpu, cuda, cuda:N")
+    device: Annotated[str, Role.EXECUTION] = Field(
+        "auto", description="device: auto, cpu, cuda or cuda:N; auto uses a GPU if there is one"
+    )
     threads: Annotated[int | None, Role.EXECUTION] = Field(
-        None, ge=1, description="processor threads of a run; none leaves it to torch"
+        None, ge=1, description="number of processor threads of a run; none: torch decides"
     )
 
 
@@ -29,17 +31,22 @@ class UpdateConfig(BaseModel):
 
     compile: Annotated[bool | Literal["auto"], Role.EXECUTION] = Field(
         "auto",
-        description="compile the networks' part of an update (torch.compile; needs a C++ compiler): it takes about a "
-        "minute, an update on a processor then about three quarters of its time. auto: on a "
-        f"processor, after {COMPILED_AFTER:,} updates",
+        description="compile the networks' part of an update (torch.compile; needs a C++ compiler). Compiling takes "
+        "about a minute and reduces the time of an update on a CPU to about three quarters. auto: on a CPU, after "
+        f"{COMPILED_AFTER:,} updates",
     )
     record_updates: Annotated[bool, Role.EXECUTION] = Field(
         False,
-        description="on a GPU: record an update once as a CUDA graph and replay it, for an update of this size is "
-        "bound by the launching of its operations. Nothing changes elsewhere",
+        description=(
+            "on a GPU, record an update once as a CUDA graph and replay it, because launching its many small "
+            "operations takes most of its time; no effect on other devices"
+        ),
     )
     overlap: Annotated[bool | None, Role.EXECUTION] = Field(
-        None, description="step the environments beside the update, for the same numbers; none: where a core is free"
+        None,
+        description=(
+            "step the environments in parallel with the update, without changing the results; none: if a core is free"
+        ),
     )
 
 

@@ -17,21 +17,25 @@ class NetworkConfig(BaseModel):
 
     network: str = Field(
         "shared",
-        description=f"one of {', '.join(available())}, or one that you registered; `mtrl-conic networks` tells what "
-        "each shares and its options",
+        description=f"network: one of {', '.join(available())}, or your own; `mtrl-conic networks` lists their "
+        "options and what they share",
     )
-    network_options: dict[str, Any] = Field(default_factory=dict, description="key=value of the network's options")
-    width: Count = Field(400, description="units of each hidden layer")
-    depth: Count = Field(3, description="hidden layers, or residual blocks of two layers each")
-    actor_width: Count | None = Field(None, description="the actor's own width; none takes the critic's")
-    actor_depth: Count | None = Field(None, description="the actor's own depth; none takes the critic's")
+    network_options: dict[str, Any] = Field(default_factory=dict, description="options of the network as key=value")
+    width: Count = Field(400, description="number of units of each hidden layer")
+    depth: Count = Field(3, description="number of hidden layers, or of residual blocks with two layers each")
+    actor_width: Count | None = Field(None, description="width of the actor's hidden layers; none: that of the critics")
+    actor_depth: Count | None = Field(
+        None, description="number of the actor's hidden layers; none: that of the critics"
+    )
     layer_norm: Literal["none", "critic", "both"] = Field(
-        "none", description="networks with layer normalisation before each activation"
+        "none", description="networks that apply layer normalisation before each activation"
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "float32",
-        description="of the products in the hidden layers that tasks share; auto takes bfloat16 where the processor or "
-        "GPU multiplies it in hardware. First and last layers, losses, balancing and optimisers stay in float32",
+        description=(
+            "precision of the products in the shared hidden layers; auto uses bfloat16 if the CPU or GPU supports it "
+            "in hardware. The first and last layers, the losses, the balancing and the optimisers stay in float32"
+        ),
     )
 
     @property
@@ -52,7 +56,8 @@ class ActorConfig(BaseModel):
     """The policy that the actor describes."""
 
     log_std: Literal["clamp", "tanh"] = Field(
-        "clamp", description="how its log standard deviation keeps to its range: cut off, or by a tanh onto the range"
+        "clamp",
+        description="how the log standard deviation is limited to its range: clamped, or mapped to the range by a tanh",
     )
     log_std_min: float = Field(-20.0, description="smallest log standard deviation of the policy before tanh")
     log_std_max: float = Field(2.0, description="largest log standard deviation of the policy before tanh")
@@ -62,15 +67,18 @@ class CriticConfig(BaseModel):
     """What the critics learn and say."""
 
     critic_loss: Literal["squared", "categorical"] = Field(
-        "squared", description="error of a value, or cross-entropy of a distribution over bins"
+        "squared",
+        description="squared: squared error of a value; categorical: cross-entropy of a distribution over bins",
     )
-    bins: Annotated[int, Field(ge=2)] = Field(101, description="of a categorical critic")
+    bins: Annotated[int, Field(ge=2)] = Field(101, description="number of bins of a categorical critic")
     value_limit: Annotated[float, Field(gt=0)] = Field(
-        10.0, description="a categorical critic's bins reach from minus this to this"
+        10.0, description="largest value that the bins of a categorical critic represent; the smallest is minus this"
     )
     bin_spread: Annotated[float, Field(ge=0)] = Field(
         0.75,
-        description="standard deviation, in bins, of the Gaussian that a target is spread over; 0 splits it "
-        "between the two nearest bins",
+        description=(
+            "standard deviation, in bins, of the Gaussian that a target is spread over; 0: split between the two "
+            "nearest bins"
+        ),
     )
-    twins: Literal["min", "mean"] = Field("min", description="what the two critics' values are reduced to")
+    twins: Literal["min", "mean"] = Field("min", description="how the values of the two critics are combined")

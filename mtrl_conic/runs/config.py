@@ -28,28 +28,40 @@ from mtrl_conic.training.config import TrainingConfig
 class RunConfig(Configuration):
     """One training run: one task set, one balancer, one seed."""
 
-    kind: Literal["reinforcement"] = Field("reinforcement", description="what the run trains: an agent")
+    kind: Literal["reinforcement"] = Field("reinforcement", description="kind of the run: the training of an agent")
     balancer: str = Field(
-        "conicgrad", description="how the tasks' gradients are combined, such as conicgrad:c=0.9; see `balancers`"
+        "conicgrad",
+        description="method that combines the gradients of the tasks, such as conicgrad:c=0.9; see `mtrl-conic "
+        "balancers`",
     )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of goals, initial values, exploration, batches and balancers")
+    seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="seed of the goals, initial parameters, exploration, batches and balancers"
+    )
     task_set: str | list[str | dict[str, Any]] = Field(
         "mt10",
-        description="mt10, mt25, mt50, mt1:<task>, gymnasium-control, gymnasium:<id>, one of your own, or a list of "
-        "tasks or of {name: ..., id: ..., kwargs: ..., success: ..., reward_scale: ..., horizon: ...}",
+        description=(
+            "task set: mt10, mt25, mt50, mt1:<task>, gymnasium-control, gymnasium:<id>, the name of your own, or a "
+            "list of tasks or of entries {name: ..., id: ..., kwargs: ..., success: ..., reward_scale: ..., horizon: "
+            "...}"
+        ),
     )
-    steps: Annotated[int, Role.BUDGET] = Field(2_000_000, ge=1, description="environment steps of every task")
+    steps: Annotated[int, Role.BUDGET] = Field(2_000_000, ge=1, description="number of environment steps per task")
     minutes: Annotated[float | None, Role.BUDGET] = Field(
-        None, gt=0, description="end training earlier, after this many minutes; the final evaluation comes on top"
+        None,
+        gt=0,
+        description=(
+            "end training after this many minutes if the steps are not reached before; the final evaluation takes "
+            "additional time"
+        ),
     )
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
     environment: TaskSetConfig = Field(default_factory=TaskSetConfig)
     algorithm: str = Field(
         registry.MTSAC,
-        description="the agent: mtsac, multi-task SAC, or one of your own, see register_agent",
+        description="agent to train: mtsac (multi-task SAC) or your own, see register_agent",
     )
     algorithm_options: dict[str, Any] = Field(
-        default_factory=dict, description="key=value of the options of an algorithm of your own"
+        default_factory=dict, description="options of your own agent as key=value"
     )
     agent: AgentConfig = Field(default_factory=lambda: AgentConfig())
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())

@@ -50,13 +50,15 @@ class Configuration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
-    balancer: str = Field(description="how the tasks' gradients are combined; see `mtrl-conic balancers`")
-    balancer_options: dict[str, Any] = Field(default_factory=dict, description="key=value of the balancer's options")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of all that is drawn at random")
+    balancer: str = Field(description="method that combines the gradients of the tasks; see `mtrl-conic balancers`")
+    balancer_options: dict[str, Any] = Field(default_factory=dict, description="options of the balancer as key=value")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all random numbers")
     imports: Annotated[list[str], Role.EXECUTION] = Field(
         default_factory=list,
-        description="a module, or a path to a .py file, that is imported first, for balancers, networks, "
-        "environments and task sets of your own; may be given several times",
+        description=(
+            "module, or path to a .py file, to import first; it registers your own balancers, networks, environments "
+            "and task sets. May be repeated"
+        ),
     )
     execution: MachineConfig = Field(default_factory=MachineConfig)
 

@@ -25,31 +25,44 @@ class SupervisedExecution(MachineConfig):
     """How and where a network is trained: a run may be taken up again with other values of it."""
 
     workers: Annotated[int, Role.EXECUTION] = Field(
-        0, ge=0, description="processes that read image files; 0 reads them in the run's own"
+        0, ge=0, description="number of processes that read image files; 0: the run reads them itself"
     )
 
 
 class SupervisedConfig(Configuration):
     """One problem, one balancer, one seed; what is none is as published for the problem."""
 
-    kind: Literal["supervised"] = Field("supervised", description="what the run trains: a network on a data set")
+    kind: Literal["supervised"] = Field(
+        "supervised", description="kind of the run: the training of a network on a data set"
+    )
     balancer: str = Field(
-        "ls", description="a balancer, such as gradops:alpha=-2, rotograd, or stl for a network per task"
+        "ls", description="method: a balancer such as gradops:alpha=-2, rotograd, or stl for one network per task"
     )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of initial values, order, dropout, splits and balancers")
-    problem: str = Field(description="census, recommendation, nyuv2, cityscapes, celeba or regression")
-    data: Annotated[str, Role.EXECUTION] = Field(description="folder or file of the data")
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**32 - 1,
+        description="seed of the initial parameters, the order of rows, dropout, splits and balancers",
+    )
+    problem: str = Field(description="problem: census, recommendation, nyuv2, cityscapes, celeba or regression")
+    data: Annotated[str, Role.EXECUTION] = Field(description="folder or file that contains the data")
     epochs: Annotated[int | None, Role.BUDGET] = Field(
-        None, ge=1, description="passes over the training rows; none: as published"
+        None, ge=1, description="number of passes over the training rows; none: as published"
     )
-    batch_size: int | None = Field(None, ge=1, description="rows of a step; none: as published")
-    learning_rate: float | None = Field(None, gt=0, description="Adam's; none: as published")
-    halve_every: int | None = Field(None, ge=1, description="epochs after which the learning rate is halved")
+    batch_size: int | None = Field(None, ge=1, description="number of rows per step; none: as published")
+    learning_rate: float | None = Field(None, gt=0, description="learning rate of Adam; none: as published")
+    halve_every: int | None = Field(None, ge=1, description="number of epochs after which the learning rate is halved")
     gradients: Gradients | None = Field(
-        None, description="what the balancer sees: exact gradients, or those of the trunk's output; none: the problem's"
+        None,
+        description=(
+            "gradients that the balancer receives: the exact ones of the shared parameters, or those of the "
+            "representation; none: the default of the problem"
+        ),
     )
-    selection: Selection | None = Field(None, description="which epoch the test numbers are of; none: as published")
-    options: dict[str, Any] = Field(default_factory=dict, description="the problem's own, see docs/supervised.md")
+    selection: Selection | None = Field(
+        None, description="epoch that the test numbers are taken from; none: as published"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the problem, see docs/supervised.md")
     execution: SupervisedExecution = Field(default_factory=SupervisedExecution)
 
     @property

@@ -23,8 +23,12 @@ SINGLE_TASK, ROTOGRAD = "stl", "rotograd"
 class RotoGradOptions(Options):
     """Options of `rotograd`."""
 
-    scale: Annotated[bool, Field(description="even out the lengths too; off is the paper's rotation alone")] = True
-    rate: Annotated[float, Field(gt=0, description="step size of the rotations over the network's")] = 0.1
+    scale: Annotated[
+        bool, Field(description="also equalise the gradient norms; false: only the rotations of the paper")
+    ] = True
+    rate: Annotated[float, Field(gt=0, description="learning rate of the rotations divided by that of the network")] = (
+        0.1
+    )
 
 
 def methods() -> list[str]:

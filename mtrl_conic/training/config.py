@@ -14,22 +14,32 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    replay_capacity: int = Field(100_000, ge=1, description="transitions kept per task")
+    replay_capacity: int = Field(100_000, ge=1, description="number of transitions that the replay keeps per task")
     replay: Annotated[Literal["memory", "disk"], Role.EXECUTION] = Field(
-        "memory", description="disk: the replay is a memory-mapped file in the run directory"
+        "memory", description="where the replay is kept; disk: in a memory-mapped file in the run directory"
     )
-    log_every: Annotated[int, Role.EXECUTION] = Field(500, ge=1, description="steps between two lines of metrics")
-    evaluate_every: int = Field(25_000, ge=1, description="steps between two evaluations during training")
-    checkpoint_every: int = Field(5_000, ge=1, description="steps between two checkpoints")
-    training_episodes_per_task: int = Field(10, ge=1, description="goals per task in an evaluation during training")
-    episodes_per_task: int = Field(50, ge=1, description="goals per task in the final evaluation, whose rates count")
+    log_every: Annotated[int, Role.EXECUTION] = Field(
+        500, ge=1, description="number of steps between two lines of metrics"
+    )
+    evaluate_every: int = Field(25_000, ge=1, description="number of steps between two evaluations during training")
+    checkpoint_every: int = Field(5_000, ge=1, description="number of steps between two checkpoints")
+    training_episodes_per_task: int = Field(
+        10, ge=1, description="number of goals per task in an evaluation during training"
+    )
+    episodes_per_task: int = Field(
+        50, ge=1, description="number of goals per task in the final evaluation, whose success rates are reported"
+    )
     on_untraceable: Annotated[Literal["fresh", "refuse"], Role.EXECUTION] = Field(
         "fresh",
-        description="a run taken up again whose saved episodes do not come out the same, since an environment is not "
-        "determined by seed and actions: start new episodes, or refuse",
+        description=(
+            "what to do if a run is resumed and its saved episodes cannot be reproduced because an environment is "
+            "not determined by seed and actions: start new episodes (fresh), or refuse to resume"
+        ),
     )
     report_best: bool = Field(
         False,
-        description="also report the best of all evaluations of the run, labelled so: it is chosen by the very "
-        "episodes that it reports, as in the older published tables",
+        description=(
+            "also report the best evaluation of the run, labelled as such because the same episodes select and score "
+            "it, as in the older published tables"
+        ),
     )

@@ -178,7 +178,7 @@ def test_options_from_the_command_line(capsys: pytest.CaptureFixture[str], monke
     assert main(["networks"]) == 0
     told = capsys.readouterr().out
     assert all(name in told for name in networks.available())
-    assert "modules=4: modules in each layer" in told
+    assert "modules=4: number of modules in each layer" in told
 
 
 def test_one_module_cannot_be_all_of_them() -> None:

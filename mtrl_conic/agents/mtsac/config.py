@@ -46,7 +46,7 @@ class RecipeConfig(BaseModel):
     """The recipe, which says what the other fields are where they are not given."""
 
     base: Literal["classic", "strong"] = Field(
-        "classic", description="recipe whose defaults all fields of the agent take"
+        "classic", description="recipe that provides the defaults of all fields of the agent"
     )
 
     @model_validator(mode="before")
@@ -62,64 +62,81 @@ class BalancingConfig(BaseModel):
 
     balance: Literal["both", "critic", "actor"] = Field(
         "both",
-        description="components whose shared gradients the balancer combines; the other one takes the mean. "
-        "A balancer that needs positive losses leaves the actor to the mean in any case",
+        description=(
+            "components whose shared gradients the balancer combines; the other one uses the mean gradient. With a "
+            "balancer that needs positive losses, the actor always uses the mean"
+        ),
     )
     shared_parameters: Literal["all", "trunk"] = Field(
-        "all", description="which shared parameters the balancer combines; trunk leaves the last layer to the mean"
+        "all",
+        description="shared parameters whose gradients the balancer combines; trunk: the last layer uses the mean "
+        "gradient",
     )
 
 
 class OptimizerConfig(BaseModel):
     """The optimisers of actor and critic."""
 
-    learning_rate: Positive = Field(3e-4, description="AdamW's, of actor and critic")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's, of the critic")
-    actor_weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's, of the actor")
+    learning_rate: Positive = Field(3e-4, description="learning rate of AdamW for actor and critic")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="weight decay of AdamW for the critic")
+    actor_weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="weight decay of AdamW for the actor")
 
 
 class TemperatureConfig(BaseModel):
     """The entropy temperature of each task."""
 
     temperatures: Literal["task", "shared"] = Field(
-        "task", description="each task has its own; shared: one for all tasks, learned from the rows of all"
+        "task",
+        description="task: a temperature for each task; shared: one temperature for all tasks, learned from all "
+        "their rows",
     )
-    initial_temperature: Positive = Field(1.0, description="alpha of every task at the start")
+    initial_temperature: Positive = Field(1.0, description="initial temperature alpha of every task")
     target_entropy: float | None = Field(
-        None, description="entropy each task's temperature aims at, in nats; none means minus the action's size"
+        None,
+        description="target entropy of each task's temperature, in nats; none: minus the number of action components",
     )
-    temperature_learning_rate: Positive = Field(3e-4, description="Adam's, of the per-task temperatures")
+    temperature_learning_rate: Positive = Field(3e-4, description="learning rate of Adam for the temperatures")
 
 
 class TargetConfig(BaseModel):
     """The targets that critics are fitted to."""
 
-    discount: Fraction = Field(0.99, description="gamma, the discount of a step")
-    n_step: Count = Field(1, description="rewards in a target before it bootstraps")
-    target_rate: Fraction = Field(0.005, description="tau, the share of the critic that its target takes up per update")
+    discount: Fraction = Field(0.99, description="discount factor gamma per step")
+    n_step: Count = Field(1, description="number of rewards in a target before it bootstraps")
+    target_rate: Fraction = Field(
+        0.005,
+        description="Polyak averaging rate tau: share of the critic that the target network takes over in each update",
+    )
 
 
 class ScheduleConfig(BaseModel):
     """What is done when."""
 
-    batch_size: Count = Field(128, description="transitions per task and update")
+    batch_size: Count = Field(128, description="number of transitions per task in an update")
     batch: Literal["balanced", "uniform"] = Field(
         "balanced",
-        description="as many transitions of each task; uniform: as many on average, drawn over the transitions of all "
-        "tasks. A loss is the mean over its task's own, and a task without any is left out of that update",
+        description=(
+            "balanced: the same number of transitions of every task; uniform: transitions drawn from all tasks "
+            "together, the same number on average. The loss of a task is the mean over its own transitions, and a "
+            "task without any is left out of the update"
+        ),
     )
-    updates_per_step: Count = Field(1, description="updates for each step of all tasks")
-    actor_every: Count = Field(1, description="updates of the critic for one of actor and temperatures")
+    updates_per_step: Count = Field(1, description="number of updates per environment step of all tasks")
+    actor_every: Count = Field(1, description="number of critic updates per update of the actor and the temperatures")
     reset_every: Count | None = Field(
-        None, description="updates after which networks and optimisers start afresh on the replay; none: never"
+        None,
+        description="number of updates after which networks and optimisers are reset while the replay is kept; none: "
+        "never",
     )
     average_over: Size = Field(
         0,
-        description="updates over which the actor's weights are averaged, exponentially, into the policy that is "
-        "evaluated and exported; training is the same with it. 0: the actor as it is",
+        description=(
+            "number of updates over which an exponential average of the actor's weights is taken; the average is "
+            "evaluated and exported and does not affect training. 0: no average, the current actor is used"
+        ),
     )
     random_steps: Size = Field(
-        1000, description="steps of uniformly random actions, without updates, before learning starts"
+        1000, description="number of steps with uniformly random actions and without updates before learning starts"
     )
 
 

@@ -12,15 +12,23 @@ class NormalisationConfig(BaseModel):
 
     reward_scale: Literal["none", "return", "deviation"] = Field(
         "none",
-        description="return: a task's rewards are divided, when drawn, by its largest discounted return so far; "
-        "deviation: as they come in, by the root of a running variance of its rewards",
+        description=(
+            "return: rewards are divided by the task's largest discounted return so far when a batch is drawn; "
+            "deviation: rewards are divided by the root of a running variance of the task's rewards when they are "
+            "stored"
+        ),
     )
     deviation_rate: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.001, description="what a reward counts in its task's running mean and variance"
+        0.001, description="weight of a new reward in the running mean and variance of its task"
     )
-    return_limit: Annotated[float, Field(gt=0)] = Field(5.0, description="what the largest return so far is scaled to")
+    return_limit: Annotated[float, Field(gt=0)] = Field(
+        5.0, description="value that the largest return so far is scaled to"
+    )
     observation_scale: Literal["none", "shared", "task"] = Field(
         "none",
-        description="shared: every feature is brought to mean 0 and deviation 1 by the observations of all tasks so "
-        "far, where it means the same in all of them; task: by each task's own",
+        description=(
+            "normalise every feature of the observations to mean 0 and standard deviation 1. shared: with the "
+            "observations of all tasks so far, for features that mean the same in all tasks; task: with the "
+            "observations of each task"
+        ),
     )

@@ -53,7 +53,8 @@ class AlignedMTL(Balancer):
         *,
         seed: int = 0,
         mode: Annotated[
-            Literal["min", "median", "rmse"], Field(description="eigenvalue that all directions are scaled to")
+            Literal["min", "median", "rmse"],
+            Field(description="eigenvalue that all principal directions are scaled to"),
         ] = "min",
         preference: Preference = "",
     ) -> None:

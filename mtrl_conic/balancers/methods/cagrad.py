@@ -47,9 +47,11 @@ class CAGrad(Balancer):
         num_tasks: int,
         *,
         seed: int = 0,
-        c: Annotated[float, Field(ge=0, lt=1, description="radius of the ball, in norms of the mean gradient")] = 0.4,
+        c: Annotated[
+            float, Field(ge=0, lt=1, description="radius of the ball, relative to the norm of the mean gradient")
+        ] = 0.4,
         rescale: Annotated[
-            Literal["none", "square", "linear"], Field(description="divide the direction by 1, 1 + c^2 or 1 + c")
+            Literal["none", "square", "linear"], Field(description="divisor of the direction: 1, 1 + c^2 or 1 + c")
         ] = "none",
     ) -> None:
         super().__init__(num_tasks, seed=seed)

@@ -68,15 +68,19 @@ class ConicGrad(Balancer):
         num_tasks: int,
         *,
         seed: int = 0,
-        c: Annotated[float, Field(gt=0, le=1, description="least cosine of the direction and the mean gradient")] = 0.5,
+        c: Annotated[
+            float, Field(gt=0, le=1, description="smallest cosine between the direction and the mean gradient")
+        ] = 0.5,
         solver: Annotated[
-            Literal["online", "exact"], Field(description="one step on the weights per update, or the optimum")
+            Literal["online", "exact"],
+            Field(description="online: one step on the weights per update; exact: the optimum"),
         ] = "online",
         form: Annotated[
-            Literal["convex", "printed"], Field(description="the convex problem, or the paper's equation 8 literally")
+            Literal["convex", "printed"],
+            Field(description="convex: the convex problem; printed: equation 8 of the paper literally"),
         ] = "convex",
-        gamma: Annotated[float, Field(ge=0, description="weight decay of the online weights' logits")] = 0.001,
-        lr: Annotated[float, Field(gt=0, description="step size of the online weights' logits")] = 0.025,
+        gamma: Annotated[float, Field(ge=0, description="weight decay of the logits of the online weights")] = 0.001,
+        lr: Annotated[float, Field(gt=0, description="step size of the logits of the online weights")] = 0.025,
     ) -> None:
         self.c, self.solver, self.form, self.gamma, self.lr = c, solver, form, gamma, lr
         super().__init__(num_tasks, seed=seed)

@@ -44,8 +44,10 @@ class DynamicWeightAverage(LossBalancer):
         num_tasks: int,
         *,
         seed: int = 0,
-        temperature: Annotated[float, Field(gt=0, description="evens the weights out")] = 2.0,
-        window: Annotated[int, Field(ge=1, description="updates over which losses are averaged")] = 1000,
+        temperature: Annotated[
+            float, Field(gt=0, description="temperature of the softmax: larger values make the weights more equal")
+        ] = 2.0,
+        window: Annotated[int, Field(ge=1, description="number of updates over which the losses are averaged")] = 1000,
     ) -> None:
         super().__init__(num_tasks, seed=seed)
         self.temperature, self.window = temperature, window

@@ -44,7 +44,14 @@ class FairGrad(Balancer):
         num_tasks: int,
         *,
         seed: int = 0,
-        alpha: Annotated[float, Field(ge=0.1, le=10, description="fairness: 1 proportional, large max-min")] = 2.0,
+        alpha: Annotated[
+            float,
+            Field(
+                ge=0.1,
+                le=10,
+                description="fairness: 1 is proportional fairness, large values approach max-min fairness",
+            ),
+        ] = 2.0,
     ) -> None:
         super().__init__(num_tasks, seed=seed)
         self.alpha = alpha

@@ -52,7 +52,8 @@ class FAMO(LossBalancer):
         gamma: Annotated[float, Field(ge=0, description="weight decay of the logits")] = 0.01,
         lr: Annotated[float, Field(gt=0, description="step size of the logits")] = 0.025,
         components: Annotated[
-            Literal["critic", "both"], Field(description="balance only positive losses (the critic's), or all")
+            Literal["critic", "both"],
+            Field(description="balance only positive losses (those of the critic), or all losses"),
         ] = "critic",
     ) -> None:
         super().__init__(num_tasks, seed=seed)

@@ -50,7 +50,7 @@ class GradNorm(Balancer):
         num_tasks: int,
         *,
         seed: int = 0,
-        alpha: Annotated[float, Field(ge=0, description="how strongly slow tasks are helped")] = 1.5,
+        alpha: Annotated[float, Field(ge=0, description="strength with which slow tasks are favoured")] = 1.5,
         lr: Annotated[float, Field(gt=0, description="step size of the weights")] = 0.025,
     ) -> None:
         super().__init__(num_tasks, seed=seed)

@@ -66,12 +66,17 @@ class GradOPS(Balancer):
         *,
         seed: int = 0,
         alpha: Annotated[
-            float, Field(ge=-10, le=10, description="trade-off: negative favours tasks with small projections")
+            float, Field(ge=-10, le=10, description="trade-off: negative values favour tasks with small projections")
         ] = 0.0,
         preference: Preference = "",
         reweight: Annotated[
             Literal["own", "pcgrad", "uniform"],
-            Field(description="gradients that the weights are of: its own, PCGrad's, or the tasks' as they are"),
+            Field(
+                description=(
+                    "gradients that the dynamic weights are computed from: those of GradOPS, those of PCGrad, or the "
+                    "unmodified gradients of the tasks"
+                )
+            ),
         ] = "own",
     ) -> None:
         self.reweight = reweight

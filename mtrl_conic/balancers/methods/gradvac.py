@@ -49,8 +49,8 @@ class GradVac(Balancer):
         num_tasks: int,
         *,
         seed: int = 0,
-        beta: Annotated[float, Field(ge=0, le=1, description="rate of the running cosines")] = 0.01,
-        target: Annotated[float, Field(ge=-1, lt=1, description="cosines at the start")] = 0.0,
+        beta: Annotated[float, Field(ge=0, le=1, description="rate of the running means of the cosines")] = 0.01,
+        target: Annotated[float, Field(ge=-1, lt=1, description="initial value of the cosines")] = 0.0,
     ) -> None:
         self.target = target
         super().__init__(num_tasks, seed=seed)

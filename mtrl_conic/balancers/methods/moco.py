@@ -49,7 +49,7 @@ class MoCo(JacobianBalancer):
         seed: int = 0,
         beta: Annotated[float, Field(gt=0, le=1, description="rate of the running means of the gradients")] = 0.5,
         gamma: Annotated[float, Field(gt=0, description="step size of the weights")] = 0.1,
-        rho: Annotated[float, Field(ge=0, description="ridge of the weights' problem")] = 0.0,
+        rho: Annotated[float, Field(ge=0, description="ridge of the problem that the weights solve")] = 0.0,
     ) -> None:
         super().__init__(num_tasks, seed=seed)
         self.beta, self.gamma, self.rho = beta, gamma, rho

@@ -45,7 +45,7 @@ class NashMTL(Balancer):
         num_tasks: int,
         *,
         seed: int = 0,
-        update_every: Annotated[int, Field(ge=1, description="updates for which the weights are kept")] = 1,
+        update_every: Annotated[int, Field(ge=1, description="number of updates for which the weights are kept")] = 1,
     ) -> None:
         super().__init__(num_tasks, seed=seed)
         self.update_every = update_every

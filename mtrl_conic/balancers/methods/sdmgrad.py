@@ -45,7 +45,7 @@ class SDMGrad(Balancer):
         num_tasks: int,
         *,
         seed: int = 0,
-        lam: Annotated[float, Field(ge=0, description="pull of the mean gradient")] = 0.3,
+        lam: Annotated[float, Field(ge=0, description="weight of the mean gradient in the regularisation")] = 0.3,
     ) -> None:
         super().__init__(num_tasks, seed=seed)
         self.lam = lam

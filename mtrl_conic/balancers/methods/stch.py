@@ -53,15 +53,18 @@ class SmoothTchebycheff(LossBalancer):
         num_tasks: int,
         *,
         seed: int = 0,
-        mu: Annotated[float, Field(gt=0, description="smoothing; towards zero only the worst task counts")] = 1.0,
-        warmup: Annotated[int, Field(ge=1, description="updates before the nadir is fixed")] = 1000,
+        mu: Annotated[
+            float, Field(gt=0, description="smoothing parameter; in the limit of zero only the worst task counts")
+        ] = 1.0,
+        warmup: Annotated[int, Field(ge=1, description="number of updates before the nadir is fixed")] = 1000,
         nadir: Annotated[
-            int, Field(ge=0, description="the last updates of the warm-up, over which the nadir is averaged; 0: all")
+            int,
+            Field(
+                ge=0, description="number of updates at the end of the warm-up over which the nadir is averaged; 0: all"
+            ),
         ] = 0,
         preference: Preference = "",
-        ideal: Annotated[
-            PerTask, Field(description="losses that there are to reach, 0.1+0.2 or by name; empty: zero")
-        ] = "",
+        ideal: Annotated[PerTask, Field(description="ideal losses, as 0.1+0.2 or by task name; empty: zero")] = "",
     ) -> None:
         super().__init__(num_tasks, seed=seed)
         if nadir > warmup:

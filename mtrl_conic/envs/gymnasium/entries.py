@@ -38,15 +38,24 @@ class TaskEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(min_length=1, description="as gymnasium.make takes it, with or without `gymnasium:` before it")
-    name: str | None = Field(None, min_length=1, description="of the task; none: the id, without its module")
-    kwargs: dict[str, Any] = Field(default_factory=dict, description="what the environment is made with")
+    id: str = Field(min_length=1, description="id as for gymnasium.make, with or without the prefix `gymnasium:`")
+    name: str | None = Field(None, min_length=1, description="name of the task; none: the id without its module")
+    kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="keyword arguments that the environment is created with"
+    )
     success: str | StrictFloat | StrictInt | None = Field(
         AUTO,
-        description="a key of info, or the return to reach; none: there is none; auto: what the environment says",
+        description=(
+            "success rule: a key of info or the return to reach; none: no rule; auto: the rule that the environment "
+            "declares"
+        ),
     )
-    reward_scale: float = Field(1.0, gt=0, description="what the learner's rewards are multiplied by")
-    horizon: int | None = Field(None, ge=1, description="steps after which an episode is cut; none: its own limit")
+    reward_scale: float = Field(1.0, gt=0, description="factor by which the rewards are multiplied for learning")
+    horizon: int | None = Field(
+        None,
+        ge=1,
+        description="number of steps after which an episode is truncated; none: the limit of the environment",
+    )
 
     @property
     def plain_id(self) -> str:

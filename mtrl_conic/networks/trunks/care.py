@@ -15,13 +15,20 @@ from mtrl_conic.networks.layers import Layer, Layers, TaskVectors
 from mtrl_conic.networks.metadata import read_metadata
 from mtrl_conic.networks.registry import register_network
 
-Encoders = Annotated[int, Field(ge=1, description="of the state, mixed by task; 6 for MT10, 10 for MT50")]
-Size = Annotated[int, Field(ge=1, description="of the encodings of state and task, and of the layers that make them")]
+Encoders = Annotated[
+    int, Field(ge=1, description="number of encoders of the state, which are mixed by task; 6 for MT10, 10 for MT50")
+]
+Size = Annotated[
+    int,
+    Field(ge=1, description="number of units of the encodings of state and task, and of the layers that compute them"),
+]
 Metadata = Annotated[
     str,
     Field(
-        description="JSON file with a vector per task; `names` are vectors made of Meta-World's task names; empty: a "
-        "learned vector of each task's own"
+        description=(
+            "JSON file with a vector per task; names: vectors computed from the names of Meta-World's tasks; empty: "
+            "a learned vector per task"
+        )
     ),
 ]
 

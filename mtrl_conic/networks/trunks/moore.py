@@ -14,7 +14,7 @@ from mtrl_conic.networks.hidden import Hidden
 from mtrl_conic.networks.layers import Layer, Layers, TaskVectors
 from mtrl_conic.networks.registry import register_network
 
-Experts = Annotated[int, Field(ge=1, description="of each row; the paper takes 4 on MT10 and 6 on MT50")]
+Experts = Annotated[int, Field(ge=1, description="number of experts; the paper uses 4 on MT10 and 6 on MT50")]
 
 _LEAST_LENGTH = 1e-4
 """Of an expert that is scaled to unit length."""

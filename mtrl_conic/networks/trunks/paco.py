@@ -14,7 +14,7 @@ from mtrl_conic.networks.hidden import Hidden
 from mtrl_conic.networks.layers import TaskVectors
 from mtrl_conic.networks.registry import register_network
 
-Sets = Annotated[int, Field(ge=1, description="of parameters, that each task's network is composed of")]
+Sets = Annotated[int, Field(ge=1, description="number of parameter sets that each task's network is composed of")]
 
 
 @register_network("paco")

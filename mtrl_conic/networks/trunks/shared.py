@@ -15,13 +15,17 @@ from mtrl_conic.networks.layers import Layer, Layers, ResidualBlock
 from mtrl_conic.networks.registry import register_network
 
 Residual = Annotated[
-    bool, Field(description="a first layer, then `depth` blocks of two layers each with a skip connection")
+    bool, Field(description="residual network: a first layer, then `depth` blocks of two layers with a skip connection")
 ]
 Embedding = Annotated[
-    int, Field(ge=0, description="size of a learned code of unit length per task, in the place of the one-hot; 0: none")
+    int,
+    Field(
+        ge=0,
+        description="size of a learned unit vector per task that replaces the one-hot code; 0: keep the one-hot code",
+    ),
 ]
 Film = Annotated[
-    bool, Field(description="a gain and an offset of each task's own for the features of every layer, before its ReLU")
+    bool, Field(description="give each task its own gain and offset for the features of every layer before its ReLU")
 ]
 
 

@@ -14,7 +14,7 @@ from mtrl_conic.gradients import Linear
 from mtrl_conic.networks.hidden import Hidden
 from mtrl_conic.networks.registry import register_network
 
-Modules = Annotated[int, Field(ge=1, description="modules in each layer")]
+Modules = Annotated[int, Field(ge=1, description="number of modules in each layer")]
 
 
 @register_network("soft_modularization")

@@ -50,13 +50,18 @@ class CensusOptions(Options):
     """Options of `census`."""
 
     college: Literal["attended", "degree"] = Field(
-        "attended", description="education at least college: any college or more, or a bachelor's degree or more"
+        "attended",
+        description='definition of "education at least college": some college or more, or a bachelor\'s degree or more',
     )
-    dropout: Literal["each", "last"] = Field("each", description="hidden layers with dropout: each, or the last alone")
+    dropout: Literal["each", "last"] = Field(
+        "each", description="hidden layers with dropout: every layer, or only the last"
+    )
     leave_out: list[int] = Field(
         [],
-        description="categorical columns that are no features, counted from 0; 19, 22 and 23, tax filer, household and "
-        "its summary, hold values that name the marital status",
+        description=(
+            "indices (from 0) of categorical columns to exclude from the features; 19, 22 and 23 (tax filer, "
+            "household and its summary) contain values that reveal the marital status"
+        ),
     )
 
     @field_validator("leave_out")

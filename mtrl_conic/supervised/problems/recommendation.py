@@ -37,9 +37,9 @@ _SHARES = (0.8, 0.9)
 class RecommendationOptions(Options):
     """Options of `recommendation`."""
 
-    embedding: int = Field(8, ge=1, description="length of the vector of a category")
-    hidden: list[int] = Field([1024, 512, 256, 128], min_length=1, description="units of the shared layers")
-    least: int = Field(5, ge=1, description="training rows below which a category counts as unknown")
+    embedding: int = Field(8, ge=1, description="dimension of the embedding vectors of categories")
+    hidden: list[int] = Field([1024, 512, 256, 128], min_length=1, description="number of units of the shared layers")
+    least: int = Field(5, ge=1, description="number of training rows below which a category counts as unknown")
 
 
 class Recommendation(Problem):

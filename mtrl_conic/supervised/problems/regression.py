@@ -29,10 +29,10 @@ class RegressionOptions(Options):
     """Options of `regression`."""
 
     targets: list[str] = Field([], description="columns to predict")
-    leave_out: list[str] = Field([], description="columns that are neither target nor feature")
-    hidden: list[int] = Field([128, 128], min_length=1, description="units of the shared layers")
-    validation: float = Field(0.1, gt=0, lt=0.5, description="share of the rows")
-    test: float = Field(0.2, gt=0, lt=0.5, description="share of the rows")
+    leave_out: list[str] = Field([], description="columns that are neither targets nor features")
+    hidden: list[int] = Field([128, 128], min_length=1, description="number of units of the shared layers")
+    validation: float = Field(0.1, gt=0, lt=0.5, description="share of the rows that are used for validation")
+    test: float = Field(0.2, gt=0, lt=0.5, description="share of the rows that are used for test")
 
 
 class Regression(Problem):

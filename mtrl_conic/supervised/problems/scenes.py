@@ -29,11 +29,22 @@ class SceneOptions(Options):
     """Options of the problems on scenes."""
 
     network: Literal["mtan", "segnet", "small"] = Field(
-        "mtan", description="SegNet with attention per task, as published; SegNet alone; a small one for processors"
+        "mtan",
+        description=(
+            "mtan: SegNet with attention per task, as published; segnet: SegNet alone; small: a small network for "
+            "training on a CPU"
+        ),
     )
-    augment: bool = Field(True, description="random crops and mirror images, as in the published comparisons")
+    augment: bool = Field(
+        True, description="augment with random crops and mirror images, as in the published comparisons"
+    )
     shrink: int = Field(
-        1, ge=1, description="above 1 it divides the images' sides, for processors, and they are kept in memory"
+        1,
+        ge=1,
+        description=(
+            "factor by which the sides of the images are divided, for training on a CPU; above 1 the images are kept "
+            "in memory"
+        ),
     )
 
 
