@@ -103,6 +103,11 @@ def descend(name: str, steps: int) -> tuple[Tensor, Tensor]:
     return point, furthest
 
 
+UNBOUNDED = ("si",)
+"""Its objective, the sum of the log losses, has no lower bound where a loss can reach zero: near a task's own optimum a
+step is as long as one over the distance to it."""
+
+
 @pytest.mark.parametrize(
     "steps", [100, pytest.param(10_000, marks=pytest.mark.slow)], ids=["a hundred steps", "ten thousand steps"]
 )
@@ -111,4 +116,5 @@ def test_descent_to_a_pareto_front_stays_finite(name: str, steps: int) -> None:
     """Where gradients are opposed to the last bit that float32 has."""
     point, furthest = descend(name, steps)
     assert point.isfinite().all()
-    assert furthest < 20
+    if name not in UNBOUNDED:
+        assert furthest < 20
