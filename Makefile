@@ -1,4 +1,5 @@
 # Everything happens in .venv, made by the first target that needs it.
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/mt10
@@ -8,7 +9,13 @@ BALANCERS ?= ls,pcgrad,conicgrad
 SEEDS ?= 0,1
 MINUTES_EACH ?= 3.5
 
-.PHONY: mt10 compare test slow parity chaos fuzz lint docs lock sbom audit clean
+.PHONY: help install mt10 compare test slow parity chaos fuzz lint docs lock sbom audit clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: .venv/ready  ## make .venv with everything that the commands and the tests need
+	@echo 'Installed. Now: . .venv/bin/activate'
 
 mt10: .venv/ready  ## train MT10 with ConicGrad for a few minutes; the same command again shows the result
 	$(BIN)/mtrl-conic train mt10_small --balancer conicgrad --minutes $(MINUTES) --run-dir $(RUN)
@@ -60,9 +67,10 @@ build/tools/ready: constraints.txt
 	touch $@
 
 .venv/ready: setup.cfg pyproject.toml constraints.txt
+	@echo 'Installing into .venv: two to four gigabytes are downloaded, which takes some minutes.'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	touch $@
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
 
-clean:
+clean:  ## remove .venv
 	rm -rf .venv

@@ -28,10 +28,21 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     if near:
         hint = f"did you mean {near[0]!r}?"
     elif names:
-        hint = "known: " + ", ".join(names)
+        hint = f"known: {listed(names)}"
     else:
         hint = "it takes none"
     return UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+def listed(names: Iterable[object], *, most: int = 12) -> str:
+    """Names in one line: all of them, or the first `most` and how many there are."""
+    words = [str(name) for name in names]
+    return ", ".join(words) if len(words) <= most else f"{', '.join(words[:most])}, ... ({len(words)} in all)"
+
+
+def not_installed(package: str, extra: str) -> UserError:
+    """An error for a `package` that only the optional part `extra` of this one needs, with how to install it."""
+    return UserError(f'{package} is not installed; in the checkout of mtrl_conic: pip install -e ".[{extra}]"')
 
 
 def first_line(error: BaseException) -> str:

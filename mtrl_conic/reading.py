@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -133,6 +134,11 @@ def parse_yaml(text: str, where: str) -> Any:
         raise UserError(f"{where} is not valid YAML: {first_line(error)}") from None
 
 
+def as_yaml(values: Any) -> str:
+    """Plain values as YAML that `parse_yaml` reads as the same."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False))
+
+
 def _whole(digits: str) -> int:
     if len(digits) > DIGITS:
         raise ValueError(f"a number of {len(digits)} digits")
@@ -149,6 +155,14 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return value
 
 
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper: what `_Loader` would take for a number is quoted."""
+
+
+for _kind in (_Loader, _Dumper):  # `4e4`, which YAML 1.2 takes for a number and PyYAML for text
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole)
 
 

@@ -14,7 +14,7 @@ from mtrl_conic.reading import NODES, YAML_CHARACTERS, parse_json, parse_yaml, r
 def test_what_is_right_is_read(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("a: &x [1, 1e3, null]\nb: *x\nc: {d: café}\n")
-    assert read_yaml(file) == {"a": [1, "1e3", None], "b": [1, "1e3", None], "c": {"d": "café"}}
+    assert read_yaml(file) == {"a": [1, 1000.0, None], "b": [1, 1000.0, None], "c": {"d": "café"}}
     file.write_text('{"a": [1, NaN]}')
     assert read_json(file)["a"][0] == 1
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mtrl_conic.envs.task_set import TaskSet
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import UserError, not_installed
 from mtrl_conic.evaluation.success import Act
 
 Picture = NDArray[np.uint8]
@@ -133,7 +133,7 @@ def _writer_library(file: Path) -> Any:
         if file.suffix == ".mp4":
             import imageio_ffmpeg  # noqa: F401  # imageio loads it only once it writes
     except ImportError as error:
-        raise UserError(f'{error.name} is not installed; pip install "mtrl-conic[video]"') from None
+        raise not_installed(str(error.name), "video") from None
     return imageio
 
 

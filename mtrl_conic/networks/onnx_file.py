@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtrl_conic import files
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import UserError, not_installed
 
 
 def write_onnx(module: nn.Module, example: Tensor, file: Path) -> Path:
@@ -26,7 +26,7 @@ def write_onnx(module: nn.Module, example: Tensor, file: Path) -> Path:
     try:
         import onnxscript  # noqa: F401  # torch's exporter needs it, and onnx
     except ImportError:
-        raise UserError('ONNX needs two more packages: pip install "mtrl-conic[onnx]"') from None
+        raise not_installed("onnxscript", "onnx") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own deprecations inside its exporter
         program = torch.onnx.export(

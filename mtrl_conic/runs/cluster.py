@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.errors import UserError, first_line, not_installed
 from mtrl_conic.runs.local import THREAD_VARIABLES
 from mtrl_conic.runs.plan import Job
 from mtrl_conic.runs.pool import End, Outcome, Watcher, carry_out
@@ -40,7 +40,7 @@ def connected(address: str | None) -> Iterator[Any]:
     try:
         import ray
     except ImportError:
-        raise UserError('ray is not installed; pip install "mtrl-conic[ray]"') from None
+        raise not_installed("ray", "ray") from None
     _check_reachable(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)

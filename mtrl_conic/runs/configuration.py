@@ -106,11 +106,11 @@ class Configuration(BaseModel):
     @classmethod
     def _read_method(cls, given: Any) -> Any:
         """A balancer may bring its options, `conicgrad:c=0.9`."""
-        if not isinstance(given, dict) or ":" not in str(given.get("balancer")):
+        if not isinstance(given, dict) or not {":", ","} & set(str(given.get("balancer"))):
             return given
         methods = cls.read_methods(str(given["balancer"]))
         if len(methods) != 1:
-            raise UserError(f"balancer={given['balancer']!r}: a run has one")
+            raise UserError(f"balancer={given['balancer']!r}: a run has one; `mtrl-conic compare` trains several")
         name, options = methods[0]
         return {**given, "balancer": name, "balancer_options": {**(given.get("balancer_options") or {}), **options}}
 

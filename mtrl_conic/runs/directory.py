@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -10,14 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from mtrl_conic.errors import UserError
 from mtrl_conic.files import replace, sync
-from mtrl_conic.reading import read_json, read_yaml
+from mtrl_conic.reading import as_yaml, read_json, read_yaml
 from mtrl_conic.runs import checkpoints
 from mtrl_conic.runs.configuration import KINDS, Configuration, keys_of, read_budget
 from mtrl_conic.runs.earlier import completed
+from mtrl_conic.runs.lock import lock
 from mtrl_conic.runs.records import file_of, is_number, parse_record, read_records, whole_lines
 from mtrl_conic.schema import Role, flat_items
 
@@ -81,7 +79,7 @@ class RunDirectory:
         pauses = list(_PAUSES)
         while True:
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(self._lock)
                 break
             except OSError:
                 if not pauses and time.monotonic() >= deadline:
@@ -118,7 +116,7 @@ class RunDirectory:
             raise UserError(f"{self.path} holds another configuration ({what}); choose another --run-dir")
 
     def _write_config(self, config: dict[str, Any]) -> None:
-        write_text(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        write_text(self.path / "config.yaml", as_yaml(config))
 
     def go_on(self, config: dict[str, Any]) -> None:
         """Take the run up again, by a configuration that differs in free keys; a result that is there is put aside."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from mtrl_conic.evaluation.words import metrics_in_words, outcome, without_succe
 from mtrl_conic.reading import open_regular, read_text
 from mtrl_conic.runs.configuration import Budget
 from mtrl_conic.runs.directory import DOING, read_config, read_result
+from mtrl_conic.runs.lock import look
 from mtrl_conic.runs.records import last_record
 
 State = Literal["finished", "running", "failed", "stale", "waiting"]
@@ -123,8 +123,8 @@ def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambd
 
 def _is_locked(directory: Path) -> bool:
     try:
-        with open_regular(directory / ".lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with open_regular(directory / ".lock") as file:
+            look(file)
     except BlockingIOError:
         return True
     except OSError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.errors import not_installed, unknown
 from mtrl_conic.files import replace
 from mtrl_conic.reading import read_json
 from mtrl_conic.training.callbacks import Callback, evaluation_scalars, scalars
@@ -57,8 +57,7 @@ class _Service(Callback):
         try:
             self._module: Any = importlib.import_module(self.package)
         except ImportError:
-            hint = f'pip install "mtrl-conic[{self.package}]"'
-            raise UserError(f"{self.package} is not installed; {hint}") from None
+            raise not_installed(self.package, self.package) from None
         self._directory, self._labels = directory, labels
         self._run: Any = None
 

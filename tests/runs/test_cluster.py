@@ -25,7 +25,7 @@ from tests.runs.test_run import same_run
 from tests.training.conftest import tiny_values
 
 needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason='ray is not installed; pip install "mtrl-conic[ray]"'
+    importlib.util.find_spec("ray") is None, reason='ray is not installed; pip install -e ".[ray]"'
 )
 ENVIRONMENT = {
     **os.environ,
@@ -123,5 +123,5 @@ def test_ray_that_is_not_installed(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["compare", preset, "--out", str(tmp_path / "out"), "--engine", "ray"]) == 2
-    assert 'pip install "mtrl-conic[ray]"' in capsys.readouterr().err
+    assert 'pip install -e ".[ray]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -118,7 +118,7 @@ def test_a_run_of_another_kind_is_told(census: Path, tmp_path: Path, capsys: pyt
     )
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason='pip install "mtrl-conic[ray]"')
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason='pip install -e ".[ray]"')
 @pytest.mark.slow
 def test_on_a_ray_cluster(census: Path, tmp_path: Path) -> None:
     arguments = ["--balancers", "ls,stl", "--epochs", "2", "--out", str(tmp_path), "--engine", "ray"]

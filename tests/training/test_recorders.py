@@ -38,7 +38,7 @@ train(make_config(sys.argv[3], {}), directory, callbacks=make_recorders([sys.arg
 
 def installed(package: str) -> pytest.MarkDecorator:
     missing = importlib.util.find_spec(package) is None
-    return pytest.mark.skipif(missing, reason=f'{package} is not installed; pip install "mtrl-conic[{package}]"')
+    return pytest.mark.skipif(missing, reason=f'{package} is not installed; pip install -e ".[{package}]"')
 
 
 def record_with(name: str, config: RunConfig, tmp_path: Path) -> Path:
@@ -91,7 +91,7 @@ def test_an_unknown_recorder_or_a_missing_package(tmp_path: Path, monkeypatch: p
     with pytest.raises(UserError, match="did you mean 'wandb'"):
         recorders.make_recorders(["wandbb"], tmp_path)
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match=r'pip install "mtrl-conic\[wandb\]"'):
+    with pytest.raises(UserError, match=r'pip install -e "\.\[wandb\]"'):
         recorders.make_recorders(["wandb"], tmp_path)
 
 
@@ -222,7 +222,7 @@ def test_compare_hands_the_recorders_on(
     assert list(recording.again(parser.parse_args(arguments))) == arguments
     monkeypatch.setitem(sys.modules, "wandb", None)
     assert main(["compare", "mt10_small", "--out", str(tmp_path / "out"), "--record", "wandb"]) == 2
-    assert 'pip install "mtrl-conic[wandb]"' in capsys.readouterr().err
+    assert 'pip install -e ".[wandb]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     (run,) = plan(RunConfig, tiny.model_dump(mode="json"), {}, tmp_path, arguments=tuple(arguments))
     assert run.command(1)[-len(arguments) :] == arguments

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import not_installed
 
 
 def library(name: str) -> Any:
@@ -18,4 +18,4 @@ def library(name: str) -> Any:
         return import_module(name)
     except ImportError:
         package = {"PIL": "pillow"}.get(name.partition(".")[0], name.partition(".")[0])
-        raise UserError(f"{package} is not installed: pip install 'mtrl-conic[supervised]'") from None
+        raise not_installed(package, "supervised") from None
