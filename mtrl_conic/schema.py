@@ -6,7 +6,8 @@ import inspect
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import Enum
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import pydantic
 from pydantic.fields import FieldInfo
@@ -107,10 +108,21 @@ def flat_items(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
             yield f"{prefix}{key}", value
 
 
+def members(annotation: Any) -> list[Any]:
+    """What a value of this type may be: the types of a union, the words of a Literal."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return members(get_args(annotation)[0])
+    if origin is Literal:
+        return list(get_args(annotation))
+    if origin in (Union, UnionType):
+        return [member for part in get_args(annotation) for member in members(part)]
+    return [origin or annotation]
+
+
 def is_scalar(field: FieldInfo) -> bool:
     """Whether the field takes single values only: no lists, no mappings."""
-    kinds = [field.annotation, *get_args(field.annotation)]
-    return not any((get_origin(kind) or kind) in (list, dict) for kind in kinds)
+    return not {list, dict} & {member for member in members(field.annotation) if isinstance(member, type)}
 
 
 def _in_words(model: type[pydantic.BaseModel], found: Any, where: str) -> UserError:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mtrl_conic.cli.flags import add_imports
+from mtrl_conic.cli.flags import add_imports, whole
 from mtrl_conic.errors import UserError, unknown
+
+EXAMPLES = {
+    "environment steps per second, beside Meta-World": "mtrl-conic bench env",
+    "what balancing adds to an update": "mtrl-conic bench update --balancers pcgrad,conicgrad",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,17 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="env: steps per second; update: a learning update; train: a whole training step; "
         "solvers: gradients to direction; scaling: a step on shared rows as tasks and parameters grow",
     )
-    parser.add_argument("--threads", type=int, default=1, help="processor threads [1]")
+    parser.add_argument("--threads", type=whole, default=1, help="processor threads [1]")
     parser.add_argument("--seconds", type=float, default=10.0, help="env: for each item [10]")
     parser.add_argument("--task-sets", default="mt10", help="env: of mt10, mt25, mt50, separated by commas [mt10]")
-    parser.add_argument("--rounds", type=int, default=15, help="all but env, scaling: measurements of an item [15]")
+    parser.add_argument("--rounds", type=whole, default=15, help="all but env, scaling: measurements of an item [15]")
     parser.add_argument(
         "--balancers", help="names, or all [update, scaling: pcgrad,conicgrad; train: conicgrad; solvers: all]"
     )
     parser.add_argument("--precision", help="update, train: of ours; the plain way keeps float32 [float32]")
     parser.add_argument("--base", help="update, train: of the agent [update: classic; others: strong]")
     parser.add_argument(
-        "--batch-size", type=int, help="update, train: transitions per task [the base's]; scaling: rows [256]"
+        "--batch-size", type=whole, help="update, train: transitions per task [the base's]; scaling: rows [256]"
     )
     parser.add_argument(
         "--compile", action="store_true", default=None, help="update, train: ours with its networks compiled"
@@ -34,15 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", help="scaling: numbers of tasks [2,5,10,20,40]")
     parser.add_argument("--ways", help="scaling: representation,parameters,torchjd [all]")
     parser.add_argument("--network", help="update, train: of ours [shared]; scaling: mlp or celeba [mlp]")
-    parser.add_argument("--width", type=int, help="update, train: units of a hidden layer [the base's]")
+    parser.add_argument("--width", type=whole, help="update, train: units of a hidden layer [the base's]")
     add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table."""
-    if arguments.what not in _MEASURE:
-        raise unknown("benchmark", arguments.what, _MEASURE)
-    print(_MEASURE[arguments.what](arguments))
+    if arguments.what not in MEASURES:
+        raise unknown("benchmark", arguments.what, MEASURES)
+    print(MEASURES[arguments.what](arguments))
     return 0
 
 
@@ -107,4 +112,4 @@ def _names(text: str) -> list[str]:
     return balancers.available() if text == "all" else text.split(",")
 
 
-_MEASURE = {"env": _env, "update": _update, "train": _train, "solvers": _solvers, "scaling": _scaling}
+MEASURES = {"env": _env, "update": _update, "train": _train, "solvers": _solvers, "scaling": _scaling}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtrl_conic.cli import comparison
-from mtrl_conic.cli.flags import add_fields, given_run
+from mtrl_conic.cli.flags import add_fields, given_run, shown_preset
 from mtrl_conic.cli.recording import add_recorders, again
 from mtrl_conic.cli.terminal import say
 from mtrl_conic.runs.config import RunConfig, preset_names, read_preset, require_modules
@@ -16,14 +16,34 @@ if TYPE_CHECKING:
     from mtrl_conic.runs.plan import Job
 
 
+EXAMPLES = {
+    "three methods, three seeds, ten minutes each": "mtrl-conic compare mt10_small --minutes 10 "
+    "--balancers ls,pcgrad,conicgrad --seeds 0,1,2 --out runs/cmp",
+    "an option over its range": "mtrl-conic compare mt10_small --balancers conicgrad:c=0.3,conicgrad:c=0.9 "
+    "--seeds 0,1,2 --out runs/cone",
+    "what it would train": "mtrl-conic compare mt10 --balancers all --seeds 0,1,2 --out runs/all --dry-run",
+}
+COMMON = (
+    *("--task-set", "--steps", "--minutes", "--base", "--network", "--width", "--batch-size", "--learning-rate"),
+    *("--evaluate-every", "--device", "--threads", "--record", "--import"),
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A preset, where to write, how many at a time, and every field of the configuration."""
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the comparison: <method>/seed_<n> below it")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="folder of the comparison: <method>/seed_<n> below it"
+    )
     comparison.add_arguments(parser)
     add_recorders(parser)
     add_fields(parser, RunConfig)
     parser.epilog = "Any field that takes a single value may be given several, a,b,c: each combination is a run."
+
+
+def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
+    """Of the preset."""
+    return shown_preset(arguments.preset, {})
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtrl_conic.cli.flags import whole
 from mtrl_conic.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ ENGINES = ("local", "ray")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Methods and seeds, how many at a time, and what carries them out."""
-    parser.add_argument("--jobs", type=int, help="runs at a time [one per processor core; ray: what there is room for]")
+    parser.add_argument(
+        "--jobs", type=whole, help="runs at a time [one per processor core; ray: what there is room for]"
+    )
     parser.add_argument("--engine", default="local", help="local: processes of this machine; ray: a cluster [local]")
-    parser.add_argument("--ray-address", metavar="HOST:PORT", help="of the cluster's head [the one on this machine]")
-    parser.add_argument("--gpus-per-run", type=float, metavar="N", help="reserved by ray, or a part of one [0]")
+    ray = parser.add_argument_group("ray")
+    ray.add_argument("--ray-address", metavar="HOST:PORT", help="of the cluster's head [the one on this machine]")
+    ray.add_argument("--gpus-per-run", type=float, metavar="N", help="reserved by ray, or a part of one [0]")
     parser.add_argument("--dry-run", action="store_true", help="check and list the runs, and write nothing")
     methods = "such as ls,conicgrad:c=0.9,nashmtl:update_every=50; all: every one with its defaults"
     seeds = "a run of every method for each"

@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mtrl_conic.agents import registry
-from mtrl_conic.cli.flags import add_fields, given_run
-from mtrl_conic.errors import UserError
+from mtrl_conic.cli.flags import add_fields, given_run, shown_preset
+from mtrl_conic.errors import UserError, listed
 from mtrl_conic.runs.config import RunConfig, make_config, preset_names
 
 if TYPE_CHECKING:
@@ -17,10 +17,22 @@ if TYPE_CHECKING:
     from mtrl_conic.agents.mtsac.component import Component
 
 
+EXAMPLES = {
+    "the networks of a preset": "mtrl-conic describe mt10",
+    "another network, smaller": "mtrl-conic describe mt10 --network soft_modularization --width 64",
+}
+COMMON = ("--task-set", "--base", "--network", "--network-options", "--width", "--depth", "--balancer", "--import")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A preset, and every field of the configuration."""
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     add_fields(parser, RunConfig)
+
+
+def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
+    """Of the preset, under what else is given."""
+    return shown_preset(arguments.preset, given_run(arguments))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = ", ".join([config.agent.network, *(f"{k}={v}" for k, v in config.agent.network_options.items())])
     say(f"{arguments.preset}: network {chosen}; balancer {config.balancer}")
     sizes = f"observations of {spec.observation_dim}, actions of {spec.action_dim}"
-    say(f"{len(spec.task_names)} tasks, {sizes}: {', '.join(spec.task_names)}")
+    say(f"{len(spec.task_names)} tasks, {sizes}: {listed(spec.task_names)}")
     TERMINAL.print(parameter_table(agent))
     return 0
 
@@ -57,21 +69,22 @@ def parameter_table(agent: MTSAC) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("network", "parameter", "shape", "whose", "combined by"):
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    for column in ("parameter", "shape", "whose", "combined by"):
         table.add_column(column, overflow="fold")
     table.add_column("count", justify="right")
     for component in (agent.actor, agent.critic):
         counts = {"shared": 0, "task": 0}
+        table.add_row(Text(component.name, "bold"))
         for name, value in component.network.named_parameters():
             whose = "task" if name in component.layout.own else "shared"
             counts[whose] += value.numel()
             shape = " x ".join(map(str, value.shape))
-            table.add_row(component.name, name, shape, whose, _combined(component, name), f"{value.numel():,}")
+            table.add_row(name, shape, whose, _combined(component, name), f"{value.numel():,}")
         for whose, count in counts.items():
-            table.add_row(component.name, Text(f"all {whose}", "bold"), "", whose, "", Text(f"{count:,}", "bold"))
+            table.add_row(Text(f"all {whose}", "bold"), "", whose, "", Text(f"{count:,}", "bold"))
         table.add_section()
-    table.add_row("temperatures", "log", str(agent.num_tasks), "task", "-", f"{agent.num_tasks:,}")
+    table.add_row("temperatures", str(agent.num_tasks), "task", "-", f"{agent.num_tasks:,}")
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from mtrl_conic.evaluation.words import estimate, number, return_estimates, with
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.trainer import Trainer
+
+_NAMED = 12
+"""Tasks that an evaluation names in its line; of more it is told how many are solved."""
 
 
 class Progress(Callback):
@@ -71,8 +76,7 @@ class Progress(Callback):
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """One line with every task's rate."""
-        rates = "  ".join(f"{task.removesuffix('-v3')} {rate:.2f}" for task, rate in record["success"].items())
-        success = f"success {record['mean_success']:.3f} = {rates}" if rates else ""
+        success = f"success {record['mean_success']:.3f} = {_rates(record['success'])}" if record["success"] else ""
         others = [f"{task} {number(value)}" for task, value in without_success(record).items()]
         returns = f"return {'  '.join(others)}" if others else ""
         say(f"step {trainer.step}: {'; '.join(part for part in (success, returns) if part)}")
@@ -91,6 +95,14 @@ class Progress(Callback):
         left = trainer.seconds * (1 - share) / share if share else 0.0
         parts = [f"step {trainer.step}", f"{duration(left)} left", self._latest]
         return ", ".join(part for part in parts if part)
+
+
+def _rates(success: dict[str, float]) -> str:
+    """The rate of each task; of many tasks, how many are solved."""
+    if len(success) > _NAMED:
+        solved, never = (sum(rate >= 0.8 for rate in success.values()), sum(rate == 0 for rate in success.values()))
+        return f"{solved} of {len(success)} tasks at 0.8 or more, {never} at 0"
+    return "  ".join(f"{task.removesuffix('-v3')} {rate:.2f}" for task, rate in success.items())
 
 
 def show_evaluation(record: dict[str, Any], title: str) -> None:
@@ -118,8 +130,14 @@ def _rate(mean: float | None) -> str:
     return "" if mean is None else f"{mean:.3f}"
 
 
-def show_result(result: dict[str, Any], directory: Path) -> None:
-    """The end of a run."""
+def show_result(result: dict[str, Any], directory: Path, imports: Sequence[str] = ()) -> None:
+    """The end of a run, and what can be done with it.
+
+    Args:
+        result: of the run.
+        directory: of the run.
+        imports: the modules that it needs.
+    """
     steps, spent = result["step"], duration(result["seconds"])
     measure = "success" if result["success"] else "return"
     show_evaluation(result, f"Final {measure} after {steps} steps per task, {spent}")
@@ -131,7 +149,16 @@ def show_result(result: dict[str, Any], directory: Path) -> None:
     total = sum(seconds.values()) or 1.0
     parts = sorted(seconds.items(), key=lambda part: -part[1])
     say("time: " + ", ".join(f"{part} {100 * spent / total:.0f} %" for part, spent in parts))
-    say(f"run: {directory}    tensorboard --logdir {directory}")
+    say(f"run: {directory}")
+    say("next:")
+    where, also = shlex.quote(str(directory)), "".join(f" --import {shlex.quote(module)}" for module in imports)
+    for command in (
+        f"mtrl-conic evaluate {where} --episodes-per-task {result['episodes_per_task']}{also}",
+        f"mtrl-conic video {where}{also}",
+        f"mtrl-conic report {where} --out report.html",
+        f"tensorboard --logdir {where}",
+    ):
+        say(f"  {command}")
 
 
 def _show_best(record: dict[str, Any]) -> None:

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import logging
+import os
+import platform
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
 
 from typing_extensions import override
 
 from mtrl_conic import plugins
+from mtrl_conic.cli.parser import Parser, help_text
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.escaping import one_line
 
 COMMANDS = {
     "train": "train an agent on a task set; the same command again resumes",
-    "compare": "train balancers x seeds x any other list; the same command again goes on",
+    "compare": "train several methods and seeds; the same command again goes on",
     "runs": "list runs and what has become of them",
     "watch": "one run's live view",
     "report": "one page of evidence from runs: tables, curves, cost",
     "evaluate": "success of a run's agent, or of a random or scripted policy",
     "video": "one video of all tasks of a run, success marked",
-    "export": "write a run's policy as safetensors, with a model card; ONNX where it is installed",
+    "export": "write a run's policy as safetensors with a model card, or as ONNX",
     "describe": "the parameters of a preset's networks: whose they are, how many",
     "networks": "list the networks: what tasks share in each, and its options",
     "balancers": "list the balancers, their papers and options",
-    "toy": "balancers on toy problems in the plane: trajectories, pictures, who arrives",
-    "supervised": "balancers on supervised problems: census, recommendation, scenes, faces, your own table",
+    "toy": "balancers on toy problems in the plane: trajectories and pictures",
+    "supervised": "balancers on supervised problems: census, scenes, your own table",
     "bench": "measure environments, updates or solvers beside others",
+    "completion": "print the script that completes commands in bash, zsh or fish",
 }
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
+_HELP = ("-h", "--help", "--help-all")
+_FLAGS = {"version": "--version", "help": "--help"}
+"""What is no command, though others have one of this name."""
 
 
 class _Plain(logging.Formatter):
@@ -59,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
-        print(f"mtrl-conic: error: {one_line(str(error))}", file=sys.stderr)
+        print(f"mtrl-conic: {_red('error:')} {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("mtrl-conic: stopped", file=sys.stderr)
@@ -70,50 +68,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _red(word: str) -> str:
+    """On a terminal, unless its user wants no colours (https://no-color.org)."""
+    return f"\x1b[31m{word}\x1b[0m" if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else word
+
+
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
         return 0
     if arguments[0] == "--version":
-        from mtrl_conic import __version__
-
-        print(__version__)
+        print(_version())
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
+        if name in _FLAGS:
+            raise UserError(f"unknown command {name!r}; did you mean {_FLAGS[name]!r}?")
         raise unknown("command", name, COMMANDS)
     command = import_module(f"mtrl_conic.cli.{name}")
     for argument in rest:
         if argument.startswith("--") and argument.endswith("=--"):
             raise UserError(f"{argument}: -- is no value")  # argparse would take it for none at all
-    parser = _Parser(prog=f"mtrl-conic {name}", description=command.__doc__, allow_abbrev=False)
-    command.add_arguments(parser)
-    parsed, left = parser.parse_known_args(_joined(rest))
-    if left:
-        raise unknown("argument", left[0], [flag for action in parser._actions for flag in action.option_strings])
-    if "--import" in parser._option_string_actions:
+    parser = Parser(name, command)
+    asked = [argument for argument in rest if argument in _HELP]
+    if asked:
+        others = [argument for argument in rest if argument not in _HELP]
+        print(help_text(parser, command, others, everything="--help-all" in asked))
+        return 0
+    parsed = parser.parse(rest)
+    if "--import" in parser.flags:
         plugins.load_installed()
         plugins.load(getattr(parsed, "imports", ()))
     code: int = command.run(parsed)
     return code
 
 
-def _joined(arguments: Sequence[str]) -> list[str]:
-    """`--flag -1e-3` as `--flag=-1e-3`: argparse takes a negative number in this form for a flag."""
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and _is_negative(argument):
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined
+def _version() -> str:
+    """Of this package, and of what its numbers depend on; none of them is imported for it."""
+    from importlib.metadata import version
 
+    from mtrl_conic import __version__
 
-def _is_negative(text: str) -> bool:
-    try:
-        return text.startswith("-") and float(text) <= 0
-    except ValueError:
-        return False
+    others = ", ".join(f"{package} {version(package)}" for package in ("torch", "metaworld", "mujoco", "numpy"))
+    return f"mtrl-conic {__version__}\nPython {platform.python_version()}, {others}, {platform.platform()}"
 
 
 def _overview() -> str:
@@ -127,6 +124,7 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "mtrl-conic COMMAND --help tells the options of a command.",
+            "mtrl-conic COMMAND --help      examples and common options; --help-all: every one",
+            "mtrl-conic --version           of this package, torch and Meta-World",
         ]
     )

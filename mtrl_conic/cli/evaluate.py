@@ -6,16 +6,21 @@ import argparse
 import json
 from pathlib import Path
 
-from mtrl_conic.cli.flags import add_imports
+from mtrl_conic.cli.flags import add_imports, whole
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import make_config, preset_names
+
+EXAMPLES = {
+    "all 50 goals of each task": "mtrl-conic evaluate runs/a --episodes-per-task 50",
+    "what a random policy reaches": "mtrl-conic evaluate mt10 --policy random --json random.json",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, or a preset for the policies that need no run."""
     parser.add_argument("run", help=f"a run directory; with --policy random or expert, one of {preset_names()}")
     parser.add_argument("--policy", default="agent", help="agent, random or expert (Meta-World's scripts) [agent]")
-    parser.add_argument("--episodes-per-task", type=int, default=50, metavar="N", help="the first N goals [50]")
+    parser.add_argument("--episodes-per-task", type=whole, default=50, metavar="N", help="the first N goals [50]")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N [auto]")
     parser.add_argument(
         "--checkpoint", metavar="NAME", help="best, of a run with KeepBest, or a file that was kept [the latest]"

@@ -8,6 +8,10 @@ from pathlib import Path
 from mtrl_conic.cli.flags import add_imports
 from mtrl_conic.errors import UserError
 
+EXAMPLES = {
+    "the policy as safetensors with a model card": "mtrl-conic export runs/a --out policy",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and where to write."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import pydantic
@@ -12,10 +12,16 @@ from pydantic.fields import FieldInfo
 from mtrl_conic import plugins
 from mtrl_conic.errors import UserError
 from mtrl_conic.reading import parse_yaml
-from mtrl_conic.schema import is_scalar, leaves, owner
+from mtrl_conic.schema import is_scalar, leaves, members, owner
 
 IMPORTS = "imports"
 """The field of a configuration that is given as `--import`, a module at a time."""
+DEFAULT_PRESET = "mt10"
+"""Whose values help shows where no preset is given."""
+_TYPES = {
+    **{int: "INT", float: "FLOAT", str: "TEXT", list: "LIST", dict: "KEY=VALUE"},
+    **{type(None): "none", bool: "true|false"},
+}
 
 
 def add_imports(parser: argparse._ActionsContainer) -> None:
@@ -55,10 +61,40 @@ def add_fields(
             "--" + path[-1].replace("_", "-"),
             dest=".".join(path),
             default=argparse.SUPPRESS,
-            metavar="KEY=VALUE" if field.annotation == dict[str, Any] else _metavar(field),
+            metavar=_type_words(field),
             nargs="+" if field.annotation == dict[str, Any] else None,
-            help=f"{field.description} [{_shown(field)}]".replace("%", "%%"),
+            help=_help(
+                field,
+                "required" if field.is_required() else field.get_default(call_default_factory=True, validated_data={}),
+            ),
         )
+
+
+def described(model: type[pydantic.BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
+    """The help of the flag of each field of `model`, by its `dest`, with `values` instead of the defaults."""
+    helps = {}
+    for path, field in leaves(model):
+        value: Any = values
+        for part in path:
+            value = value[part]
+        helps[".".join(path)] = _help(field, value)
+    return helps
+
+
+def shown_preset(name: str | None, given: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """What the help of a command that takes a preset shows of it: its name, and the help of each field.
+
+    Args:
+        name: of the preset; none takes that of `DEFAULT_PRESET`.
+        given: values over its own, nested like a `RunConfig`.
+
+    Raises:
+        UserError: as `make_config`.
+    """
+    from mtrl_conic.runs.config import RunConfig, make_config
+
+    preset = name or DEFAULT_PRESET
+    return preset, described(RunConfig, make_config(preset, given).model_dump(mode="json"))
 
 
 def given_fields(
@@ -85,6 +121,8 @@ def given_fields(
             read = _read_many if many and is_scalar(field) else _read
             words = _words(field)
             inner[path[-1]] = _pairs(value) if field.annotation == dict[str, Any] else read(value, path[-1], words)
+            if not many and "," in value and not {str, list, dict}.intersection(members(field.annotation)):
+                raise UserError(f"{path[-1]}={value!r}: a run has one; `mtrl-conic compare` trains several")
     return nested
 
 
@@ -138,15 +176,26 @@ def _read_many(text: str, name: str, words: tuple[Any, ...] = ()) -> Any:
     return value
 
 
-def _metavar(field: FieldInfo) -> str:
-    kind, words = field.annotation, _words(field)
-    if words:
-        return "|".join(map(str, words))
-    return kind.__name__.upper() if isinstance(kind, type) else "VALUE"
+def whole(text: str) -> int:
+    """A whole number as an argument: 40000, 40_000 or 4e4."""
+    try:
+        number = int(text) if text.lstrip("+-").replace("_", "").isdecimal() else float(text)
+        if number == int(number):
+            return int(number)
+    except (ValueError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
 
 
-def _shown(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    default = field.get_default(call_default_factory=True, validated_data={})
-    return "none" if default in (None, {}) else str(default).lower() if isinstance(default, bool) else str(default)
+def _type_words(field: FieldInfo) -> str:
+    """What a field takes: `INT`, `FLOAT|none`, `classic|strong`."""
+    return "|".join(dict.fromkeys(_TYPES.get(kind, str(kind)) for kind in members(field.annotation)))
+
+
+def _help(field: FieldInfo, value: Any) -> str:
+    if isinstance(value, dict):
+        value = " ".join(f"{key}={of}" for key, of in value.items())
+    elif isinstance(value, list):
+        value = ",".join(map(str, value))
+    shown = "none" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{field.description} [{shown}]".replace("%", "%%")

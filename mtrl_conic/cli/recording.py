@@ -9,13 +9,14 @@ _OPTIONS = ("project", "entity", "group")
 
 def add_recorders(parser: argparse.ArgumentParser) -> None:
     """`--record SERVICE ...`, and where the services file the runs."""
-    parser.add_argument(
+    group = parser.add_argument_group("records")
+    group.add_argument(
         "--record", nargs="+", default=[], metavar="SERVICE", help="besides TensorBoard, to wandb or trackio"
     )
     for option in _OPTIONS:
         words = f"the services' {option} [as their own environment variables say]"
-        parser.add_argument(f"--record-{option}", metavar="NAME", help=words)
-    parser.add_argument("--record-tags", nargs="+", default=[], metavar="TAG", help="of the run at wandb")
+        group.add_argument(f"--record-{option}", metavar="NAME", help=words)
+    group.add_argument("--record-tags", nargs="+", default=[], metavar="TAG", help="of the run at wandb")
 
 
 def again(arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -25,6 +25,12 @@ STATES: dict[State, str] = {"finished": "green", "running": "cyan", "failed": "r
 _NOTHING = object()
 
 
+EXAMPLES = {
+    "every run below a folder": "mtrl-conic runs runs",
+    "those of a method that failed": "mtrl-conic runs runs --where balancer=ls state=failed",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where they are, and which ones."""
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="runs, or folders that hold some")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtrl_conic import plugins
 from mtrl_conic.cli import comparison
-from mtrl_conic.cli.flags import add_fields, given_fields
+from mtrl_conic.cli.flags import add_fields, described, given_fields
 from mtrl_conic.cli.interruption import asked_to_stop
 from mtrl_conic.cli.terminal import say
 from mtrl_conic.evaluation.words import metrics_in_words
@@ -17,6 +17,15 @@ from mtrl_conic.evaluation.words import metrics_in_words
 if TYPE_CHECKING:
     from mtrl_conic.runs.plan import Job
     from mtrl_conic.supervised.config import SupervisedConfig
+
+
+EXAMPLES = {
+    "three methods on census data": "mtrl-conic supervised census --data DIR --balancers ls,pcgrad --seeds 0,1,2",
+    "three columns of your own table": "mtrl-conic supervised regression --data table.csv --targets a,b,c",
+}
+DEFAULT_PROBLEM = "census"
+"""Whose values help shows where no problem is given."""
+COMMON = ("--data", "--epochs", "--batch-size", "--learning-rate", "--device", "--threads", "--import")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     comparison.add_arguments(parser)
     add_fields(parser, SupervisedConfig, leave_out=("problem",))
     parser.epilog = "Any field that takes a single value may be given several, a,b,c: each combination is a run."
+
+
+def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
+    """Of the problem, trained as it is published."""
+    from mtrl_conic.schema import parse
+    from mtrl_conic.supervised.config import SupervisedConfig
+
+    values = _values(arguments)[0] if arguments.source else {"problem": DEFAULT_PROBLEM}
+    config = parse(SupervisedConfig, {"data": "required", **values})
+    chosen = {key: value for key, value in config.model_dump(mode="json").items() if value is not None}
+    published = config.problem_class.settings.model_dump()
+    return config.problem, described(SupervisedConfig, {**published, **chosen})
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtrl_conic.cli.flags import add_imports
+from mtrl_conic.cli.flags import add_imports, whole
+
+EXAMPLES = {
+    "three methods": "mtrl-conic toy --balancers ls,pcgrad,conicgrad:c=0.75 --out toy",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for trajectories, pictures and the table")
     parser.add_argument("--problems", default="", metavar="NAMES", help="separated by commas [all]")
-    parser.add_argument("--steps", type=int, help="of Adam [the problem's own, 20,000 or 50,000]")
-    parser.add_argument("--seed", type=int, default=0, help="of the balancers [0]")
+    parser.add_argument("--steps", type=whole, help="of Adam [the problem's own, 20,000 or 50,000]")
+    parser.add_argument("--seed", type=whole, default=0, help="of the balancers [0]")
     parser.add_argument(
-        "--preferences", type=int, metavar="N", help="trace a front: each balancer with N preferences between the tasks"
+        "--preferences",
+        type=whole,
+        metavar="N",
+        help="trace a front: each balancer with N preferences",
     )
     parser.add_argument(
         "--vectors", action="store_true", help="draw the update vectors of two and of three tasks instead"

@@ -5,22 +5,47 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import yaml
-
-from mtrl_conic.cli.flags import add_fields, given_run
+from mtrl_conic.cli.flags import add_fields, given_run, shown_preset
 from mtrl_conic.cli.interruption import asked_to_stop
 from mtrl_conic.cli.recording import add_recorders
+from mtrl_conic.reading import as_yaml
 from mtrl_conic.runs.config import RunConfig, make_config, preset_names
 from mtrl_conic.runs.plan import folder_name
+
+EXAMPLES = {
+    "ten robot tasks on one core, for five minutes": "mtrl-conic train mt10_small --minutes 5",
+    "a method with an option, and a place for the run": "mtrl-conic train mt10 --balancer conicgrad:c=0.75 "
+    "--seed 1 --run-dir runs/cone_1",
+    "the same command again resumes; a larger budget goes on": "mtrl-conic train mt10_small --steps 1e5",
+    "what would be trained": "mtrl-conic train mt10 --base classic --dry-run",
+}
+COMMON = (
+    *("--balancer", "--balancer-options", "--seed", "--task-set", "--steps", "--minutes", "--base", "--network"),
+    *("--width", "--batch-size", "--learning-rate", "--evaluate-every", "--device", "--threads", "--record"),
+    "--import",
+)
+HINTS = {
+    **dict.fromkeys(("--seeds", "--balancers", "--jobs"), "`mtrl-conic compare` trains several methods and seeds"),
+    **dict.fromkeys(("--resume", "--checkpoint"), "the same command again, with the same --run-dir, resumes"),
+    "--out": "did you mean '--run-dir'?",
+}
+"""What an argument of another command or program is here."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A preset, where to write, and every field of the configuration."""
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
-    parser.add_argument("--run-dir", type=Path, help="where the run is kept [runs/<preset>_<method>_<seed>]")
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="where the run is kept [runs/<preset>_<method>_<seed>]"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check, print the complete configuration, write nothing")
     add_recorders(parser)
     add_fields(parser, RunConfig)
+
+
+def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
+    """Of the preset, under what else is given."""
+    return shown_preset(arguments.preset, given_run(arguments))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         except Interrupted:
             say(f"Stopped. A checkpoint is in {directory}; the same command goes on from there.")
             return 1
-    display.show_result(result, directory)
+    display.show_result(result, directory, config.imports)
     return 0
 
 
@@ -55,5 +80,5 @@ def _show(config: RunConfig) -> int:
 
     check(config)
     probe([config])
-    print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
+    print(as_yaml(config.model_dump(mode="json")), end="")
     return 0

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtrl_conic.cli.flags import add_imports
+from mtrl_conic.cli.flags import add_imports, whole
 from mtrl_conic.errors import UserError
+
+EXAMPLES = {
+    "the first goal of each task": "mtrl-conic video runs/a --out a.mp4",
+    "three goals, at most 200 steps each": "mtrl-conic video runs/a --goals 0,1,2 --steps 200 --out a.gif",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a kept copy of one [the run's latest]")
     parser.add_argument("--out", type=Path, metavar="FILE", help=".mp4 or .gif [RUN/video.mp4]")
     parser.add_argument("--goals", default="0", metavar="0,1,2", help="their numbers, one episode each [0]")
-    parser.add_argument("--steps", type=int, help="of each episode at most [to its end]")
-    parser.add_argument("--every", type=int, default=4, metavar="STEPS", help="between two frames [4]")
-    parser.add_argument("--fps", type=int, default=20, help="frames per second; 20 with --every 4 is real time [20]")
-    parser.add_argument("--size", type=int, default=240, metavar="PIXELS", help="of a task's cell [240]")
+    parser.add_argument("--steps", type=whole, help="of each episode at most [to its end]")
+    parser.add_argument("--every", type=whole, default=4, metavar="STEPS", help="between two frames [4]")
+    parser.add_argument("--fps", type=whole, default=20, help="frames per second; 20 with --every 4 is real time [20]")
+    parser.add_argument("--size", type=whole, default=240, metavar="PIXELS", help="of a task's cell [240]")
     add_imports(parser)
 
 

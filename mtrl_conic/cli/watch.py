@@ -36,6 +36,11 @@ _COLUMNS = (
 """Column, the file it comes from, its key there: of an agent's run, then of a supervised one's."""
 
 
+EXAMPLES = {
+    "a run that another process writes": "mtrl-conic watch runs/a",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run."""
     parser.add_argument("run", type=Path, help="a run directory, which another process may be writing")
@@ -84,12 +89,12 @@ def _tasks(directory: Path) -> Table:
         cells = {title: column for title, column in cells.items() if not title.endswith("return")}
     if "return" in cells:
         cells["return"] = {task: estimate(of) for task, of in return_estimates(records["evaluations"]).items()}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column("task", no_wrap=True)
     for title in cells:
-        table.add_column(title, justify="right", overflow="fold")
+        table.add_column(title.replace(" ", "\n"), justify="right", overflow="fold")
     for task in dict.fromkeys(task for column in cells.values() for task in column):
-        table.add_row(task, *(column.get(task, "") for column in cells.values()))
+        table.add_row(task.removesuffix("-v3"), *(column.get(task, "") for column in cells.values()))
     return table
 
 

@@ -454,6 +454,7 @@ def _right(name: str, rng: random.Random, files: Files) -> list[str]:
         "video": [run, "--out", "video.mp4", "--steps", "2"],
         "export": [run, "--out", "exported"],
         "describe": [preset],
+        "completion": ["bash"],
         "toy": ["--out", rng.choice([*files.toys, "toy"]), *_TOY, rng.choice(["0", "100", "100"])],
         "supervised": _problem(rng, files),
         "bench": [rng.choice(["solver", "updates", "environment"])],

@@ -1,0 +1,191 @@
+"""What a command line may say, and its help in two lengths: what people mostly need, and everything."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from mtrl_conic import plugins
+from mtrl_conic.cli.flags import whole
+from mtrl_conic.errors import UserError
+
+_WIDTH = 100
+"""Columns of help at most."""
+_TYPES: dict[Any, str] = {whole: "INT", float: "FLOAT", Path: "PATH"}
+ALSO_CALLED = {
+    "--algorithm": "--balancer",
+    "--alpha": "--initial-temperature",
+    "--buffer-size": "--replay-capacity",
+    "--env": "--task-set",
+    "--envs": "--task-set",
+    "--epsilon": "--learning-rate",
+    "--gamma": "--discount",
+    "--hidden-dim": "--width",
+    "--hidden-size": "--width",
+    "--layers": "--depth",
+    "--learning-starts": "--random-steps",
+    "--method": "--balancer",
+    "--model": "--network",
+    "--num-envs": "--copies",
+    "--optimizer": "--learning-rate",
+    "--output": "--out",
+    "--output-dir": "--run-dir",
+    "--plugin": "--import",
+    "--tasks": "--task-set",
+    "--tau": "--target-rate",
+    "--timesteps": "--steps",
+    "--total-timesteps": "--steps",
+    "--wandb": "--record",
+    "--weights": "--balancer",
+}
+"""What others call a flag of ours."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and leaves help to `help_text`."""
+
+    def __init__(self, name: str, command: ModuleType) -> None:
+        super().__init__(prog=f"mtrl-conic {name}", description=command.__doc__, allow_abbrev=False, add_help=False)
+        self._hints: Mapping[str, str] = getattr(command, "HINTS", {})
+        command.add_arguments(self)
+
+    def error(self, message: str) -> NoReturn:
+        """As a `UserError`."""
+        raise UserError(message)
+
+    @property
+    def flags(self) -> list[str]:
+        """All of them."""
+        return [flag for action in self._actions for flag in action.option_strings]
+
+    @property
+    def options(self) -> list[argparse.Action]:
+        """What has a flag."""
+        return [action for action in self._actions if action.option_strings]
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The arguments, read.
+
+        Raises:
+            UserError: one that is unknown, missing, or not of its type.
+        """
+        parsed, left = self.parse_known_args(_joined(arguments))
+        if left:
+            raise self._unknown(left[0])
+        return parsed
+
+    def _unknown(self, given: str) -> UserError:
+        """An error for an argument that none of the flags is, naming the one that is probably meant."""
+        flag, flags = given.partition("=")[0], self.flags
+        initials = {f"--{''.join(word[0] for word in known[2:].split('-'))}": known for known in flags}
+        meant = ALSO_CALLED.get(flag, initials.get(flag))
+        near = [meant] if meant in flags else difflib.get_close_matches(flag, flags, n=1)
+        hint = self._hints.get(flag) or (f"did you mean {near[0]!r}?" if near else f"{self.prog} --help-all lists all")
+        return UserError(f"unknown argument {given!r}; {hint}")
+
+    def parse_leniently(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """What there is of the arguments; nothing is required. The parser is spoilt for `parse` afterwards."""
+        for action in self._actions:
+            action.required = False
+            if not action.option_strings:
+                action.nargs, action.default = "?", None
+        return self.parse_known_args(_joined(arguments))[0]
+
+
+def help_text(parser: Parser, command: ModuleType, arguments: Sequence[str], *, everything: bool) -> str:
+    """The help of a command.
+
+    A command's module may have `EXAMPLES`, `COMMON` (the flags of argument groups that the short help shows) and
+    `shown`: it takes the parsed arguments, and returns what the values are of and the help of each field, by the
+    `dest` of its flag.
+
+    Args:
+        parser: of the command.
+        command: its module.
+        arguments: those given beside the one that asks for help.
+        everything: every argument, by group, instead of what people mostly need.
+
+    Raises:
+        UserError: there is no such preset, or it does not fit what else is given.
+    """
+    usage, given = _usage(parser), parser.parse_leniently(arguments)
+    plugins.load(getattr(given, "imports", ()))
+    of = ""
+    if hasattr(command, "shown"):
+        of, words = command.shown(given)
+        for action in parser._actions:
+            if f"--{action.dest.rpartition('.')[2].replace('_', '-')}" in action.option_strings:
+                action.help = words.get(action.dest, action.help)
+    for action in parser._actions:
+        if action.metavar is None and action.option_strings and action.nargs != 0:
+            action.metavar = _TYPES.get(action.type, "TEXT")
+    width = min(shutil.get_terminal_size().columns, _WIDTH) - 2
+    formatter = argparse.HelpFormatter(parser.prog, max_help_position=26, width=width)
+    formatter.add_usage(usage, [], [])
+    formatter.add_text(parser.description)
+    positional, options, *groups = parser._action_groups
+    _section(formatter, "arguments", positional._group_actions)
+    _section(formatter, "options", options._group_actions)
+    if of:
+        formatter.add_text(f"The values in brackets below are those of {of}.")
+    if everything:
+        for group in groups:
+            _section(formatter, str(group.title), group._group_actions)
+    else:
+        by_flag = {flag: action for action in parser._actions for flag in action.option_strings}
+        _section(formatter, "often set", [by_flag[flag] for flag in getattr(command, "COMMON", ())])
+    parts = [formatter.format_help().rstrip(), *_examples(command)]
+    if parser.epilog:
+        parts.append(parser.epilog)
+    if groups and not everything:
+        parts.append(f"{parser.prog} --help-all lists all {len(parser.flags)} options, by what they belong to.")
+    return "\n\n".join(parts)
+
+
+def _usage(parser: Parser) -> str:
+    required = [action for action in parser._actions if action.required]
+    words = [f"{action.option_strings[0]} {action.metavar or 'PATH'}" for action in required if action.option_strings]
+    places = [_place(action) for action in parser._actions if not action.option_strings]
+    return " ".join([parser.prog, *places, *words, "[options]"])
+
+
+def _place(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest)
+    return f"{name} [{name} ...]" if action.nargs == "+" else name
+
+
+def _section(formatter: argparse.HelpFormatter, title: str, actions: Sequence[argparse.Action]) -> None:
+    if actions:
+        formatter.start_section(title)
+        formatter.add_arguments(actions)
+        formatter.end_section()
+
+
+def _examples(command: ModuleType) -> list[str]:
+    examples: Mapping[str, str] = getattr(command, "EXAMPLES", {})
+    if not examples:
+        return []
+    return ["\n".join(["examples:", *(f"  # {words}\n  {example}" for words, example in examples.items())])]
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--flag -1e-3` as `--flag=-1e-3`: argparse takes a negative number in this form for a flag."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and _is_negative(argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _is_negative(text: str) -> bool:
+    try:
+        return text.startswith("-") and float(text) <= 0
+    except ValueError:
+        return False
