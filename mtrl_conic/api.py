@@ -16,6 +16,7 @@ from mtrl_conic.envs.names import Spec
 from mtrl_conic.envs.registry import register_again
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.evaluation.record import Record
 from mtrl_conic.evaluation.success import Evaluator
 from mtrl_conic.execution.memory import PeakMemory
 from mtrl_conic.runs import run
@@ -131,12 +132,14 @@ class MTSAC(agent.MTSAC):
             episodes_per_task: on Meta-World the first goals, each once; None: 50, or as many as a task has.
 
         Returns:
-            As a line of `evaluations.jsonl`: `success`, `mean_success`, `returns` and more, by task.
+            As a line of `evaluations.jsonl`: `success`, `mean_success`, `returns` and more, by task; a notebook shows
+            it as a table.
 
         Raises:
             UserError: the agent has no task set, or one of which there is no second.
         """
-        return self._own_evaluator().evaluate(self.policy().act, episodes_per_task=episodes_per_task).record()
+        act = self.policy().act
+        return Record(self._own_evaluator().evaluate(act, episodes_per_task=episodes_per_task).record())
 
     def _own_evaluator(self) -> Evaluator:
         if self.envs is None:
@@ -197,7 +200,7 @@ def train(
         fields: any field of `RunConfig` by its own name, as the command line takes it: `steps=`, `balancer=`, `width=`.
 
     Returns:
-        The content of `result.json`.
+        The content of `result.json`; a notebook shows it as a table.
 
     Raises:
         UserError: a name or value that does not fit, or a directory that cannot be used.
@@ -216,4 +219,4 @@ def train(
         for part in paths[name][:-1]:
             section = section.setdefault(part, {})
         section[name] = value
-    return run.train(make_config(preset, given), Path(run_dir), callbacks=callbacks)
+    return Record(run.train(make_config(preset, given), Path(run_dir), callbacks=callbacks))

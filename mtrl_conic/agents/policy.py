@@ -62,6 +62,9 @@ class Policy(nn.Module):
         for side, name in enumerate(("_low", "_high")):
             self.register_buffer(name, spec.action_limits(side).to(device), persistent=False)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.spec.in_words()})"
+
     def forward(self, rows: Tensor) -> Tensor:
         """Observations (K, B, D), B rows per task -> actions (K, B, A) in [-1, 1], 0 where an entry pads."""
         actions: Tensor = self.actor(self.observations(rows)).mean.tanh()

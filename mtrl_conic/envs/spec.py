@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mtrl_conic.envs.stepper import Bounds
-from mtrl_conic.errors import UserError, first_line, unknown
+from mtrl_conic.errors import UserError, first_line, listed, unknown
 
 if TYPE_CHECKING:
     from mtrl_conic.envs import TaskSet
@@ -57,6 +57,12 @@ class TaskSpec:
             return cls(**{key: _as_tuples(value) for key, value in saved.items()})
         except TypeError as error:
             raise UserError(f"{', '.join(saved)} do not describe tasks: {first_line(error)}") from None
+
+    def in_words(self) -> str:
+        """The tasks and the sizes in one line: `2 tasks: reach-v3, push-v3; observations (41,), actions (4,)`."""
+        tasks = f"{len(self.task_names)} task{'' if len(self.task_names) == 1 else 's'}"
+        sizes = f"observations ({self.observation_dim},), actions ({self.action_dim},)"
+        return f"{tasks}: {listed(self.task_names)}; {sizes}"
 
     @property
     def bare_dim(self) -> int:

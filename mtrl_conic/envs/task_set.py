@@ -18,6 +18,7 @@ from mtrl_conic.envs.gymnasium.entries import Environments, make_tasks, success_
 from mtrl_conic.envs.gymnasium.stepper import GymnasiumStepper
 from mtrl_conic.envs.gymnasium.success import AUTO, Success
 from mtrl_conic.envs.running import RunningEpisodes
+from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.envs.streams import EpisodeStream, make_streams
 from mtrl_conic.errors import UserError, unknown
@@ -102,6 +103,10 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         self._observations = self._frame
         self.again: Callable[..., TaskSet] | None = None
         """(seed, copies, ...) -> a new task set of the same tasks; None where only the maker knows how."""
+
+    def __repr__(self) -> str:
+        copies = f"; {self.copies} environments of each" if self.copies > 1 else ""
+        return f"{type(self).__name__}({TaskSpec.of(self).in_words()}{copies})"
 
     @classmethod
     def from_gymnasium(

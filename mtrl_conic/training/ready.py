@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.evaluation.words import outcome, without_success
+from mtrl_conic.training.bars import Bar, NotebookBar, TerminalBar, in_notebook
 from mtrl_conic.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def value_of(record: dict[str, Any], metric: str) -> float:
 
 
 class Progress(Callback):
-    """A bar on the terminal: steps, time left, and what goes on beside them.
+    """A bar on the terminal or in a notebook: steps, time left, the last evaluation, and what goes on beside them.
 
     Args:
         until: the step at which training ends.
@@ -46,21 +48,22 @@ class Progress(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Show it."""
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Bar(*columns, TextColumn("{task.description}", markup=False))
-        self._task = self._bar.add_task("", total=self.until, completed=trainer.step)
-        self._bar.start()
+        self._bar: Bar = NotebookBar(self.until) if in_notebook() else TerminalBar(self.until)
+        self._evaluated = ""
+        self._bar.show(trainer.step, "")
 
     def on_step(self, trainer: Trainer) -> None:
         """Move it."""
-        self._bar.update(self._task, completed=trainer.step)
+        self._bar.show(trainer.step, self._evaluated)
 
     def on_doing(self, trainer: Trainer, words: str) -> None:
         """Say it."""
-        self._bar.update(self._task, description=words)
+        self._bar.show(trainer.step, words or self._evaluated)
+
+    def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Say what it found."""
+        self._evaluated = outcome(record["mean_success"], without_success(record))
+        self._bar.show(trainer.step, self._evaluated)
 
     def on_stop(self, trainer: Trainer) -> None:
         """Leave the terminal as it was."""

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from typing_extensions import Self
 
+from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.acting import Acting
 from mtrl_conic.agents.mtsac.average import Average
 from mtrl_conic.agents.mtsac.balancing import Balancing, Method
@@ -130,6 +131,14 @@ class MTSAC:
         self.watch = self.execution.watch
         """Seconds of each part of the updates."""
         self.execution.forget()
+
+    def __repr__(self) -> str:
+        method, config = balancers.label(self.balancing.name, self.balancing.options), self.config
+        network = f"{config.network} network of {config.depth} x {config.width}"
+        return (
+            f"{type(self).__name__}({len(self.spec.task_names)} tasks, {method}, {config.base} base, {network}, "
+            f"{self.device}, seed {self.seed}, {self.updates} updates)"
+        )
 
     # Learning.
 
