@@ -17,6 +17,7 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.balancers import Outcome
+from mtrl_conic.balancers.references import link
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "balancers"
@@ -33,8 +34,14 @@ _NEEDS = {
 
 
 def updated(page: str, name: str) -> str:
-    """The page of the balancer `name` with its generated part as it should be."""
-    return _filled(page, generated(name), f"the page of {name}")
+    """The page of the balancer `name` with its generated part and the link to its paper as they should be."""
+    return _filled(with_link(page, name), generated(name), f"the page of {name}")
+
+
+def with_link(page: str, name: str) -> str:
+    """The page with a link where it first names the paper."""
+    paper = re.escape(balancers.get(name).paper[1:])  # a page may begin it with a capital
+    return re.sub(rf"\[?(\w{paper})\]?(\(http[^)]*\))?", rf"[\1]({link(name)})", page, count=1)
 
 
 def _filled(text: str, part: str, what: str) -> str:

@@ -11,16 +11,26 @@ from rich.text import Text
 from mtrl_conic.cli.flags import add_imports
 from mtrl_conic.cli.terminal import TERMINAL
 
+EXAMPLES = {
+    "the reference of a method, for a paper": "mtrl-conic balancers --cite conicgrad",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Modules that register more of them."""
+    parser.add_argument("--cite", nargs="+", default=[], metavar="NAME", help="print the BibTeX of these, and no table")
     add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the table, or references."""
     from mtrl_conic import balancers
 
+    if arguments.cite:
+        from mtrl_conic.balancers.references import bibtex
+
+        print("\n\n".join(bibtex(name) for name in arguments.cite))
+        return 0
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("name", "weights from", "method", "options"):
         table.add_column(column, overflow="fold", no_wrap=column == "name")

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from mtrl_conic import balancers
+from mtrl_conic.balancers.references import bibtex, link, references
+from mtrl_conic.cli import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "balancers").glob("*.md"))
@@ -65,9 +67,36 @@ def test_a_page_says_what_it_must(name: str) -> None:
     assert f"(pictures/{name}.png)" in text
 
 
+@pytest.mark.parametrize("name", [*NAMES, "rotograd"])
+def test_every_method_has_a_reference_and_its_page_a_link_to_the_paper(name: str) -> None:
+    """`mtrl_conic/balancers/references.bib` has an entry for each."""
+    entry = references()[name]
+    for field in ("title", "author", "year"):
+        assert re.search(rf"^  {field} = {{.+}},$", entry, flags=re.MULTILINE), field
+    assert entry.count("{") == entry.count("}")
+    assert link(name).startswith("https://")
+    assert f"]({link(name)})" in page(name), "run python scripts/balancer_pages.py"
+
+
+def test_cite(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["balancers", "--cite", "conicgrad", "rotograd"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("@article{conicgrad,\n  title = {Fantastic Multi-Task Gradient Updates")
+    assert "\n\n@inproceedings{rotograd," in out
+    assert main(["balancers", "--cite", "conigrad"]) == 2
+    assert "did you mean 'conicgrad'?" in capsys.readouterr().err
+
+
+def test_a_method_of_ones_own_is_cited_by_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mtrl_conic.balancers import registry
+
+    monkeypatch.setattr(registry, "_REGISTRY", {**registry._REGISTRY, "mine": balancers.get("ls")})
+    assert bibtex("mine") == f"@misc{{mine,\n  note = {{{balancers.get('ls').paper}}}\n}}"
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_links_and_pictures_exist(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
         file = path.parent / target
         assert file.exists(), target
         assert file.suffix != ".png" or file.stat().st_size < 150_000
