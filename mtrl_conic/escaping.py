@@ -7,6 +7,14 @@ import re
 _RUN = ("=", "+", "-", "@")
 """What a spreadsheet takes for the beginning of a formula."""
 
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+    **{"<": r"\ensuremath{<}", ">": r"\ensuremath{>}", "|": r"\ensuremath{|}"},
+    **{"↑": r"\ensuremath{\uparrow}", "↓": r"\ensuremath{\downarrow}", "±": r"\ensuremath{\pm}", '"': "''"},
+}
+"""What LaTeX takes for a command of its own, or lacks in its fonts."""
+
 
 def visible(text: str) -> str:
     """`text` with control characters, which move a terminal's cursor or turn the direction of writing, as escapes."""
@@ -27,6 +35,11 @@ def in_csv(text: str) -> str:
     """`text` as a cell of a table that spreadsheets open: none takes it for a formula. Numbers stay as they are."""
     shown = visible(text)
     return f"'{shown}" if shown.startswith(_RUN) and not _is_number(shown) else shown
+
+
+def in_latex(text: str) -> str:
+    """`text` as LaTeX prints it: no command, no comment, no mathematics."""
+    return "".join(_LATEX.get(letter, letter) for letter in visible(text))
 
 
 def as_file_name(text: str) -> str:

@@ -16,7 +16,8 @@ import yaml
 
 from mtrl_conic.cli import main
 from mtrl_conic.escaping import as_file_name, in_csv, in_markdown, one_line, visible
-from mtrl_conic.report.page import Report, as_csv, as_markdown, html, write_figures
+from mtrl_conic.report.figure_files import write_figures
+from mtrl_conic.report.page import Report, as_csv, as_markdown, as_tex, html
 from mtrl_conic.report.reinforcement.report import make_report
 from mtrl_conic.report.tables import Table, in_terminal
 from tests.report.conftest import load, write_run
@@ -85,7 +86,7 @@ def test_the_page_and_its_figures(report: Report, tmp_path: Path) -> None:
     assert "\x1b" not in page
     assert "\u202e" not in page
     named = replace(report.figures[0], name="../../outside")
-    written = write_figures(replace(report, figures=[named]), tmp_path / "figures")
+    written = write_figures([named], tmp_path / "figures")
     assert {file.parent for file in written} == {tmp_path / "figures"}
     assert {file.name for file in (tmp_path / "figures").iterdir()} == {"..-..-outside.pdf", "..-..-outside.svg"}
     assert "\\x1b[31mred" in str(named.specification)

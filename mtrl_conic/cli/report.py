@@ -6,22 +6,42 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtrl_conic.cli.flags import whole
 from mtrl_conic.cli.terminal import say
 from mtrl_conic.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from mtrl_conic.report.figure_files import Look
     from mtrl_conic.report.page import Report
 
-FORMATS = ("html", "md", "csv")
+FORMATS = ("html", "md", "csv", "tex")
+
+
+EXAMPLES = {
+    "one page": "mtrl-conic report runs/cmp --out report.html",
+    "the main table for a paper, and figures for one column": "mtrl-conic report runs/cmp --out table.tex "
+    "--figures figures --figure-width 3.25",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which runs, and what to write."""
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="runs, or folders that hold some")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="report.html, .md or .csv")
-    parser.add_argument("--format", help="html: one page that needs no network; md: its tables; csv: every evaluation")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="report.html, .md, .csv or .tex")
+    parser.add_argument(
+        "--format",
+        help="html: a page that needs no network; md: its tables; csv: all evaluations; tex: for LaTeX",
+    )
     parser.add_argument("--baseline", metavar="METHOD", help="held against the others [ls, or else the first]")
+    parser.add_argument(
+        "--methods", nargs="+", default=[], metavar="METHOD", help="those of the report, in this order [all of them]"
+    )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write every figure there as SVG and PDF")
+    parser.add_argument(
+        "--figure-width", type=float, metavar="INCHES", help="of a figure, such as 3.25 for a column [as on the page]"
+    )
+    parser.add_argument("--figure-font", metavar="NAME", help="of a figure's text, such as Helvetica [sans-serif]")
+    parser.add_argument("--figure-font-size", type=float, metavar="POINTS", help="of a figure's text [8]")
     parser.add_argument(
         "--reference",
         nargs="+",
@@ -36,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="FILE",
             help=f"returns that count as {at}, to normalise by: of `evaluate --json`, or YAML with `task: return`",
         )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap [0]")
+    parser.add_argument("--seed", type=whole, default=0, help="of the bootstrap [0]")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,18 +67,31 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seed < 0:
         raise UserError(f"--seed {arguments.seed}: 0 or more")
     from mtrl_conic.report import page
+    from mtrl_conic.report.figure_files import write_figures
 
+    look = _look(arguments)
     report = _report(arguments)
-    write = {"html": page.html, "md": page.as_markdown, "csv": page.as_csv}[kind]
+    write = {"html": page.html, "md": page.as_markdown, "csv": page.as_csv, "tex": page.as_tex}[kind]
     try:
         arguments.out.write_text(write(report))
         say(f"Written: {arguments.out}")
         if arguments.figures:
-            written = page.write_figures(report, arguments.figures)
+            written = write_figures(report.figures, arguments.figures, look)
             say(f"Written: {len(written)} files in {arguments.figures}")
     except OSError as error:
         raise UserError(f"cannot write {error.filename}: {error.strerror}") from None
     return 0
+
+
+def _look(arguments: argparse.Namespace) -> Look | None:
+    """What figures look like; None: as on the page."""
+    from mtrl_conic.report.figure_files import Look
+
+    given = {name: getattr(arguments, f"figure_{name}") for name in ("width", "font", "font_size")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not arguments.figures:
+        raise UserError(f"--figure-{next(iter(given)).replace('_', '-')} goes with --figures DIR")
+    return Look(**given) if given else None
 
 
 def _report(arguments: argparse.Namespace) -> Report:
@@ -68,19 +101,21 @@ def _report(arguments: argparse.Namespace) -> Report:
     for words in found.skipped:
         say(f"skipped: {words}")
     if found.kind == "supervised":
-        for option in ("baseline", "reference", "random_returns", "reference_returns"):
+        for option in ("reference", "random_returns", "reference_returns"):
             if getattr(arguments, option):
                 raise UserError(f"--{option.replace('_', '-')} goes with runs of an agent, not of a supervised problem")
         from mtrl_conic.report.supervised import report as supervised
         from mtrl_conic.report.supervised.source import summarise
 
-        return supervised.make_report(summarise(found.directories))
+        return supervised.make_report(
+            summarise(found.directories), baseline=arguments.baseline, methods=arguments.methods
+        )
     from mtrl_conic.report.reinforcement.reference import read_reference
     from mtrl_conic.report.reinforcement.report import make_report
     from mtrl_conic.report.reinforcement.scale import read_scale
     from mtrl_conic.report.reinforcement.source import load
 
-    runs = load(found.directories)
+    runs = load(found.directories).only(arguments.methods)
     return make_report(
         runs,
         baseline=arguments.baseline,

@@ -13,8 +13,9 @@ or bad on all its tasks at once, `whole_runs=True` draws rows instead of single 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ Statistic = Callable[..., Array]
 
 MIN_RUNS = 3
 """Fewer runs than this give no interval."""
+FEW_RUNS = 5
+"""With fewer runs than this an interval is too narrow to be relied on."""
 LEVEL = 0.95
 RESAMPLES = 2000
 
@@ -203,6 +206,48 @@ def paired_difference(ours: Array, theirs: Array) -> Estimate:
             and what they share cancels out.
     """
     return _student_of(ours.mean(1) - theirs.mean(1))
+
+
+def paired_p(ours: Array, theirs: Array) -> float:
+    """Two-sided p-value of `paired_difference`, by Student's t; 1 with fewer than `MIN_RUNS` seeds."""
+    differences = ours.mean(1) - theirs.mean(1)
+    if len(differences) < MIN_RUNS or not differences.any():
+        return 1.0
+    error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    return float(2 * stats.t.sf(abs(differences.mean()) / error, len(differences) - 1)) if error > 0 else 0.0
+
+
+def permutation_p(ours: Array, theirs: Array, *, seed: int, most: int = RESAMPLES) -> float:
+    """Two-sided p-value of `probability_of_improvement`, by permuting which runs are ours.
+
+    All ways to choose our runs among both are taken, or `most` drawn ones where there are more. Few runs have few
+    ways: with three of each, no p-value lies below 0.1.
+
+    Args:
+        ours: (R, K).
+        theirs: (R', K).
+        seed: of the drawing.
+        most: ways.
+    """
+    both, count = np.concatenate([ours, theirs]), len(ours)
+    if math.comb(len(both), count) <= most:
+        chosen = np.array(list(itertools.combinations(range(len(both)), count)))
+    else:
+        generator = np.random.default_rng(seed)
+        chosen = generator.permuted(np.tile(np.arange(len(both)), (most, 1)), axis=1)[:, :count]
+        chosen[0] = np.arange(count)
+    left = np.array([np.setdiff1d(np.arange(len(both)), row) for row in chosen])
+    extreme = np.abs(probability_of_improvement(both[chosen], both[left]) - 0.5)
+    return float((extreme >= abs(probability_of_improvement(ours, theirs) - 0.5) - 1e-12).mean())
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """P-values of several comparisons, corrected for their number (Holm, Scand. J. Stat. 1979)."""
+    count, largest, corrected = len(values), 0.0, [0.0] * len(values)
+    for rank, place in enumerate(np.argsort(values)):
+        largest = max(largest, min(1.0, (count - rank) * values[place]))
+        corrected[place] = largest
+    return corrected
 
 
 def task_means(scores: Array) -> list[Estimate]:

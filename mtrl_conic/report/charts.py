@@ -21,8 +21,26 @@ COLOURS = (
 )
 """Each readable on white and on black; methods beyond the last one start over."""
 
+SHAPES = (
+    "M-1,0A1,1,0,1,1,1,0A1,1,0,1,1,-1,0Z",
+    "M-0.87,-0.87H0.87V0.87H-0.87Z",
+    "M0,-1L1,0.8H-1Z",
+    "M0,-1.1L1,0L0,1.1L-1,0Z",
+    "M-0.35,-1H0.35V-0.35H1V0.35H0.35V1H-0.35V0.35H-1V-0.35H-0.35Z",
+    "M0,1L1,-0.8H-1Z",
+    "M-1,-0.9L1,0.9V-0.9L-1,0.9Z",
+)
+"""Of points, as SVG paths: circle, square, triangle, diamond, cross, triangle, bow."""
+DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (9, 3, 2, 3))
+"""Of lines, as lengths of strokes and gaps."""
+MARKED = 25
+"""Points of a line that get a shape, at most: more of them would hide it."""
+
 STEPS = "environment steps per task"
 """The axis of what is drawn over training."""
+
+_LABELS = 110
+"""Pixels of a task's name."""
 
 RESAMPLES = 500
 """For the bands of a figure."""
@@ -45,16 +63,52 @@ class Figure:
     """Of a curve over training: the page shows the curves over one axis at a time."""
 
 
-def colours(labels: Sequence[str]) -> dict[str, str]:
-    """The colour of each method."""
-    return {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(labels)}
+@dataclass(frozen=True)
+class Style:
+    """How a method is drawn: in colour, and so that it is told apart without."""
+
+    colour: str
+    shape: str
+    """One of `SHAPES`."""
+    dash: tuple[int, ...]
+    """One of `DASHES`."""
+
+
+def styles(labels: Sequence[str]) -> dict[str, Style]:
+    """The style of each method; no two of the first 140 share one."""
+    return {
+        label: Style(COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], DASHES[i % len(DASHES)])
+        for i, label in enumerate(labels)
+    }
 
 
 def colour(labels: Sequence[str]) -> alt.Color:
     """The methods' colours as an encoding."""
-    shown = colours(labels)
-    scale = alt.Scale(domain=list(shown), range=list(shown.values()))
-    return alt.Color("method:N", scale=scale, title=None, legend=alt.Legend(labelLimit=400, symbolOpacity=1))
+    return alt.Color("method:N", scale=_scale(labels, "colour"), title=None, legend=_legend())
+
+
+def shape(labels: Sequence[str]) -> alt.Shape:
+    """The shapes of the methods' points as an encoding."""
+    return alt.Shape("method:N", scale=_scale(labels, "shape"), title=None, legend=_legend())
+
+
+def _dash(labels: Sequence[str]) -> alt.StrokeDash:
+    return alt.StrokeDash("method:N", scale=_scale(labels, "dash"), title=None, legend=_legend())
+
+
+def _scale(labels: Sequence[str], part: str) -> alt.Scale:
+    shown = styles(labels)
+    return alt.Scale(domain=list(shown), range=[getattr(style, part) for style in shown.values()])
+
+
+def _legend() -> alt.Legend:
+    return alt.Legend(labelLimit=400, symbolOpacity=1, symbolStrokeWidth=0)
+
+
+def over(field: str, title: str) -> alt.X:
+    """The axis of training, from its start; steps in thousands."""
+    axis = alt.Axis(format="~s" if field == "step" else "", tickCount=6)
+    return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domainMin=0), axis=axis)
 
 
 def tooltips(*fields: str) -> list[alt.Tooltip]:
@@ -85,7 +139,14 @@ def _visible(part: Any) -> Any:
 
 
 def lines(
-    labels: Sequence[str], records: Sequence[Record], x: alt.X, y: alt.Y, *, hover: Sequence[str | alt.Tooltip]
+    labels: Sequence[str],
+    records: Sequence[Record],
+    x: alt.X,
+    y: alt.Y,
+    *,
+    hover: Sequence[str | alt.Tooltip],
+    runs: Sequence[Record] = (),
+    interpolate: Literal["linear", "step-after"] = "linear",
 ) -> alt.LayerChart:
     """A line per method with the band from `low` to `high`, where a record has these.
 
@@ -95,13 +156,36 @@ def lines(
         x: the axis of training.
         y: the axis of what is measured.
         hover: the fields that a tooltip shows.
+        runs: the points of single runs, drawn as thin lines: `method`, `seed` and the fields of the axes.
+        interpolate: what is drawn between two points.
     """
     ink = colour(labels)
-    base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
-    band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.15)
-    line = base.mark_line(point=alt.OverlayMarkDef(size=30))
-    bands = [band.encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=ink)] if have_intervals(records) else []
-    return alt.LayerChart(layer=[*bands, line.encode(x=x, y=y, color=ink, tooltip=list(hover))])
+    # One table for all layers: small multiples split it by one of its fields.
+    everything = alt.Chart(alt.InlineData(values=[*_marked(records), *runs])).transform_filter(SHOWN)
+    base = everything.transform_filter("!isValid(datum.seed)") if runs else everything
+    layers = []
+    if have_intervals(records):
+        band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.15, interpolate=interpolate)
+        layers.append(band.encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=ink))
+    if runs:
+        thin = everything.transform_filter("isValid(datum.seed)").mark_line(strokeWidth=0.8, opacity=0.6)
+        layers.append(thin.encode(x=x, y=y, color=ink, detail="seed:N", tooltip=["method:N", "seed:N"]))
+    layers.append(base.mark_line(interpolate=interpolate).encode(x=x, y=y, color=ink, strokeDash=_dash(labels)))
+    points = base.mark_point(filled=True, size=45).encode(x=x, y=y, color=ink, shape=shape(labels))
+    layers.append(points.encode(opacity=alt.Opacity("marked:Q", scale=None), tooltip=list(hover)))
+    return alt.LayerChart(layer=layers)
+
+
+def _marked(records: Sequence[Record]) -> list[Record]:
+    """The records, with which of them get a shape; the others are there to be hovered over."""
+    by_line: dict[Any, list[Record]] = {}
+    for record in records:
+        by_line.setdefault((record["method"], record.get("task")), []).append(record)
+    marked = []
+    for line in by_line.values():
+        every = -(-len(line) // MARKED)
+        marked += [{**record, "marked": int(place % every == 0)} for place, record in enumerate(line)]
+    return marked
 
 
 def have_intervals(records: Sequence[Record]) -> bool:
@@ -109,31 +193,62 @@ def have_intervals(records: Sequence[Record]) -> bool:
     return any(record.get("low") is not None for record in records)
 
 
-def training_map(
-    records: Sequence[Record], rows: Sequence[str], title: str, scale: alt.Scale, caption: str
+def training_maps(
+    records: Sequence[Record],
+    labels: Sequence[str],
+    tasks: Sequence[str],
+    title: str,
+    scale: alt.Scale,
+    caption: str,
 ) -> dict[str, Any]:
-    """The specification of a map: a row per method and task, training from left to right, `value` as the colour.
+    """The specification of a map per method: a row per task, training from left to right, `value` as the colour.
 
     Args:
-        records: a stretch of training each: `method`, `task`, `row`, `from`, `to` and `value`.
-        rows: their names, from above.
+        records: a stretch of training each: `method`, `task`, `from`, `to` and `value`.
+        labels: of the methods, in the order of their maps.
+        tasks: from above.
         title: of the colours.
         scale: of the colours.
         caption: of the figure.
     """
+    steps = alt.Axis(format="~s", tickCount=3, labelFlush=True)
+    room = min(_LABELS, 6 * max(len(short(task)) for task in tasks))
     chart = (
-        alt.Chart(alt.InlineData(values=records))
-        .transform_filter(SHOWN)
+        alt.Chart(alt.InlineData(values=[{**record, "task": short(record["task"])} for record in records]))
         .mark_rect()
         .encode(
-            x=alt.X("from:Q", title=STEPS, scale=alt.Scale(nice=False)),
+            x=alt.X("from:Q", title="steps per task", scale=alt.Scale(nice=False), axis=steps),
             x2="to:Q",
-            y=alt.Y("row:N", sort=list(rows), title=None, axis=alt.Axis(labelLimit=260)),
-            color=alt.Color("value:Q", scale=scale, title=title),
+            y=alt.Y("task:N", sort=list(map(short, tasks)), title=None, axis=alt.Axis(labelLimit=room, ticks=False)),
+            color=alt.Color("value:Q", scale=scale, title=title, legend=alt.Legend(orient="top")),
             tooltip=["method:N", "task:N", *tooltips("from:Q", "to:Q", "value:Q")],
         )
+        .properties(width=180, height=13 * len(tasks))
     )
-    return finished(chart, caption, 13 * len(rows))
+    return small_multiples(chart, "method", labels, caption, beside=room + 30)
+
+
+def small_multiples(
+    chart: alt.Chart | alt.LayerChart, field: str, values: Sequence[str], caption: str, *, beside: int
+) -> dict[str, Any]:
+    """The specification of a small chart for each value of a field, with axes of its own; see `hideable`.
+
+    Args:
+        chart: of one of them.
+        field: of the records.
+        values: in the order of their charts.
+        caption: of the figure.
+        beside: pixels that the axis of a chart and the gap to the next one take.
+    """
+    facet = alt.Facet(f"{field}:N", sort=list(values), title=None, header=alt.Header(labelLimit=260))
+    charts = chart.facet(facet=facet, columns=2).transform_filter(SHOWN)
+    charts = charts.resolve_scale(y="independent").resolve_axis(x="independent", y="independent")
+    return hideable(charts, caption) | {"usermeta": {"beside": beside}}
+
+
+def short(task: str) -> str:
+    """The name of a task where room is scarce."""
+    return task.removesuffix("-v3")
 
 
 def wide(

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 
 from mtrl_conic import __version__
-from mtrl_conic.escaping import as_file_name, in_markdown, visible
-from mtrl_conic.report.charts import Figure
+from mtrl_conic.escaping import in_markdown, visible
+from mtrl_conic.report.charts import Figure, Style
+from mtrl_conic.report.latex import as_latex
 from mtrl_conic.report.tables import Table, csv_text, markdown, text, value
 
 
@@ -19,6 +19,8 @@ class Report:
     """All that a report shows, whatever the runs are."""
 
     title: str
+    result: str
+    """What the runs support and what they do not, in a sentence."""
     warnings: Sequence[str]
     """What a reader must know before comparing any two numbers."""
     protocol: Sequence[str]
@@ -28,7 +30,7 @@ class Report:
     figures: Sequence[Figure]
     others: Sequence[Table]
     """The tables behind the figures."""
-    colours: Mapping[str, str]
+    styles: Mapping[str, Style]
     """By method, in the order in which methods are listed."""
     sources: Sequence[str]
     """The runs."""
@@ -62,7 +64,8 @@ def html(report: Report) -> str:
 
 def as_markdown(report: Report) -> str:
     """Protocol and tables."""
-    parts = [f"# {report.title}", *(f"**{in_markdown(warning)}**" for warning in report.warnings)]
+    said = [in_markdown(report.result), *(f"**{in_markdown(warning)}**" for warning in report.warnings)]
+    parts = [f"# {report.title}", *said]
     parts += ["\n".join(f"- {in_markdown(sentence)}" for sentence in report.protocol)]
     for table in report.tables:
         parts += [f"## {in_markdown(table.title)}", markdown(table), in_markdown(table.note)]
@@ -74,21 +77,9 @@ def as_csv(report: Report) -> str:
     return csv_text(report.rows)
 
 
-def write_figures(report: Report, folder: Path) -> list[Path]:
-    """Every figure as SVG and PDF."""
-    import vl_convert
-
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for figure in report.figures:
-        for suffix, data in (
-            (".svg", vl_convert.vegalite_to_svg(figure.specification).encode()),
-            (".pdf", vl_convert.vegalite_to_pdf(figure.specification)),
-        ):
-            file = folder / f"{as_file_name(figure.name)}{suffix}"
-            file.write_bytes(data)
-            written.append(file)
-    return written
+def as_tex(report: Report) -> str:
+    """The tables in which methods are rivals, for a paper."""
+    return as_latex(report.tables, _made())
 
 
 def _shown(value: object) -> object:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.status import find_runs, read_progress
 
@@ -20,6 +20,18 @@ class Found:
     directories: list[Path]
     skipped: list[str]
     """What else there looked like a run, in words."""
+
+
+def in_order(known: Collection[str], labels: Sequence[str]) -> list[str]:
+    """The labels of methods, each once; those of all `known` ones where none is given.
+
+    Raises:
+        UserError: there is none of a label.
+    """
+    for label in labels:
+        if label not in known:
+            raise unknown("method", label, known)
+    return list(dict.fromkeys(labels or known))
 
 
 def find(folders: Sequence[Path]) -> Found:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mtrl_conic.escaping import in_csv, in_markdown, visible
 from mtrl_conic.evaluation.statistics import Estimate
 from mtrl_conic.evaluation.words import estimate, number
 
-Cell = str | int | float | Estimate | None
+
+@dataclass(frozen=True)
+class Worded:
+    """An estimate that is shown in words of its own."""
+
+    words: str
+    estimate: Estimate
+
+
+Cell = str | int | float | Estimate | Worded | None
 
 
 @dataclass(frozen=True)
@@ -23,12 +32,23 @@ class Table:
     note: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    better: Mapping[str, int] = field(default_factory=dict)
+    """Column -> 1 where more is better, -1 where less is: there the rows are rivals."""
+    across: int = 0
+    """The same where the columns behind the first are rivals, row by row; 0 where they are not."""
+
+
+def estimate_of(cell: Estimate | Worded) -> Estimate:
+    """What a cell estimates."""
+    return cell.estimate if isinstance(cell, Worded) else cell
 
 
 def text(cell: Cell) -> str:
     """A cell as a person reads it."""
     if cell is None:
         return "-"
+    if isinstance(cell, Worded):
+        return cell.words
     if isinstance(cell, Estimate):
         return estimate(cell)
     return number(cell) if isinstance(cell, float) else str(cell)
@@ -36,8 +56,8 @@ def text(cell: Cell) -> str:
 
 def value(cell: Cell) -> float | None:
     """A cell's exact number, None where it has none."""
-    if isinstance(cell, Estimate):
-        return cell.value
+    if isinstance(cell, Estimate | Worded):
+        return estimate_of(cell).value
     return float(cell) if isinstance(cell, int | float) else None
 
 
@@ -70,7 +90,7 @@ def _in_markdown(cell: Cell) -> str:
 def _in_csv(cell: Cell) -> str | float | None:
     if isinstance(cell, str):
         return in_csv(cell)
-    return value(cell) if isinstance(cell, Estimate) else cell
+    return value(cell) if isinstance(cell, Estimate | Worded) else cell
 
 
 def joined(words: Iterable[str]) -> str:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from mtrl_conic.report.charts import colours
+from mtrl_conic.report.charts import styles
 from mtrl_conic.report.page import html
 from mtrl_conic.report.reinforcement.report import make_report
 
@@ -72,7 +74,7 @@ def test_drawn_silent_and_alone(browser: Any, file: Path, folder: Path) -> None:
 
 
 def test_a_method_is_hidden_by_its_box_and_by_the_space_bar(browser: Any, file: Path, folder: Path) -> None:
-    opened, colour = Opened(browser, file), colours(load(folder).labels)["ls"]
+    opened, colour = Opened(browser, file), styles(load(folder).labels)["ls"].colour
     drawn = opened.strokes(colour)
     assert drawn > 0
     opened.tab.get_by_label("ls", exact=True).click()
@@ -146,7 +148,7 @@ def test_a_small_chart_for_each_task(browser: Any, tmp_path: Path, width: int) -
     for name in ("success_over", "return_over"):
         assert not opened.tab.locator(f"#{name}_steps").is_visible()
         assert opened.tab.locator(f"#{name}_minutes").is_visible()
-    colour = report.colours["ls"]
+    colour = report.styles["ls"].colour
     assert opened.strokes(colour, "#chart-return_over_minutes") > 0
     opened.tab.get_by_label("ls", exact=True).click()
     gone = f"#chart-return_over_minutes path[stroke='{colour}']"
@@ -163,3 +165,62 @@ def test_few_seeds_say_nothing_on_the_console(browser: Any, tmp_path: Path) -> N
     opened = Opened(browser, page, figures=len(report.figures))
     assert opened.said == []
     opened.tab.close()
+
+
+SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900)}
+BACKGROUNDS = {"light": (255, 255, 255), "dark": (20, 23, 26)}
+TOUCHING = """
+() => [...document.querySelectorAll("svg.marks")].flatMap(chart =>
+  [...chart.querySelectorAll(".role-axis-label")].flatMap(axis => {
+    const boxes = [...axis.querySelectorAll("text")]
+      .filter(text => text.textContent && getComputedStyle(text).opacity !== "0")
+      .map(text => [text.textContent, text.getBoundingClientRect(), text.getAttribute("transform")])
+      .filter(([words, box, turned]) => box.width > 0 && !/rotate/.test(turned));
+    return boxes.flatMap(([words, a], i) => boxes.slice(i + 1)
+      .filter(([_, b]) => a.left < b.right && b.left < a.right && a.top + 1 < b.bottom - 1 && b.top + 1 < a.bottom - 1)
+      .map(([others]) => `${chart.closest("figure").id}: ${words} on ${others}`));
+  }))
+"""
+"""The labels of an axis that touch each other, turned ones left out."""
+
+COVERED = f"""
+() => {{
+  const box = document.querySelector("fieldset").getBoundingClientRect();
+  const chart = document.querySelector("{LEARNING} svg.marks").getBoundingClientRect();
+  return Math.min(box.bottom, chart.bottom) - Math.max(box.top, chart.top);
+}}"""
+"""Pixels of a chart that the box of the methods lies on; less than none where they lie apart."""
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of eight methods."""
+    folder = tmp_path_factory.mktemp("many")
+    for width in range(8, 16):
+        for seed in range(2):
+            write_run(folder / f"{width}" / f"seed_{seed}", "ls", seed, agent={"width": width}, steps=1_234_567)
+    page = folder / "report.html"
+    page.write_text(html(make_report(load(folder))))
+    return page
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_screenshots(browser: Any, many: Path, tmp_path: Path, size: str) -> None:
+    width, height = SIZES[size]
+    opened = Opened(browser, many, viewport={"width": width, "height": height})
+    tab, picture = opened.tab, tmp_path / "page.png"
+    for scheme, background in BACKGROUNDS.items():
+        tab.emulate_media(color_scheme=scheme)
+        tab.screenshot(path=picture, full_page=True)
+        pixels = np.asarray(Image.open(picture).convert("RGB")).astype(np.int16)
+        assert pixels.shape[1] == width, "nothing but tables scrolls sideways"
+        share = (np.abs(pixels - background).max(-1) < 3).mean()
+        assert 0.5 < share < 0.99, "the page's own background, and something on it"
+        for style in list(styles(load(many.parent).labels).values())[:4]:
+            ink = [int(style.colour[at : at + 2], 16) for at in (1, 3, 5)]
+            assert (np.abs(pixels - ink).max(-1) < 30).sum() > 100, "every method's colour is seen"
+    assert tab.evaluate(TOUCHING) == []
+    tab.locator(LEARNING).evaluate("chart => chart.closest('figure').scrollIntoView({block: 'start'})")
+    assert tab.evaluate(COVERED) <= 0, "the box of the methods leaves the charts in sight"
+    assert opened.said == []
+    tab.close()

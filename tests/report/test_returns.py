@@ -13,7 +13,8 @@ from scipy import stats
 from mtrl_conic.cli import main
 from mtrl_conic.evaluation import statistics
 from mtrl_conic.evaluation.words import estimate
-from mtrl_conic.report.page import html, write_figures
+from mtrl_conic.report.figure_files import write_figures
+from mtrl_conic.report.page import html
 from mtrl_conic.report.reinforcement.report import make_report
 
 from .conftest import LAB, load, results, write_lab, write_run
@@ -70,7 +71,10 @@ def test_a_mean_over_tasks_of_different_scales_is_not_taken(lab: Path) -> None:
     page = Page(html(make_report(load(lab))))
     assert {column for _, column in page.tables["table-return_headline"]} == {"seeds", "mean rank"}
     assert "table-return_speed" not in page.tables
-    assert {column for _, column in page.tables["table-return_against"]} == {"probability of improvement over ls"}
+    assert {column for _, column in page.tables["table-return_against"]} == {
+        "probability of improvement over ls",
+        "p (Holm)",
+    }
 
 
 def test_a_single_task_has_all_aggregates_but_those_of_a_bound(tmp_path: Path) -> None:
@@ -183,7 +187,7 @@ def test_figures_of_returns_draw_and_hide(mixed: Path, tmp_path: Path) -> None:
     figures = {figure.name: figure for figure in report.figures}
     small = figures["return_over_steps"]
     assert marks(small, []) > marks(small, ["ls"]) > marks(small, ["ls", "conicgrad"]) == 0
-    written = write_figures(report, tmp_path / "figures")
+    written = write_figures(report.figures, tmp_path / "figures")
     assert len(written) == 2 * len(figures)
 
 

@@ -210,8 +210,8 @@ def test_the_report_takes_supervised_runs(compared: Path, tmp_path: Path, capsys
     rows, written = (file.read_text().splitlines() for file in (tmp_path / "rows.csv", compared / "curves.csv"))
     assert sorted(rows) == sorted(written), "the methods of a folder come in its order"
     capsys.readouterr()
-    assert main(["report", str(compared), "--out", str(out), "--baseline", "ls"]) == 2
-    assert "--baseline goes with runs of an agent" in capsys.readouterr().err
+    assert main(["report", str(compared), "--out", str(out), "--random-returns", "x.yaml"]) == 2
+    assert "--random-returns goes with runs of an agent" in capsys.readouterr().err
 
 
 def test_numbers_of_the_table(compared: Path) -> None:

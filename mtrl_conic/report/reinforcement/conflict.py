@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from mtrl_conic.report.charts import STEPS, Figure, Record, finished, lines, tooltips, training_map, wide
-from mtrl_conic.report.reinforcement.source import SAMPLE, WHOLE, Comparison, Method, row_of, rows_of
+from mtrl_conic.report.charts import STEPS, Figure, Record, finished, lines, over, tooltips, training_maps, wide
+from mtrl_conic.report.reinforcement.source import SAMPLE, WHOLE, Comparison, Method
 from mtrl_conic.report.tables import Cell, Table
 
 _POINTS = 200
@@ -96,7 +96,7 @@ def _lines(comparison: Comparison, key: str, title: str, axis: str, caption: str
     chart = lines(
         comparison.labels,
         records,
-        alt.X("step:Q", title=STEPS),
+        over("step", STEPS),
         alt.Y("value:Q", title=axis, scale=alt.Scale(zero=True)),
         hover=["method:N", *tooltips("step:Q", "value:Q")],
     )
@@ -112,7 +112,7 @@ def _weights(comparison: Comparison, component: str) -> Figure | None:
         for task in comparison.tasks:
             weights = list(_over_training(method, f"{component}/weight/{task}", _COLUMNS))
             starts = [0.0, *(step for step, _ in weights)]
-            common = {"method": method.label, "task": task, "row": row_of(method, task)}
+            common = {"method": method.label, "task": task}
             records += [
                 common | {"from": start, "to": end, "value": w}
                 for start, (end, w) in zip(starts, weights, strict=False)
@@ -127,7 +127,7 @@ def _weights(comparison: Comparison, component: str) -> Figure | None:
     )
     name = f"{component}_weights"
     title = f"{component.capitalize()}: weights of the tasks"
-    specification = training_map(records, rows_of(comparison, comparison.tasks), "weight", scale, caption)
+    specification = training_maps(records, comparison.labels, comparison.tasks, "weight", scale, caption)
     return Figure(name, title, caption, specification, _mean_weights(comparison, component, name))
 
 

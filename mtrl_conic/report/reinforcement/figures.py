@@ -8,13 +8,29 @@ import altair as alt
 import numpy as np
 
 from mtrl_conic.evaluation import statistics
-from mtrl_conic.report.charts import RESAMPLES, SHOWN, Figure, Record, colour, finished, have_intervals, tooltips, wide
+from mtrl_conic.report.charts import (
+    RESAMPLES,
+    SHOWN,
+    Figure,
+    Record,
+    colour,
+    finished,
+    have_intervals,
+    lines,
+    shape,
+    short,
+    tooltips,
+    wide,
+)
 from mtrl_conic.report.reinforcement.conflict import conflict_figures
 from mtrl_conic.report.reinforcement.learning_curves import learning_curves
 from mtrl_conic.report.reinforcement.measures import Measure
 from mtrl_conic.report.reinforcement.reference import ReferencePoint
 from mtrl_conic.report.reinforcement.source import Comparison
 from mtrl_conic.report.tables import Table
+
+_NUMBERS = 12
+"""Columns of a heat map whose cells have room for a number."""
 
 
 def figures(
@@ -38,7 +54,7 @@ def figures(
         if measure.bounded:
             made += [
                 _heat_map(measure, tasks),
-                _bars(comparison, measure, tasks),
+                _intervals(comparison, measure, tasks),
                 _profiles(comparison, measure, seed),
             ]
     return made + conflict_figures(comparison)
@@ -49,12 +65,15 @@ def figures(
 
 def _heat_map(measure: Measure, tasks: Table) -> Figure:
     shown = alt.Chart(alt.InlineData(values=_task_records(tasks))).transform_filter(SHOWN)
+    orders = {"method": list(tasks.columns[1:]), "task": [short(task) for task in measure.tasks]}
+    # The longer list goes down the page, where there is room for it.
+    across, down = sorted(orders, key=lambda field: len(orders[field]))
     base = shown.encode(
-        x=alt.X("method:N", sort=list(tasks.columns[1:]), title=None, axis=alt.Axis(labelAngle=-30)),
-        y=alt.Y("task:N", sort=list(measure.tasks), title=None, axis=alt.Axis(labelLimit=220)),
+        x=alt.X(f"{across}:N", sort=orders[across], title=None, axis=alt.Axis(labelAngle=-40, labelLimit=140)),
+        y=alt.Y(f"{down}:N", sort=orders[down], title=None, axis=alt.Axis(labelLimit=140)),
     )
     scale = alt.Scale(scheme="viridis", domain=[0, 1], clamp=True)
-    numbers = base.mark_text(fontSize=11).encode(
+    numbers = base.mark_text().encode(
         text=alt.Text("value:Q", format=".2f"),
         color=alt.condition("datum.value > 0.6", alt.value("black"), alt.value("white")),
     )
@@ -62,36 +81,42 @@ def _heat_map(measure: Measure, tasks: Table) -> Figure:
         color=alt.Color("value:Q", scale=scale, title=measure.words),
         tooltip=["task:N", "method:N", *tooltips("value:Q")],
     )
-    caption = f"Final {measure.words} of each task (row) by method (column), mean over seeds."
-    specification = finished(chart + numbers, caption, 24 * len(measure.tasks))
+    caption = f"Final {measure.words} of each {down} (row) by {across} (column), mean over seeds."
+    readable = len(orders[across]) <= _NUMBERS
+    specification = finished(chart + numbers if readable else chart, caption, 24 * len(orders[down]))
     return Figure(measure.name("heat_map"), measure.titled("Tasks by method"), caption, specification, tasks.name)
 
 
-def _bars(comparison: Comparison, measure: Measure, tasks: Table) -> Figure:
+def _intervals(comparison: Comparison, measure: Measure, tasks: Table) -> Figure:
     methods = list(tasks.columns[1:])
-    y = alt.Y("task:N", sort=list(measure.tasks), title=None, axis=alt.Axis(labelLimit=220))
+    y = alt.Y(
+        "task:N", sort=[short(task) for task in measure.tasks], title=None, axis=alt.Axis(labelLimit=140, grid=True)
+    )
     offset = alt.YOffset("method:N", sort=methods)
     records = _task_records(tasks)
     base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
     scale = alt.Scale(domain=[0, 1]) if measure.field == "success" else alt.Undefined
-    bars = base.mark_bar().encode(
+    ink = colour(comparison.labels)
+    points = base.mark_point(filled=True, size=45, opacity=1).encode(
         x=alt.X("value:Q", title=measure.words, scale=scale),
         y=y,
         yOffset=offset,
-        color=colour(comparison.labels),
+        color=ink,
+        shape=shape(comparison.labels),
         tooltip=["task:N", "method:N", *tooltips("value:Q", "low:Q", "high:Q")],
     )
-    spread = base.transform_filter("isValid(datum.low)").mark_rule().encode(x="low:Q", x2="high:Q", y=y, yOffset=offset)
+    spread = base.transform_filter("isValid(datum.low)").mark_rule()
+    spread = spread.encode(x="low:Q", x2="high:Q", y=y, yOffset=offset, color=ink)
     caption = f"Final {measure.words} of each task with its 95 % interval, where there are enough seeds for one."
-    layers = [bars, *([spread] if have_intervals(records) else [])]
-    specification = finished(alt.LayerChart(layer=layers), caption, len(measure.tasks) * (8 + 8 * len(methods)))
+    layers = [*([spread] if have_intervals(records) else []), points]
+    specification = finished(alt.LayerChart(layer=layers), caption, len(measure.tasks) * (10 + 9 * len(methods)))
     title = measure.titled("Tasks with intervals")
     return Figure(measure.name("task_bars"), title, caption, specification, tasks.name)
 
 
 def _task_records(tasks: Table) -> list[Record]:
     return [
-        {"task": row[0], "method": method, "value": cell.value, "low": cell.low, "high": cell.high}
+        {"task": short(str(row[0])), "method": method, "value": cell.value, "low": cell.low, "high": cell.high}
         for row in tasks.rows
         for method, cell in zip(tasks.columns[1:], row[1:], strict=True)
         if isinstance(cell, statistics.Estimate)
@@ -113,23 +138,15 @@ def _profiles(comparison: Comparison, measure: Measure, seed: int) -> Figure:
                 {"method": method.label, "threshold": float(threshold), "value": share, "low": low, "high": high}
             )
     axis = "success rate" if measure.field == "success" else measure.words
-    x = alt.X("threshold:Q", title=axis)
-    base = alt.Chart(alt.InlineData(values=records)).transform_filter(SHOWN)
-    band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.15, interpolate="step-after")
-    line = base.mark_line(interpolate="step-after", point=alt.OverlayMarkDef(size=20))
-    ink = colour(comparison.labels)
-    layers = [
-        *([band.encode(x=x, y="low:Q", y2="high:Q", color=ink)] if have_intervals(records) else []),
-        line.encode(
-            x=x,
-            y=alt.Y("value:Q", title="share of runs and tasks above", scale=alt.Scale(domain=[0, 1])),
-            color=ink,
-            tooltip=["method:N", *tooltips("threshold:Q", "value:Q", "low:Q", "high:Q")],
-        ),
-    ]
+    chart = lines(
+        comparison.labels,
+        records,
+        alt.X("threshold:Q", title=axis),
+        alt.Y("value:Q", title="share of runs and tasks above", scale=alt.Scale(domain=[0, 1])),
+        hover=["method:N", *tooltips("threshold:Q", "value:Q", "low:Q", "high:Q")],
+        interpolate="step-after",
+    )
     caption = f"Share of all (seed, task) pairs whose final {measure.words} lies above each value; higher is better."
     name = measure.name("profiles")
     numbers = wide(name, records, "threshold", f"{axis} above", comparison.labels)
-    return Figure(
-        name, measure.titled("Performance profiles"), caption, finished(alt.LayerChart(layer=layers), caption), numbers
-    )
+    return Figure(name, measure.titled("Performance profiles"), caption, finished(chart, caption), numbers)

@@ -16,10 +16,11 @@ from mtrl_conic.report.charts import (
     Figure,
     Record,
     finished,
-    hideable,
     lines,
+    over,
+    small_multiples,
     tooltips,
-    training_map,
+    training_maps,
     wide,
 )
 from mtrl_conic.report.reinforcement.measures import Measure
@@ -29,8 +30,9 @@ from mtrl_conic.report.reinforcement.source import Comparison, Method, row_of, r
 _AXES: dict[Axis, tuple[str, str]] = {"steps": ("step", STEPS), "minutes": ("minutes", "minutes of training")}
 """Axis -> the field of a record, and its title."""
 _WHERE = (
-    "They hold 95 %, where there are enough seeds. A point stands where more than half of a method's runs were "
-    "evaluated; the last one is the final evaluation, at the mean of where the runs ended."
+    "They hold 95 %, where there are enough seeds; where there are not, a thin line is a seed. A point stands where "
+    "more than half of a method's runs were evaluated; the last one is the final evaluation, at the mean of where the "
+    "runs ended."
 )
 
 
@@ -47,10 +49,12 @@ def learning_curves(
     """
     if not measure.combines:
         curve = [record for method in comparison.methods for record in _task_curves(method, measure)]
-        return [_small_charts(comparison, measure, curve, axis) for axis in _AXES]
+        runs = [record for method in comparison.methods for record in _run_curves(method, measure, by_task=True)]
+        return [_small_charts(comparison, measure, curve, runs, axis) for axis in _AXES]
     curve = [record for method in comparison.methods for record in _curve(method, measure, seed)]
     points = within(reference, max(record["step"] for record in curve))
-    means = [_mean(comparison, measure, curve, axis, points if axis == "steps" else []) for axis in _AXES]
+    runs = [record for method in comparison.methods for record in _run_curves(method, measure, by_task=False)]
+    means = [_mean(comparison, measure, curve, runs, axis, points if axis == "steps" else []) for axis in _AXES]
     return [*means, *([_map(comparison, measure)] if measure.bounded else [])]
 
 
@@ -87,6 +91,20 @@ def _task_curves(method: Method, measure: Measure) -> Iterable[Record]:
             yield _point(method, step, evaluations, estimate) | {"task": task, "row": row_of(method, task)}
 
 
+def _run_curves(method: Method, measure: Measure, *, by_task: bool) -> Iterable[Record]:
+    """The points of single runs, of a method that has several and too few for an interval."""
+    started = [run for run in method.runs if run.evaluations]
+    if not 1 < len(started) < statistics.MIN_RUNS:
+        return
+    for run in started:
+        for evaluation in run.evaluations:
+            scores = measure.of(evaluation)
+            values = dict(zip(measure.tasks, scores.tolist(), strict=True)) if by_task else {None: float(scores.mean())}
+            at = {"method": method.label, "seed": run.seed, "step": evaluation["step"]}
+            for task, value in values.items():
+                yield {**at, "minutes": evaluation["time"] / 60, "task": task, "value": value}
+
+
 def _point(method: Method, step: int, evaluations: Sequence[Record], estimate: Estimate) -> Record:
     return {
         "method": method.label,
@@ -103,15 +121,20 @@ def _point(method: Method, step: int, evaluations: Sequence[Record], estimate: E
 
 
 def _mean(
-    comparison: Comparison, measure: Measure, curve: list[Record], axis: Axis, points: Sequence[ReferencePoint]
+    comparison: Comparison,
+    measure: Measure,
+    curve: list[Record],
+    runs: list[Record],
+    axis: Axis,
+    points: Sequence[ReferencePoint],
 ) -> Figure:
     key, words = _AXES[axis]
     scale = alt.Scale(domain=[0, 1]) if measure.field == "success" else alt.Scale(zero=measure.bounded)
     y = alt.Y("value:Q", title=f"mean {measure.words}", scale=scale)
-    chart = lines(comparison.labels, curve, alt.X(f"{key}:Q", title=words), y, hover=_hover())
-    over = "the tasks" if len(measure.tasks) > 1 else measure.tasks[0]
+    chart = lines(comparison.labels, curve, over(key, words), y, hover=_hover(), runs=runs)
+    tasks = "the tasks" if len(measure.tasks) > 1 else measure.tasks[0]
     caption = (
-        f"Mean {measure.words} over {over} against {words}, mean over seeds. Bands: stratified bootstrap. {_WHERE}"
+        f"Mean {measure.words} over {tasks} against {words}, mean over seeds. Bands: stratified bootstrap. {_WHERE}"
     )
     if points:
         chart = alt.LayerChart(layer=[*chart.layer, _published(points)], data=chart.data)
@@ -123,21 +146,22 @@ def _mean(
     return Figure(name, title, caption, finished(chart, caption), numbers, axis)
 
 
-def _small_charts(comparison: Comparison, measure: Measure, curve: list[Record], axis: Axis) -> Figure:
+def _small_charts(
+    comparison: Comparison, measure: Measure, curve: list[Record], runs: list[Record], axis: Axis
+) -> Figure:
     """A chart for each task, with an axis of its own."""
     key, words = _AXES[axis]
-    x = alt.X(f"{key}:Q", title=words, axis=alt.Axis(tickCount=4))
     y = alt.Y("value:Q", title=measure.words, scale=alt.Scale(zero=False))
-    one = lines(comparison.labels, curve, x, y, hover=["task:N", *_hover()]).properties(width=260, height=150)
-    facet = alt.Facet("task:N", sort=list(measure.tasks), title=None, header=alt.Header(labelLimit=260))
-    chart = one.facet(facet=facet, columns=2).resolve_scale(y="independent").resolve_axis(x="independent")
+    chart = lines(comparison.labels, curve, over(key, words), y, hover=["task:N", *_hover()], runs=runs)
+    chart = chart.properties(width=260, height=150)
     caption = (
         f"Mean {measure.words} of each task against {words}, mean over seeds; each task in its own units. "
         f"Bands: Student's interval over seeds. {_WHERE}"
     )
     name, title = measure.curve_name(axis), f"{measure.words.capitalize()} of each task over {axis}"
     numbers = wide(name, curve, key, words, rows_of(comparison, measure.tasks), column="row")
-    return Figure(name, title, caption, hideable(chart, caption), numbers, axis)
+    specification = small_multiples(chart, "task", measure.tasks, caption, beside=90)
+    return Figure(name, title, caption, specification, numbers, axis)
 
 
 def _hover() -> list[str | alt.Tooltip]:
@@ -152,7 +176,7 @@ def _map(comparison: Comparison, measure: Measure) -> Figure:
     )
     name, scale = measure.name("tasks_over_steps"), alt.Scale(scheme="viridis", domain=[0, 1], clamp=True)
     rows = rows_of(comparison, measure.tasks)
-    specification = training_map(records, rows, measure.words, scale, caption)
+    specification = training_maps(records, comparison.labels, measure.tasks, measure.words, scale, caption)
     title = measure.titled("Each task over steps")
     return Figure(name, title, caption, specification, wide(name, records, "to", STEPS, rows, column="row"))
 

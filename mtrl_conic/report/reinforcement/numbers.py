@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from mtrl_conic.errors import unknown
 from mtrl_conic.evaluation import curves, statistics
-from mtrl_conic.evaluation.statistics import Estimate, bootstrap
+from mtrl_conic.evaluation.statistics import bootstrap
+from mtrl_conic.report.contrasts import Contrast
 from mtrl_conic.report.reinforcement.measures import Measure
 from mtrl_conic.report.reinforcement.source import Comparison, Method, Run
 from mtrl_conic.report.tables import Cell, Table, joined
 
 WORST = 3
 """Tasks in the mean over the worst."""
+LOWER = ("optimality gap", "mean rank")
+"""Columns in which less is better."""
 THRESHOLDS = (0.5, 0.8)
-BASELINE = "ls"
 
 
 def headline(comparison: Comparison, measure: Measure, seed: int) -> Table:
@@ -37,7 +39,9 @@ def headline(comparison: Comparison, measure: Measure, seed: int) -> Table:
     columns = ["method", "seeds", *aggregates]
     columns += ["mean rank"] if ranks else []
     columns += ["success at last step"] if at_end else []
-    return Table(measure.name("headline"), f"Final {measure.words}", _headline_note(comparison, measure), columns, rows)
+    note = _headline_note(comparison, measure)
+    better = {column: -1 if column.startswith(LOWER) else 1 for column in columns[2:]}
+    return Table(measure.name("headline"), f"Final {measure.words}", note, columns, rows, better=better)
 
 
 def _aggregates(measure: Measure) -> dict[str, statistics.Statistic]:
@@ -128,34 +132,34 @@ def per_task(comparison: Comparison, measure: Measure) -> Table:
             f"Intervals: Student's over seeds, 95 %, where there are at least {statistics.MIN_RUNS}."
         )
     columns = ["task", *(method.label for method in comparison.compared)]
-    return Table(measure.name("tasks"), f"{measure.words.capitalize()} by task", note, columns, rows)
+    return Table(measure.name("tasks"), f"{measure.words.capitalize()} by task", note, columns, rows, across=1)
 
 
-def against(comparison: Comparison, measure: Measure, baseline: str | None, seed: int) -> Table:
+def against(measure: Measure, base: str, found: Sequence[Contrast]) -> Table:
     """Every method beside one of them.
 
-    Raises:
-        UserError: there is no method `baseline`.
+    Args:
+        measure: what they are compared by.
+        base: the method that the others are held against.
+        found: the contrasts with it.
     """
-    methods = {method.label: method for method in comparison.compared}
-    name = baseline or (BASELINE if BASELINE in methods else next(iter(methods)))
-    if name not in methods:
-        raise unknown("method", name, methods)
-    base = methods.pop(name)
-    rows: list[list[Cell]] = []
-    for method in methods.values():
-        ours, theirs = measure.final(method), measure.final(base)
-        chance = bootstrap(statistics.probability_of_improvement, ours, theirs, seed=seed)
-        rows.append([method.label, chance, *(_paired(measure, method, base) if measure.combines else ())])
+    rows: list[list[Cell]] = [
+        [one.method, one.chance, *([one.difference, one.pairs] if measure.combines else []), one.p_in_words]
+        for one in found
+    ]
     note = (
-        f"Probability that a run beats one of {name} on a task, ties half, mean over tasks; its interval is the "
+        f"Probability that a run beats one of {base} on a task, ties half, mean over tasks; its interval is the "
         "stratified bootstrap's."
     )
-    columns = ["method", f"probability of improvement over {name}"]
+    columns = ["method", f"probability of improvement over {base}"]
+    test = "of the probability, by permuting the runs"
     if measure.combines:
         note += f" Paired difference: of mean {measure.words}, of the seeds that both have, with Student's t interval."
         columns += ["paired difference", "paired seeds"]
-    return Table(measure.name("against"), measure.titled(f"Beside {name}"), note, columns, rows)
+        test = "of the paired difference, by Student's t"
+    note += f" p: {test}, two-sided, corrected for the number of methods here by Holm's procedure."
+    title = measure.titled(f"Beside {base}")
+    return Table(measure.name("against"), title, note, [*columns, "p (Holm)"], rows)
 
 
 def settings(comparison: Comparison) -> Table:
@@ -208,17 +212,6 @@ def _median(measure: Measure, method: Method, threshold: float, axis: str, unit:
     ]
     middle = float(np.median([np.inf if at is None else at for at in reached]))
     return "never" if np.isinf(middle) else middle / unit
-
-
-def _paired(measure: Measure, method: Method, base: Method) -> tuple[Estimate | None, int]:
-    seeds = sorted(set(method.seeds) & set(base.seeds))
-    if not seeds:
-        return None, 0
-    ours, theirs = (
-        np.array([row for seed, row in zip(each.seeds, measure.final(each), strict=True) if seed in seeds])
-        for each in (method, base)
-    )
-    return statistics.paired_difference(ours, theirs), len(seeds)
 
 
 def _versions(method: Method, package: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mtrl_conic.errors import UserError
-from mtrl_conic.report.charts import colours
+from mtrl_conic.report.charts import styles
+from mtrl_conic.report.contrasts import baseline_of, result
 from mtrl_conic.report.page import Report
 from mtrl_conic.report.reinforcement import numbers, words
 from mtrl_conic.report.reinforcement.conflict import conflict
+from mtrl_conic.report.reinforcement.contrasts import contrasts
 from mtrl_conic.report.reinforcement.costs import costs
 from mtrl_conic.report.reinforcement.figures import figures
 from mtrl_conic.report.reinforcement.measures import measures, returns
@@ -43,11 +45,16 @@ def make_report(
         raise UserError("the reference curves are of success, which no task of these runs defines")
     compared = measures(comparison, scale)
     of_tasks = [numbers.per_task(comparison, measure) for measure in compared]
-    first, behind = list[Table](), list[Table]()
+    base = baseline_of([method.label for method in comparison.compared], baseline)
+    first, behind, results = list[Table](), list[Table](), list[str]()
     for measure, by_task in zip(compared, of_tasks, strict=True):
         headline = numbers.headline(comparison, measure, seed)
         first += [headline] if len(headline.columns) > 2 else []  # one method, and nothing to take a mean of
-        first.append(numbers.against(comparison, measure, baseline, seed))
+        held = contrasts(comparison, measure, base, seed)
+        what = f"the mean {measure.words}" if measure.combines else f"the {measure.words}s"
+        seeds = "seeds that both have" if measure.combines else "seeds of each"
+        results.append(result(held, base, what, runs=seeds))
+        first.append(numbers.against(measure, base, held))
         if measure.combines:
             behind += [numbers.checkpoints(comparison, measure, seed), numbers.speed(comparison, measure)]
         else:
@@ -60,12 +67,13 @@ def make_report(
     runs = [run for method in comparison.methods for run in method.runs]
     return Report(
         title="Comparison of balancers",
+        result=results[0],
         warnings=words.warnings(comparison),
         protocol=words.protocol(comparison, scale),
         first=[table for table in first if table.rows],
         figures=figures(comparison, list(zip(compared, of_tasks, strict=True)), seed=seed, reference=reference),
         others=[table for table in others if table.rows],
-        colours=colours(comparison.labels),
+        styles=styles(comparison.labels),
         sources=[f"{run.directory} ({run.state})" for run in runs],
         rows=_rows(comparison),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from mtrl_conic.balancers import label
 from mtrl_conic.errors import UserError
+from mtrl_conic.report.sources import in_order
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.configuration import keys_of
 from mtrl_conic.runs.directory import read_config, read_result
@@ -88,6 +89,18 @@ class Comparison:
     def compared(self) -> list[Method]:
         """The methods with at least one finished run."""
         return [method for method in self.methods if method.finished]
+
+    def only(self, labels: Sequence[str]) -> Comparison:
+        """The methods of these labels, in this order; all of them where none is given.
+
+        Raises:
+            UserError: there is none of a label, or none of them has a finished run.
+        """
+        known = {method.label: method for method in self.methods}
+        chosen = replace(self, methods=[known[label] for label in in_order(known, labels)])
+        if not chosen.compared:
+            raise UserError(f"no run of {', '.join(labels)} is finished yet; see `mtrl-conic runs`")
+        return chosen
 
     @property
     def differing(self) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from mtrl_conic.agents.registry import MTSAC
 from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
 from mtrl_conic.envs.names import is_metaworld
-from mtrl_conic.evaluation.statistics import MIN_RUNS
+from mtrl_conic.evaluation.statistics import FEW_RUNS, MIN_RUNS
 from mtrl_conic.report.reinforcement.scale import Scale
 from mtrl_conic.report.reinforcement.source import Comparison
 from mtrl_conic.runs.config import RunConfig
@@ -16,8 +16,6 @@ USUAL_STEPS = int(RunConfig.model_fields["steps"].default)
 """Environment steps of every task behind published numbers on Meta-World."""
 SHORT = 10
 """A run of less than one part in so many of them is said to be short."""
-FEW_RUNS = 5
-"""With fewer runs than this, intervals are drawn but not to be relied on."""
 _PROTOCOL = ("task_set", "steps", "minutes", "environment.", "training.training_episodes", "training.episodes")
 
 

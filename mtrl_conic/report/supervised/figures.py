@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from mtrl_conic.report.charts import Figure, Record, finished, hideable, lines, tooltips, wide
+from mtrl_conic.report.charts import Figure, Record, finished, lines, over, small_multiples, tooltips, wide
 from mtrl_conic.report.supervised.source import Summary
 from mtrl_conic.report.supervised.sweeps import trade_offs
 
@@ -27,13 +27,21 @@ def _curve(summary: Summary, metric: str) -> Figure:
         for run in runs:
             for record in run.curve:
                 points.setdefault((label, record["step"]), []).append(record["test"][metric])
+    single = [
+        {"method": label, "seed": run.config.seed, "epoch": record["step"], "value": record["test"][metric]}
+        for label, runs in summary.methods.items()
+        if len(runs) > 1
+        for run in runs
+        for record in run.curve
+    ]
     records: list[Record] = [
         {"method": label, "epoch": epoch, "value": sum(at) / len(at)} for (label, epoch), at in points.items()
     ]
     y = alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False))
     labels = list(summary.methods)
-    chart = lines(labels, records, alt.X("epoch:Q"), y, hover=["method:N", "epoch:Q", *tooltips("value:Q")])
-    caption = f"{metric} on the test rows after each epoch, mean over seeds."
+    hover: list[str | alt.Tooltip] = ["method:N", "epoch:Q", *tooltips("value:Q")]
+    chart = lines(labels, records, over("epoch", "epoch"), y, hover=hover, runs=single)
+    caption = f"{metric} on the test rows after each epoch: the mean over seeds, and a thin line for each seed."
     name = metric.replace(" ", "_")
     numbers = wide(name, records, "epoch", "epoch", labels)
     return Figure(name, f"{metric} over epochs", caption, finished(chart, caption, 280), numbers)
@@ -50,7 +58,8 @@ def _conflict(summary: Summary) -> list[Figure]:
         return []
     y = alt.Y("value:Q", title="task pairs with a negative cosine (share)", scale=alt.Scale(zero=True))
     labels = list(summary.methods)
-    chart = lines(labels, records, alt.X("epoch:Q"), y, hover=["method:N", "epoch:Q", *tooltips("value:Q")])
+    hover: list[str | alt.Tooltip] = ["method:N", "epoch:Q", *tooltips("value:Q")]
+    chart = lines(labels, records, over("epoch", "epoch"), y, hover=hover)
     caption = "Share of the task pairs whose gradients point against each other, mean over an epoch's steps and seeds."
     numbers = wide("conflict", records, "epoch", "epoch", labels)
     return [Figure("conflict", "Conflicting gradients", caption, finished(chart, caption, 280), numbers)]
@@ -83,21 +92,21 @@ def _weights(summary: Summary) -> list[Figure]:
         alt.Chart(alt.InlineData(values=records))
         .mark_line()
         .encode(
-            x=alt.X("epoch:Q"),
+            x=over("epoch", "epoch"),
             y=alt.Y("value:Q", title="weight"),
             color=alt.Color("task:N", title=None),
+            strokeDash=alt.StrokeDash("task:N", title=None),
             tooltip=["method:N", "task:N", "epoch:Q", *tooltips("value:Q")],
         )
     )
-    facet = alt.Facet("method:N", sort=labels, title=None)
-    chart = one.properties(width=180, height=120).facet(facet=facet, columns=3)
     caption = (
         "Weight of each task in the update, over the sum of all by size and times their number: 1 is an equal share, "
         "below 0 the task's own gradient is taken back. Mean over an epoch's steps and seeds."
     )
+    specification = small_multiples(one.properties(width=180, height=120), "method", labels, caption, beside=90)
     rows = list(dict.fromkeys(record["row"] for record in records))
     numbers = wide("weights", records, "epoch", "epoch", rows, column="row")
-    return [Figure("weights", "Weights of the tasks", caption, hideable(chart, caption), numbers)]
+    return [Figure("weights", "Weights of the tasks", caption, specification, numbers)]
 
 
 def _by_epoch(summary: Summary, label: str, key: str) -> dict[int, list[Any]]:

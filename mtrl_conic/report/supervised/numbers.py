@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from mtrl_conic.evaluation.statistics import student
 from mtrl_conic.report.supervised.source import FinishedRun, Summary
-from mtrl_conic.report.tables import Cell, Table
+from mtrl_conic.report.tables import Cell, Table, Worded
 from mtrl_conic.supervised import measures
 from mtrl_conic.supervised.learners import SINGLE_TASK
 from mtrl_conic.supervised.problem import Metric
@@ -33,7 +35,8 @@ def methods(summary: Summary) -> Table:
         f"delta-m: mean over the metrics of the relative drop against {SINGLE_TASK}'s mean over seeds. "
         "Seconds and memory: medians over runs, of the machine as it was."
     )
-    return Table("methods", "Methods", note, columns, rows)
+    better = {column: {"↑": 1, "↓": -1}[column[-1]] for column in columns if column[-1] in "↑↓"}
+    return Table("methods", "Methods", note, columns, rows, better=better)
 
 
 def _ranks(summary: Summary) -> dict[str, dict[str, float]]:
@@ -93,7 +96,7 @@ def _row(label: str, runs: Sequence[FinishedRun], groups: dict[str, list[Metric]
     row: list[Cell] = [label, len(runs)]
     for members in groups.values():
         per_run = [float(np.mean([run.result["metrics"][metric.name] for metric in members])) for run in runs]
-        row.append(measures.mean(per_run).text())
+        row.append(_shown(measures.mean(per_run), 4))
     return row
 
 
@@ -102,8 +105,14 @@ def _judged(
 ) -> list[Cell]:
     drop = None
     if summary.baseline is not None and label != SINGLE_TASK:
-        drop = measures.mean(measures.delta_m(summary.metrics, summary.values(runs), summary.baseline)).text(2)
+        drop = _shown(measures.mean(measures.delta_m(summary.metrics, summary.values(runs), summary.baseline)), 2)
     return [*(f"{rank[label]:.2f}" if label in rank else None for rank in ranks.values()), drop]
+
+
+def _shown(mean: measures.Mean, digits: int) -> Worded:
+    """Mean and standard error, which an interval of 95 % stands behind."""
+    deviation = (mean.error or 0.0) * math.sqrt(mean.seeds)
+    return Worded(mean.text(digits), student(mean.value, deviation, mean.seeds))
 
 
 def _cost(runs: Sequence[FinishedRun]) -> list[Cell]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from mtrl_conic.report.charts import colours
+from mtrl_conic.report.charts import styles
+from mtrl_conic.report.contrasts import baseline_of, result
 from mtrl_conic.report.page import Report, as_markdown, html
 from mtrl_conic.report.supervised import numbers, words
+from mtrl_conic.report.supervised.contrasts import against, comparable, contrasts
 from mtrl_conic.report.supervised.figures import figures
 from mtrl_conic.report.supervised.source import Summary
 from mtrl_conic.report.supervised.sweeps import fronts
@@ -14,16 +17,30 @@ from mtrl_conic.report.tables import csv_text
 from mtrl_conic.runs.directory import write_text
 
 
-def make_report(summary: Summary) -> Report:
-    """Compute tables and figures."""
+def make_report(summary: Summary, *, baseline: str | None = None, methods: Sequence[str] = ()) -> Report:
+    """Compute tables and figures.
+
+    Args:
+        summary: the runs.
+        baseline: the method that the others are held against; none takes `ls`, or else the first one.
+        methods: labels of those that are shown, in this order; all of them where none is given.
+
+    Raises:
+        UserError: there is none of a label.
+    """
+    summary = summary.only(methods)
+    base = baseline_of(comparable(summary), baseline)
+    found = contrasts(summary, base)
+    gain = "the mean gain over the metrics"
     return Report(
         title="Comparison of balancers, supervised",
+        result=result(found, base, gain, runs="seeds that both have", unit=" %"),
         warnings=words.warnings(summary),
         protocol=words.protocol(summary),
-        first=[numbers.methods(summary)],
+        first=[numbers.methods(summary), *([against(base, found)] if found else [])],
         figures=figures(summary),
         others=[table for table in [fronts(summary)] if table.rows],
-        colours=colours(list(summary.methods)),
+        styles=styles(list(summary.methods)),
         sources=[str(run.directory) for runs in summary.methods.values() for run in runs],
         rows=numbers.curves(summary),
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.report.sources import in_order
 from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.records import EVALUATIONS, METRICS, read_records
 from mtrl_conic.schema import parse
@@ -48,6 +49,15 @@ class Summary:
     def baseline(self) -> NDArray[np.float64] | None:
         """(J,) of the networks trained on single tasks, where there are such runs."""
         return self.means.get(SINGLE_TASK)
+
+    def only(self, labels: Sequence[str]) -> Summary:
+        """The methods of these labels, in this order; all of them where none is given.
+
+        Raises:
+            UserError: there is none of a label.
+        """
+        chosen = in_order(self.methods, labels)
+        return Summary(self.metrics, {label: self.methods[label] for label in chosen})
 
     def values(self, runs: Sequence[FinishedRun]) -> NDArray[np.float64]:
         """(R, J): the metrics of each run."""

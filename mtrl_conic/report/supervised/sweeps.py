@@ -83,6 +83,7 @@ def _curve(summary: Summary, sweep: Sweep) -> Figure:
             x=alt.X("value:Q", title=option),
             y=alt.Y("better:Q", title="better by (%)"),
             color=alt.Color("metric:N", title=None),
+            strokeDash=alt.StrokeDash("metric:N", title=None),
             tooltip=["metric:N", *tooltips("value:Q", "better:Q")],
         )
     )

@@ -1,0 +1,50 @@
+"""Every method held against one of them, by the mean over the metrics of what it gains on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtrl_conic.evaluation import statistics
+from mtrl_conic.report.contrasts import Contrast, with_holm
+from mtrl_conic.report.supervised.source import FinishedRun, Summary
+from mtrl_conic.report.tables import Cell, Table
+from mtrl_conic.supervised import measures
+from mtrl_conic.supervised.learners import SINGLE_TASK
+
+
+def comparable(summary: Summary) -> list[str]:
+    """The methods that share a network; the networks of single tasks are what others share less, not a method."""
+    return [label for label in summary.methods if label != SINGLE_TASK] or list(summary.methods)
+
+
+def contrasts(summary: Summary, base: str) -> list[Contrast]:
+    """Every other method beside `base`, in their order."""
+    gains = {label: _gains(summary, summary.methods[label], base) for label in comparable(summary)}
+    return with_holm([_contrast(label, of, gains[base]) for label, of in gains.items() if label != base])
+
+
+def _gains(summary: Summary, runs: Sequence[FinishedRun], base: str) -> dict[int, float]:
+    """Seed -> mean over the metrics of the relative gain, in per cent, on the means of `base`."""
+    drops = measures.delta_m(summary.metrics, summary.values(runs), summary.means[base])
+    return {run.config.seed: -float(drop) for run, drop in zip(runs, drops, strict=True)}
+
+
+def _contrast(label: str, ours: dict[int, float], theirs: dict[int, float]) -> Contrast:
+    seeds = sorted(ours.keys() & theirs.keys())
+    mine, others = (np.array([[of[seed]] for seed in seeds]).reshape(-1, 1) for of in (ours, theirs))
+    difference = statistics.paired_difference(mine, others) if seeds else None
+    return Contrast(label, None, difference, len(seeds), statistics.paired_p(mine, others), len(seeds))
+
+
+def against(base: str, found: Sequence[Contrast]) -> Table:
+    """A row per method that is held against `base`."""
+    rows: list[list[Cell]] = [[one.method, one.difference, one.pairs, one.p_in_words] for one in found]
+    note = (
+        f"Gain: what a method gains on {base} in a metric, in per cent of it, mean over the metrics, of the seeds that "
+        "both have; with Student's t interval. p: of the gain, two-sided, corrected for the number of methods here by "
+        "Holm's procedure."
+    )
+    columns = ["method", "mean gain, %", "paired seeds", "p (Holm)"]
+    return Table("against", f"Beside {base}", note, columns, rows)

@@ -1,0 +1,95 @@
+"""What runs support: p-values against SciPy, Holm's correction, and the sentence that a report begins with."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mtrl_conic.evaluation import statistics
+from mtrl_conic.evaluation.statistics import Estimate
+from mtrl_conic.report.contrasts import Contrast, result
+from mtrl_conic.report.page import as_markdown, html
+from mtrl_conic.report.reinforcement.report import make_report
+
+from .conftest import load, results, write_run
+
+
+def test_the_p_value_of_pairs_is_students() -> None:
+    generator = np.random.default_rng(0)
+    ours, theirs = generator.uniform(size=(2, 6, 4))
+    expected = stats.ttest_rel(ours.mean(1), theirs.mean(1)).pvalue
+    assert statistics.paired_p(ours, theirs) == pytest.approx(expected)
+    assert statistics.paired_p(ours, ours) == 1
+    assert statistics.paired_p(ours + 0.25, ours) == pytest.approx(0, abs=1e-6), "the same difference on every seed"
+    assert statistics.paired_p(ours[:2], theirs[:2]) == 1, "two pairs say nothing"
+
+
+def test_the_p_value_of_permutations_counts_them_all() -> None:
+    generator = np.random.default_rng(1)
+    ours, theirs = generator.normal(1, 1, (4, 3)), generator.normal(0, 1, (5, 3))
+    both = np.concatenate([ours, theirs])
+    seen = abs(statistics.probability_of_improvement(ours, theirs) - 0.5)
+    extreme = []
+    for chosen in itertools.combinations(range(9), 4):
+        rest = [place for place in range(9) if place not in chosen]
+        other = statistics.probability_of_improvement(both[list(chosen)], both[rest])
+        extreme.append(abs(other - 0.5) >= seen - 1e-12)
+    assert statistics.permutation_p(ours, theirs, seed=0) == pytest.approx(np.mean(extreme))
+    best, worst = np.ones((3, 2)), np.zeros((3, 2))
+    assert statistics.permutation_p(best, worst, seed=0) == pytest.approx(2 / 20), "the least that three runs allow"
+    many = np.arange(20.0)[:, None]
+    assert statistics.permutation_p(many + 100, many, seed=0, most=500) == pytest.approx(1 / 500)
+
+
+def test_holm() -> None:
+    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert statistics.holm([]) == []
+
+
+def contrast(method: str, difference: float, p: float, runs: int = 5) -> Contrast:
+    return Contrast(method, None, Estimate(difference, None, None, runs), runs, p, runs)
+
+
+def test_the_sentence_parts_what_is_supported_from_what_is_not() -> None:
+    found = [contrast("a", 0.1, 0.01), contrast("b", -0.2, 0.001), contrast("c", 0.3, 0.2)]
+    level = "(95 %, corrected for 3 comparisons)"
+    assert result(found, "ls", "the mean success", runs="seeds") == (
+        f"Supported: the mean success of a (by +0.100) above and of b (by -0.200) below that of ls {level}. "
+        f"Not supported: any difference of c from ls in the mean success {level}."
+    )
+    few = [contrast("a", 0.5, 0.001, runs=4), contrast("b", 0.1, 0.9, runs=2)]
+    assert result(few, "ls", "the mean success", runs="seeds that both have") == (
+        "These runs support no method over another: that takes 5 seeds that both have, and there are 4."
+    )
+    mixed = result([contrast("a", 0.5, 0.001, runs=4), contrast("b", 0.5, 0.001)], "ls", "the return", runs="seeds")
+    assert "Supported: the return of b (by +0.500) above" in mixed
+    assert "Not supported: any difference of a from ls" in mixed
+    assert "none that it is compared with" in result([], "ls", "the return", runs="seeds")
+
+
+def test_the_page_begins_with_the_result(folder: Path, tmp_path: Path) -> None:
+    report = make_report(load(folder))
+    assert report.result.startswith("These runs support no method over another: that takes 5 seeds")
+    page = html(report)
+    order = [page.index(words) for words in ("</h1>", report.result, 'class="warning"', "<nav")]
+    assert order == sorted(order)
+    assert as_markdown(report).splitlines()[2] == report.result
+
+    for balancer in ("ls", "conicgrad"):
+        for seed in range(5):
+            write_run(tmp_path / "five" / balancer / f"seed_{seed}", balancer, seed)
+    report = make_report(load(tmp_path / "five"))
+    found = results(tmp_path / "five")
+    gain = np.subtract(*([run["mean_success"] for run in found[name]] for name in ("conicgrad", "ls")))
+    p = stats.ttest_1samp(gain, 0).pvalue
+    assert p < 0.05
+    assert report.result == (
+        f"Supported: the mean success of conicgrad (by {gain.mean():+.3f}) above that of ls (95 %)."
+    )
+    against = next(table for table in report.first if table.name == "against")
+    assert against.rows[0][-1] == (f"{p:.3f}" if p >= 0.001 else "< 0.001")
