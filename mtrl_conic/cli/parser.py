@@ -18,7 +18,6 @@ _WIDTH = 100
 """Columns of help at most."""
 _TYPES: dict[Any, str] = {whole: "INT", float: "FLOAT", Path: "PATH"}
 ALSO_CALLED = {
-    "--algorithm": "--balancer",
     "--alpha": "--initial-temperature",
     "--buffer-size": "--replay-capacity",
     "--env": "--task-set",

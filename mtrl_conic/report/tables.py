@@ -19,6 +19,9 @@ class Worded:
     words: str
     estimate: Estimate
 
+    def __str__(self) -> str:
+        return self.words
+
 
 Cell = str | int | float | Estimate | Worded | None
 
