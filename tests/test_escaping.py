@@ -79,6 +79,16 @@ def test_markdown_has_text_alone(report: Report) -> None:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1, "a name adds no column"
 
 
+def test_latex_has_text_alone(report: Report) -> None:
+    written = as_tex(report)
+    assert all(line.isprintable() for line in written.splitlines())
+    assert "\\ensuremath{<}script\\ensuremath{>}alert(1)" in written
+    assert "\\textbackslash{}x1b[31mred" in written
+    rows = [line for line in written.splitlines() if line.endswith(" \\\\")]
+    assert rows
+    assert not [row for row in rows if re.search(r"(?<!\\)[%$#_~^|<>](?!})", row)]
+
+
 def test_the_page_and_its_figures(report: Report, tmp_path: Path) -> None:
     page = html(report)
     assert "<script>alert" not in page

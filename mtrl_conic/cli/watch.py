@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from mtrl_conic.cli.terminal import Terminal
 from mtrl_conic.cli.words import duration, pace
@@ -92,7 +93,7 @@ def _tasks(directory: Path) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column("task", no_wrap=True)
     for title in cells:
-        table.add_column(title.replace(" ", "\n"), justify="right", overflow="fold")
+        table.add_column(Text(title.replace(" ", "\n")), justify="right", overflow="fold")
     for task in dict.fromkeys(task for column in cells.values() for task in column):
         table.add_row(task.removesuffix("-v3"), *(column.get(task, "") for column in cells.values()))
     return table
