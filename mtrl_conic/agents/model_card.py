@@ -41,7 +41,8 @@ def model_card(
     ]
     if result is not None:
         versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-        parts += ["## Versions\n", f"{in_markdown(versions)}. Finished {result['finished']}.\n"]
+        finished = in_markdown(str(result.get("finished", "?")))
+        parts += ["## Versions\n", f"{in_markdown(versions)}. Finished {finished}.\n"]
     return "\n".join(parts)
 
 

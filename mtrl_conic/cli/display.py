@@ -19,6 +19,7 @@ from mtrl_conic.evaluation.curves import BEST
 from mtrl_conic.evaluation.statistics import MIN_RUNS
 from mtrl_conic.evaluation.words import estimate, number, return_estimates, without_success
 from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.results import check_result
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.trainer import Trainer
 
@@ -138,6 +139,7 @@ def show_result(result: dict[str, Any], directory: Path, imports: Sequence[str] 
         directory: of the run.
         imports: the modules that it needs.
     """
+    check_result(result, "reinforcement", directory / "result.json")
     steps, spent = result["step"], duration(result["seconds"])
     measure = "success" if result["success"] else "return"
     show_evaluation(result, f"Final {measure} after {steps} steps per task, {spent}")

@@ -30,8 +30,12 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.agents.export import export_policy
     from mtrl_conic.cli.terminal import say
     from mtrl_conic.runs.directory import read_result
+    from mtrl_conic.runs.results import check_result
     from mtrl_conic.runs.run import load_agent
 
+    result = read_result(arguments.run)
+    if result is not None:
+        check_result(result, "reinforcement", arguments.run / "result.json")
     config, agent, envs = load_agent(arguments.run, device="cpu")
     envs.close()
     policy = agent.policy()
@@ -43,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         onnx=arguments.onnx,
         onnx_tasks=arguments.onnx_task,
         run=config.model_dump(mode="json"),
-        result=read_result(arguments.run),
+        result=result,
     )
     say(f"{arguments.out}: {', '.join(file.name for file in files)}")
     return 0

@@ -94,6 +94,7 @@ def _values(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, An
 
 def _train(config: SupervisedConfig, directory: Path) -> int:
     from mtrl_conic.errors import Interrupted
+    from mtrl_conic.runs.results import check_result
     from mtrl_conic.supervised.training import train
 
     def tell(config: SupervisedConfig, record: dict[str, Any]) -> None:
@@ -105,6 +106,7 @@ def _train(config: SupervisedConfig, directory: Path) -> int:
         except Interrupted:
             say(f"Stopped. The same command goes on from the last finished epoch in {directory}.")
             return 1
+    check_result(result, "supervised", directory / "result.json")
     say(f"{config.method}, seed {config.seed}: {metrics_in_words(result['metrics'])}")
     return 0
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.runs.directory import read_config, read_result
+from mtrl_conic.runs.records import EVALUATIONS, are_by_task, file_of, is_number, read_records
+from mtrl_conic.runs.results import check_result, check_tasks
 from mtrl_conic.runs.status import find_runs, read_progress
 
 
@@ -43,12 +45,13 @@ def find(folders: Sequence[Path]) -> Found:
     by_kind: dict[str, list[Path]] = {}
     skipped: list[str] = []
     for directory in find_runs(folders, skipped=skipped.append):
+        kind = read_config(directory)["kind"]
         try:
-            read_result(directory), read_progress(directory)
+            _check(directory, kind)
         except UserError as error:
             skipped.append(str(error))
         else:
-            by_kind.setdefault(read_config(directory)["kind"], []).append(directory)
+            by_kind.setdefault(kind, []).append(directory)
     if not by_kind:
         raise UserError(skipped[0])
     if len(by_kind) > 1:
@@ -56,3 +59,26 @@ def find(folders: Sequence[Path]) -> Found:
         raise UserError(f"{one} and {other} are runs of an agent and of a supervised problem; report on one of them")
     ((kind, directories),) = by_kind.items()
     return Found(kind, directories, skipped)
+
+
+def _check(directory: Path, kind: str) -> None:
+    """That what a run left can be read, and fits together.
+
+    Raises:
+        UserError: it does not; the message names the file.
+    """
+    read_progress(directory)
+    result, evaluations = read_result(directory), list(read_records(directory, EVALUATIONS))
+    if result is not None:
+        check_result(result, kind, directory / "result.json")
+    file = file_of(directory, EVALUATIONS)
+    if result is not None and not evaluations:
+        raise UserError(f"{directory} has a result, yet there is no evaluation in {file.name}")
+    for number, record in enumerate(evaluations, 1):
+        where = f"{file}, line {number},"
+        if not is_number(record.get("time")):
+            raise UserError(f"{where} is damaged: its time is {str(record.get('time'))[:40]!r}")
+        if kind == "reinforcement":
+            check_tasks(record, result or evaluations[0], where)
+        elif not are_by_task(record.get("test")) or set(record["test"]) != set(evaluations[0]["test"]):
+            raise UserError(f"{where} is damaged: it is of other metrics")

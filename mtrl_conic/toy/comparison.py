@@ -113,6 +113,8 @@ def _claim(out: Path, settings: dict[str, int | None]) -> None:
     """Make the directory `out`, or see that what it holds was made with the same settings."""
     file = out / "run.json"
     if not file.exists():
+        if any(out.glob("*/*.csv")):
+            raise UserError(f"{out} holds trajectories, yet no run.json that tells their steps: choose another folder")
         try:
             out.mkdir(parents=True, exist_ok=True)
             replace(file, (json.dumps(settings) + "\n").encode())

@@ -365,9 +365,12 @@ class _Told:
     """Says now and then how far it has come."""
 
     def __init__(self) -> None:
-        self._said = 0
+        self._said = self._lost = 0
 
     def __call__(self, summary: Summary) -> None:
+        for lost in summary.lost[self._lost :]:
+            self._lost += 1
+            print(lost, flush=True)
         if summary.kills >= self._said + 20:
             self._said = summary.kills
             print(f"{summary.kills} kills, lost: {len(summary.lost)}", flush=True)

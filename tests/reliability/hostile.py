@@ -398,6 +398,8 @@ def command_line(rng: random.Random, files: Files) -> list[str]:
         return [name, rng.choice([*kind, *kind, *kind, *files.all])]
     arguments = [name, *_right(name, rng, files)]
     trained = name == "train" and rng.random() < 0.2  # a few steps, so with nothing that makes them many or large
+    if trained:
+        arguments = [name, "presets/tiny.yaml", "--run-dir", rng.choice([*files.runs, "new"])]
     flags = _flags(name)
     for _ in range(0 if trained else rng.choice((0, 1, 1, 1, 2, 3))):
         arguments = _mutated(arguments, flags, rng, files)

@@ -132,6 +132,8 @@ def test_a_trajectory_that_is_none(content: bytes | None, tmp_path: Path) -> Non
     file = tmp_path / "classic" / "ls.csv"
     in_its_place(file) if content is None else file.write_bytes(content)
     assert str(file) in refused(run)
+    (tmp_path / "run.json").unlink()
+    assert "no run.json" in refused(run)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.report.sources import in_order
 from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.records import EVALUATIONS, METRICS, read_records
+from mtrl_conic.runs.results import check_result
 from mtrl_conic.schema import parse
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import SINGLE_TASK
@@ -88,6 +89,7 @@ def _read(directory: Path) -> FinishedRun | None:
     result = read_result(directory)
     if result is None:
         return None
+    check_result(result, "supervised", directory / "result.json")
     config = parse(SupervisedConfig, read_config(directory), where=str(directory / "config.yaml"))
     return FinishedRun(
         directory, config, result, list(read_records(directory, EVALUATIONS)), list(read_records(directory, METRICS))
