@@ -340,7 +340,8 @@ def _make_whole(kept: Path) -> None:
         ["toy", "--out", str(kept / "toy"), *_TOY, "100"],
     ):
         assert main(arguments) == 0, arguments
-    _, agent = load_agent(kept / "run", device="cpu")
+    _, agent, envs = load_agent(kept / "run", device="cpu")
+    envs.close()
     (kept / "agent").mkdir()
     agent.save(kept / "agent" / "agent.pt")
     data.write_census(kept / "census", rows=40)
