@@ -13,6 +13,7 @@ from mtrl_conic.cli.flags import add_fields, described, given_fields
 from mtrl_conic.cli.interruption import asked_to_stop
 from mtrl_conic.cli.terminal import say
 from mtrl_conic.evaluation.words import metrics_in_words
+from mtrl_conic.reading import as_yaml
 
 if TYPE_CHECKING:
     from mtrl_conic.runs.plan import Job
@@ -66,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     values, given = _values(arguments)
     if arguments.run_dir is not None:
-        return _train(SupervisedConfig.complete(merge(values, given)), arguments.run_dir)
+        config = SupervisedConfig.complete(merge(values, given))
+        return _show(config) if arguments.dry_run else _train(config, arguments.run_dir)
     comparison.check_arguments(arguments)
     folder = comparison.place(arguments, arguments.out or Path("runs") / Path(arguments.source).stem)
     runs = plan(SupervisedConfig, values, given, folder)
@@ -90,6 +92,14 @@ def _values(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, An
     if arguments.targets:
         given["options"] = {**given.get("options", {}), "targets": arguments.targets.split(",")}
     return values, given
+
+
+def _show(config: SupervisedConfig) -> int:
+    from mtrl_conic.supervised.training import check
+
+    check([config])
+    print(as_yaml(config.model_dump(mode="json")), end="")
+    return 0
 
 
 def _train(config: SupervisedConfig, directory: Path) -> int:

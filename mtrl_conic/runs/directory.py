@@ -51,6 +51,7 @@ class RunDirectory:
         self.path, self.config = Path(path), config
         self._made = False
         """Whether the configuration was written here and now."""
+        self._was_there = self.path.exists()
         self._check(config, free)  # before anything is made: what is refused stays as it is
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -201,7 +202,8 @@ class RunDirectory:
         self.checkpoints.rmdir()
         for name in names - {"checkpoints"}:
             (self.path / name).unlink()
-        self.path.rmdir()
+        if claimed or not self._was_there:
+            self.path.rmdir()
 
     def close(self) -> None:
         """Let another process write here."""

@@ -100,7 +100,7 @@ def fuzz(
 
 
 def _state(folder: Path) -> dict[str, tuple[int, ...]]:
-    """What would show a change of any file: kind, size and time of change; of folders the kind alone."""
+    """What would show a change of any file: kind, size and time of change; of folders and locks the kind alone."""
     found: dict[str, tuple[int, ...]] = {}
     waiting = [str(folder)]
     while waiting:
@@ -108,7 +108,8 @@ def _state(folder: Path) -> dict[str, tuple[int, ...]]:
             for entry in entries:
                 is_folder = entry.is_dir(follow_symlinks=False)
                 status = entry.stat(follow_symlinks=False)
-                found[entry.path] = (status.st_mode, *(() if is_folder else (status.st_size, status.st_mtime_ns)))
+                kept = is_folder or entry.name == ".lock"  # which tells who held it last
+                found[entry.path] = (status.st_mode, *(() if kept else (status.st_size, status.st_mtime_ns)))
                 if is_folder:
                     waiting.append(entry.path)
     return found

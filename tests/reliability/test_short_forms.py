@@ -31,6 +31,19 @@ def test_sixty_command_lines_end_in_a_code_and_a_line(tmp_path: Path) -> None:
     assert not summary.failures, "\n".join(summary.lines())
 
 
+def test_a_dry_run_and_a_refusal_leave_a_folder_as_it_was(tmp_path: Path) -> None:
+    """An empty folder, that the user has made for the run, too."""
+    (tmp_path / "table.csv").write_text(hostile.TABLE)
+    (tmp_path / "run").mkdir()
+    command = ["supervised", "regression", "--targets", "a,b", "--balancer", "ls", "--run-dir", "run"]
+    code, output = run_forked([*command, "--data", "table.csv", "--dry-run"], cwd=tmp_path, seconds=60)
+    assert code == "0", output
+    assert "targets:\n  - a\n  - b" in output
+    code, output = run_forked([*command, "--data", "nowhere.csv"], cwd=tmp_path, seconds=60)
+    assert code == "2", output
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "run", tmp_path / "table.csv"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
