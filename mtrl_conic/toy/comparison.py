@@ -18,6 +18,7 @@ from mtrl_conic.files import replace
 from mtrl_conic.reading import read_json, read_text
 from mtrl_conic.toy.curves import draw_fronts, draw_losses
 from mtrl_conic.toy.fronts import HEAD, traced
+from mtrl_conic.toy.maps import draw_map, grids
 from mtrl_conic.toy.paths import RECORD_EVERY, Trajectory, descend_together
 from mtrl_conic.toy.picture import draw
 from mtrl_conic.toy.problems import PROBLEMS, Problem
@@ -44,7 +45,8 @@ def run(
     Args:
         names: of balancers; `all` stands for all of them; one with options is `name:key=value,key=value`.
         out: directory for `<problem>/<balancer>.csv`, `<problem>_front.csv`, `<problem>.svg`, `<problem>_losses.svg`
-            and `table.csv`; where a method runs in several variants, `<problem>_traced.svg` and `fronts.csv` too.
+            and `table.csv`; where a method runs in several variants, `<problem>_traced.svg` and `fronts.csv` too, and
+            where it runs with pairs of two options, `<problem>_<method>_<option>_<option>.svg`, a map of them.
         problems: names in `PROBLEMS`.
         steps: of Adam; the problem's own if not given.
         seed: of the balancers.
@@ -92,6 +94,8 @@ def _show(problem: Problem, done: list[Trajectory], out: Path) -> list[list[str]
     found = traced(done)
     if found:
         draw_fronts(problem, found, out / f"{problem.name}_traced.svg")
+    for (name, first, second), grid in grids(done).items():
+        draw_map(first, second, grid, out / f"{problem.name}_{name}_{first}_{second}.svg")
     return [each.row() for each in found]
 
 

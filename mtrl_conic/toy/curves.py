@@ -36,7 +36,7 @@ def draw_losses(trajectories: Sequence[Trajectory], path: Path) -> None:
             },
         },
     }
-    _write(spec, path)
+    write(spec, path)
 
 
 def _losses(trajectory: Trajectory) -> list[dict[str, Any]]:
@@ -84,9 +84,10 @@ def draw_fronts(problem: Problem, traced: Sequence[Traced], path: Path) -> None:
             },
         ],
     }
-    _write(spec, path)
+    write(spec, path)
 
 
-def _write(spec: dict[str, Any], path: Path) -> None:
+def write(spec: dict[str, Any], path: Path) -> None:
+    """A specification of Vega-Lite as an SVG."""
     whole = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "background": "white", **spec}
     path.write_text(vl_convert.vegalite_to_svg(json.dumps(whole)))

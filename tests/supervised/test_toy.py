@@ -10,7 +10,7 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError
-from mtrl_conic.toy import comparison, fronts, vectors
+from mtrl_conic.toy import comparison, fronts, maps, vectors
 from mtrl_conic.toy import paths as toy
 from mtrl_conic.toy.paths import Trajectory
 from mtrl_conic.toy.problems import PROBLEMS, Problem
@@ -291,3 +291,18 @@ def test_the_command_draws_vectors_and_traces_fronts(tmp_path: Path, capsys: pyt
     assert main([*arguments, "--out", str(tmp_path / "front")]) == 0
     assert "nondominated" in capsys.readouterr().out
     assert main(["toy", "--balancers", "mgda", "--preferences", "2", "--out", str(tmp_path / "none")]) == 2
+
+
+def test_pairs_of_two_options_make_a_map(tmp_path: Path) -> None:
+    pairs = [(0.1, 0.001), (0.1, 0.01), (0.9, 0.01)]
+    names = [f"conicgrad:c={c},gamma={gamma}" for c, gamma in pairs]
+    comparison.run([*names, "cagrad:c=0.5"], tmp_path, problems=["gradops"], steps=50)
+    (picture,) = tmp_path.glob("gradops_*_c_gamma.svg")
+    assert picture.name == "gradops_conicgrad_c_gamma.svg"
+    assert "starts at the optimum" in picture.read_text()
+    problem = PROBLEMS["classic"]
+    at_once = path_to(problem, [[0.0, 0.1], [0.1, 0.0]])
+    labels = [f"conicgrad:c={c},gamma={gamma}" for c, gamma in pairs]
+    grid = [Trajectory(problem, label, at_once.steps, at_once.points) for label in labels]
+    assert list(maps.grids(grid)) == [("conicgrad", "c", "gamma")]
+    assert maps.grids(grid[:2]) == {}
