@@ -1,4 +1,4 @@
-"""Multi-task reinforcement learning where the way tasks' gradients are combined is a choice.
+"""Multi-task reinforcement learning with selectable gradient balancers.
 
 >>> from mtrl_conic import MTSAC, make_task_set
 >>> agent = MTSAC(make_task_set("mt10"), balancer="conicgrad")

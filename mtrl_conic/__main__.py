@@ -1,4 +1,4 @@
-"""`python -m mtrl_conic`."""
+"""The entry point of `python -m mtrl_conic`."""
 
 import os
 import sys

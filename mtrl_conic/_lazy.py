@@ -1,4 +1,4 @@
-"""Names that a package offers and loads when they are first used."""
+"""Lazy loading of the names that a package exports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lazy(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's `__getattr__` that finds each of `names` in the module it maps to.
+    """Return a module's `__getattr__` that loads each of `names` from the module it maps to.
 
     torch and mujoco take seconds to load, and the command line's help needs neither.
     """

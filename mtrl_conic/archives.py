@@ -1,7 +1,7 @@
-"""What `torch.save` wrote, loaded only where it is whole.
+"""Loading files of `torch.save` only if they are undamaged.
 
-It is a zip archive with a CRC-32 of everything in it. torch does not look at these, so that a flipped bit would go on
-as another number; here they are compared before anything is loaded.
+Such a file is a zip archive that stores a CRC-32 of each of its parts. torch does not check these, so a flipped bit
+would be loaded as a different number. Here they are checked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from mtrl_conic.errors import Damaged, first_line
 
 
 def load_archive(handle: BinaryIO) -> Any:
-    """What is in an archive, on the CPU. Loading runs no code.
+    """Load the content of an archive onto the CPU. Loading runs no code.
 
     Raises:
-        Damaged: it is none, or not what was written. The message is the reason alone.
+        Damaged: the file is not an archive, or it is damaged. The message contains only the reason.
     """
     import torch  # seconds, which listing runs need not spend
 
@@ -32,7 +32,7 @@ def load_archive(handle: BinaryIO) -> Any:
 
 
 def _wrong(handle: BinaryIO) -> str:
-    """What is wrong with an archive, empty where everything in it is as it was written."""
+    """Return what is wrong with an archive; an empty text if it is undamaged."""
     try:
         with zipfile.ZipFile(handle) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):

@@ -1,4 +1,4 @@
-"""Compiled code that is kept on disk for the processes that follow, where there is a place for it."""
+"""Compiled code that is cached on disk for later processes, if there is a place for it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def compiled_and_kept(function: F, **options: Any) -> F:
-    """`function`, compiled at its first call.
+    """Compile `function` at its first call.
 
-    The machine code is kept in the package's folder or the user's, or where `NUMBA_CACHE_DIR` says. A container may
-    allow none of these: the code is then compiled by every process, and a warning says so.
+    The machine code is cached in the package's folder, in the user's, or in `NUMBA_CACHE_DIR`. If none of these can be
+    written, as in some containers, every process compiles the code and a warning says so.
 
     Args:
-        function: to compile.
-        options: of `numba.njit`.
+        function: the function to compile.
+        options: options of `numba.njit`.
     """
     try:
         return cast(F, numba.njit(cache=True, **options)(function))

@@ -1,8 +1,8 @@
-"""Modules of one's own: imported because somebody names them, they register what the library then knows by name.
+"""Your own modules: when they are imported, they register balancers, networks and other objects by name.
 
 A module registers by being imported: balancers (`balancers.register`), networks (`networks.register_network`), task
-sets (`envs.register_task_set`), environments (`gymnasium.register`) and whatever else has a registry. Nothing is
-imported because a file says so: a run's directory names the modules that it needs, and `require` asks for them.
+sets (`envs.register_task_set`), environments (`gymnasium.register`) and everything else that has a registry. A file
+never causes an import: a run directory names the modules that it needs, and `require` asks the user for them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from mtrl_conic.errors import UserError, first_line, origin
 
 GROUP = "mtrl_conic.plugins"
-"""Entry points of this group name modules of installed packages, which every command imports."""
+"""The group of entry points that name modules of installed packages; every command imports these modules."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ _LOGGER = logging.getLogger(__name__)
 def load(modules: Iterable[str]) -> None:
     """Import modules, in this order.
 
-    The folder of a file is searched for modules from then on, the working directory for those given by name, both
-    behind everything else: a module finds those beside it, and so do the processes that this one starts.
+    The folder of a file, and for modules given by name the working directory, are appended to the module search path,
+    so that a module can import those beside it, also in processes that this one starts.
 
     Args:
-        modules: each a name (`my_package.tasks`) or a path to a file (`path/to/lab.py`).
+        modules: names (`my_package.tasks`) or paths to files (`path/to/lab.py`).
 
     Raises:
-        UserError: there is no such module, another one has its name, or it fails.
+        UserError: a module does not exist, another one has its name, or it fails.
     """
     for module in modules:
         importlib.invalidate_caches()
@@ -46,10 +46,10 @@ def load(modules: Iterable[str]) -> None:
 
 
 def load_installed() -> list[str]:
-    """Import the modules that installed packages name as entry points; one that fails is warned of and left out.
+    """Import the modules that installed packages name as entry points; if one fails, warn and skip it.
 
     Returns:
-        What was imported, as `name (package version)`.
+        The imported modules, as `name (package version)`.
     """
     loaded = []
     for entry in _entries():
@@ -63,14 +63,14 @@ def load_installed() -> list[str]:
 
 
 def require(modules: Sequence[str], *, of: str) -> None:
-    """That modules are imported already.
+    """Check that modules have been imported.
 
     Args:
-        modules: as `load` takes them.
-        of: what needs them, for the message.
+        modules: modules as for `load`.
+        of: the object that needs them, for the message.
 
     Raises:
-        UserError: one is not; the message says which `--import` to give.
+        UserError: a module was not imported; the message says which `--import` to give.
     """
     missing = [module for module in modules if module_name(module) not in sys.modules]
     if missing:
@@ -81,12 +81,12 @@ def require(modules: Sequence[str], *, of: str) -> None:
 
 
 def module_name(module: str) -> str:
-    """The name under which a module is imported: a file's is that of the file."""
+    """Return the name under which a module is imported; that of a file is the name of the file."""
     return Path(module).stem if _is_file(module) else module
 
 
 def absolute(modules: Iterable[str]) -> list[str]:
-    """The same modules for a process in another working directory: files by their whole path."""
+    """Convert paths to files to absolute paths, for a process in another working directory."""
     return [str(Path(module).resolve()) if _is_file(module) else module for module in modules]
 
 
@@ -100,7 +100,7 @@ def _search(folder: Path) -> None:
 
 
 def _find_file(module: str) -> None:
-    """Make a file the one that its name stands for."""
+    """Make a file the module that its name refers to."""
     name = module_name(module)
     try:
         file = Path(module).resolve()
@@ -139,7 +139,7 @@ def _import(module: str) -> None:
 
 
 def _entries() -> list[EntryPoint]:
-    """Those of installed packages; a folder that one happens to stand in may say anything."""
+    """Return the entry points of installed packages, without those from the working directory."""
     here = Path.cwd()
     path = [folder for folder in sys.path if folder and Path(folder).resolve() != here]
     found: dict[tuple[str, str], EntryPoint] = {}

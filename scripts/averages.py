@@ -29,7 +29,7 @@ class Averages(Callback):
     """Averages over several numbers of updates of the actor that is trained.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         over: updates of each average.
         file: the CSV.
     """

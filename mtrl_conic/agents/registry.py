@@ -1,4 +1,4 @@
-"""Names of agents, and the options that each of a user's own takes."""
+"""The registry of agents and of the options that user-defined agents take."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from mtrl_conic.envs.spec import TaskSpec
 
 MTSAC = "mtsac"
-"""The package's own agent, whose options are the section `agent` of a configuration."""
+"""The package's own agent; its options are the section `agent` of a configuration."""
 MakeAgent = Callable[..., "Agent"]
-"""(spec, *, balancer, balancer_options, seed, device, **options) -> an untrained agent of the tasks of `spec`. It is
-a class, or a function that makes one; its other keyword arguments are the agent's options."""
+"""A class, or a function that makes an agent: (spec, *, balancer, balancer_options, seed, device, **options) -> an
+untrained agent for the tasks of `spec`. Its other keyword arguments are the agent's options."""
 Maker = TypeVar("Maker", bound=MakeAgent)
 
 _REGISTRY: dict[str, MakeAgent] = {}
@@ -28,7 +28,7 @@ _GIVEN = ("spec", "balancer", "balancer_options", "seed", "device")
 
 
 def register_agent(name: str) -> Callable[[Maker], Maker]:
-    """Decorator of a class or function that makes it known by `name`; a name is taken once. See `MakeAgent`."""
+    """Register a class or a function under `name`, which must be unused; a decorator. See `MakeAgent`."""
 
     def add(make: Maker) -> Maker:
         taken = _REGISTRY.get(name)
@@ -42,21 +42,21 @@ def register_agent(name: str) -> Callable[[Maker], Maker]:
 
 
 def available() -> list[str]:
-    """The names of all agents, sorted."""
+    """Return the names of all agents, sorted."""
     return sorted({MTSAC, *_REGISTRY})
 
 
 def options(name: str) -> dict[str, FieldInfo]:
-    """The options of the agent `name`, one of a user's own: default, range and description of each.
+    """Return the options of the user-defined agent `name`: default, range and description of each.
 
     Raises:
-        UserError: it is not known; it is once the module that registers it is imported.
+        UserError: the agent is not known; import the module that registers it.
     """
     return dict(schema.options_model(_get(name), besides=_GIVEN).model_fields)
 
 
 def check_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in `given`, converted and checked; an error names the option and its range."""
+    """Convert and check the options in `given`; an error names the option and its range."""
     if name == MTSAC and given:
         raise UserError(f"{MTSAC} takes no algorithm_options: its options are fields, such as --width")
     return {} if name == MTSAC else schema.check_options(name, schema.options_model(_get(name), besides=_GIVEN), given)
@@ -72,16 +72,16 @@ def make(
     device: torch.device,
     options: Mapping[str, Any],
 ) -> Agent:
-    """An agent of a user's own, untrained.
+    """Make an untrained user-defined agent.
 
     Args:
-        name: that it is registered by.
-        spec: of the tasks.
-        balancer: how it is to combine the tasks' gradients, for `mtrl_conic.balancers.make`.
-        balancer_options: the balancer's.
-        seed: of all that it draws.
-        device: of its networks.
-        options: its own.
+        name: its registered name.
+        spec: names and sizes of the tasks.
+        balancer: the method that combines the gradients of the tasks, for `mtrl_conic.balancers.make`.
+        balancer_options: options of the balancer.
+        seed: seed of all its random numbers.
+        device: device of its networks.
+        options: options of the agent.
     """
     return _get(name)(
         spec,

@@ -1,4 +1,4 @@
-"""Balancers: how the gradients of several tasks become one direction.
+"""Balancers combine the gradients of several tasks into one direction.
 
 >>> from mtrl_conic import balancers
 >>> balancer = balancers.make("ls", num_tasks=2)

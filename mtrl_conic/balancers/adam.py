@@ -1,4 +1,4 @@
-"""Adam on a tensor that a balancer keeps in its state, written in place."""
+"""Adam for a tensor in a balancer's state, which is updated in place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 
 def adam_state(name: str, start: Tensor) -> dict[str, Tensor]:
-    """The entries of a state that hold the parameter `name`, at `start`, and its Adam moments."""
+    """Return the state entries of the parameter `name`, initialised to `start`, and of its Adam moments."""
     return {
         name: start,
         f"{name}.mean": torch.zeros_like(start),
@@ -19,12 +19,12 @@ def adam_state(name: str, start: Tensor) -> dict[str, Tensor]:
 
 
 def adam_step(state: dict[str, Tensor], name: str, gradient: Tensor, lr: float, weight_decay: float = 0.0) -> None:
-    """One step on `state[name]` against `gradient`, with torch's defaults (Kingma and Ba, ICLR 2015).
+    """Make one step on `state[name]` against `gradient`, with torch's defaults (Kingma and Ba, ICLR 2015).
 
     Args:
-        state: made by `adam_state`.
-        name: of the parameter.
-        gradient: of the parameter's shape.
+        state: state with the entries of `adam_state`.
+        name: name of the parameter.
+        gradient: gradient, of the parameter's shape.
         lr: step size.
         weight_decay: added to the gradient as weight_decay * parameter, as torch.optim.Adam does.
     """

@@ -1,4 +1,4 @@
-"""Losses that a method divides by or takes the logarithm of."""
+"""Helpers for methods that divide by losses or take their logarithms."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 
 LEAST = 1e-8
-"""What a loss is raised to where a method divides by it or takes its logarithm."""
+"""Lower bound for a loss that a method divides by or takes the logarithm of."""
 
 
 def raised(losses: Tensor) -> Tensor:
-    """The losses, none below `LEAST`."""
+    """Return the losses, raised to `LEAST` where they are smaller."""
     return losses.clamp_min(LEAST)
 
 
 def reciprocal(losses: Tensor) -> Tensor:
-    """1 / L, which below `LEAST` falls to zero with the loss: a task without one is solved, and asks for no weight."""
+    """Return 1 / L; below `LEAST` it falls to zero with the loss, since a solved task needs no weight."""
     return torch.where(losses < LEAST, losses / LEAST**2, 1 / losses)
 
 
 def small(losses: Tensor) -> Tensor:
-    """The number (...) of losses below `LEAST`."""
+    """Return the number (...) of losses below `LEAST`."""
     return (losses < LEAST).sum(-1)

@@ -1,4 +1,4 @@
-"""What each task counts, as an option of a method: numbers in the order of the tasks, or by their names."""
+"""Preferences over the tasks as an option of a method: numbers in the order of the tasks, or by task name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PER_TASK = ("preference", "ideal")
 
 
 def _canonical(given: Any) -> str:
-    """A text, a list or a mapping as one text, the same for all that mean the same."""
+    """Convert a text, a list or a mapping to one canonical text."""
     if isinstance(given, Mapping):
         parts = [(str(name), number) for name, number in given.items()]
     elif isinstance(given, list | tuple):
@@ -49,7 +49,7 @@ def _text(number: float) -> str:
 
 
 PerTask = Annotated[str, BeforeValidator(_canonical)]
-"""One number of each task, not negative; empty: none is given."""
+"""One nonnegative number per task; empty if no preference is given."""
 Preference = Annotated[
     PerTask,
     Field(
@@ -60,15 +60,15 @@ Preference = Annotated[
 
 
 def in_order(option: str, text: str, task_names: Sequence[str]) -> str:
-    """The numbers in the order of the tasks, where they are written by name.
+    """Write numbers that are given by name in the order of the tasks.
 
     Args:
-        option: what they are, for errors.
+        option: name of the option, for errors.
         text: a checked `PerTask`.
-        task_names: of the tasks; none, where they have no names.
+        task_names: names of the tasks; None if they have no names.
 
     Raises:
-        UserError: a name that is no task's, or a task that is not named.
+        UserError: a name is not that of a task, or a task is missing.
     """
     numbers = dict(_split(part) for part in text.split("+"))
     if "" in numbers:
@@ -85,10 +85,10 @@ def in_order(option: str, text: str, task_names: Sequence[str]) -> str:
 
 
 def numbers(option: str, text: str, num_tasks: int) -> tuple[float, ...] | None:
-    """The K numbers of a checked text; None where it is empty.
+    """Return the K numbers of a checked text; None if it is empty.
 
     Raises:
-        UserError: another count of them, or names that `in_order` has not seen to.
+        UserError: the text does not have K numbers, or it still contains names.
     """
     if not text:
         return None
@@ -99,10 +99,10 @@ def numbers(option: str, text: str, num_tasks: int) -> tuple[float, ...] | None:
 
 
 def shares(text: str, num_tasks: int) -> tuple[float, ...] | None:
-    """The point of the simplex that a preference stands for; None: all tasks alike.
+    """Return the point of the simplex that a preference stands for; None means equal weights.
 
     Raises:
-        UserError: as `numbers`, or all of them are zero.
+        UserError: as for `numbers`, or all numbers are zero.
     """
     found = numbers("preference", text, num_tasks)
     if found is not None and sum(found) <= 0:
@@ -111,13 +111,13 @@ def shares(text: str, num_tasks: int) -> tuple[float, ...] | None:
 
 
 def among(preference: tuple[float, ...] | None, tasks: Sequence[int]) -> tuple[float, ...] | None:
-    """The same preference among some of the tasks; all alike where none of them counts."""
+    """Restrict a preference to some of the tasks; the weights are equal if all of theirs are zero."""
     left = [] if preference is None else [preference[task] for task in tasks]
     return tuple(share / sum(left) for share in left) if sum(left) else None
 
 
 def on(like: Tensor, values: tuple[float, ...]) -> Tensor:
-    """K numbers as a tensor (K,) of the type and on the device of `like`."""
+    """Return K numbers as a tensor (K,) with the type and the device of `like`."""
     return _tensor(values, like.dtype, like.device)
 
 

@@ -1,4 +1,4 @@
-"""Names of balancers, and the options each takes, with their ranges."""
+"""The registry of balancers and of their options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REGISTRY: dict[str, type[Balancer]] = {}
 
 
 def register(name: str) -> Callable[[type[Balancer]], type[Balancer]]:
-    """Class decorator that makes a balancer known by `name`; a name is taken once."""
+    """Register a balancer class under `name`, which must be unused; a decorator."""
 
     def add(cls: type[Balancer]) -> type[Balancer]:
         if name in _REGISTRY and _REGISTRY[name].__qualname__ != cls.__qualname__:
@@ -30,24 +30,24 @@ def register(name: str) -> Callable[[type[Balancer]], type[Balancer]]:
 
 
 def available() -> list[str]:
-    """The names of all balancers, sorted."""
+    """Return the names of all balancers, sorted."""
     return sorted(_REGISTRY)
 
 
 def get(name: str) -> type[Balancer]:
-    """The class behind `name`; an unknown name is an error that tells the nearest one."""
+    """Return the class registered as `name`; the error for an unknown name suggests the nearest one."""
     if name not in _REGISTRY:
         raise unknown("balancer", name, available())
     return _REGISTRY[name]
 
 
 def options(name: str) -> dict[str, FieldInfo]:
-    """The options that the balancer `name` takes: default, range and description of each."""
+    """Return the options of the balancer `name`: default, range and description of each."""
     return dict(_options_model(get(name)).model_fields)
 
 
 def check_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The options in `given`, converted and checked; an error names the option and its range."""
+    """Convert and check the options in `given`; an error names the option and its range."""
     return _checked(get(name), given)
 
 
@@ -64,15 +64,15 @@ def make(
     task_names: Sequence[str] = (),
     **options: Any,
 ) -> Balancer:
-    """A balancer for K tasks.
+    """Make a balancer for K tasks.
 
     Args:
-        balancer: one of `available()`, or a class, of which a new one is made; or a balancer, which is taken as it is.
+        balancer: one of `available()`, a class to instantiate, or a balancer, which is returned unchanged.
         num_tasks: K, the number of tasks.
-        seed: of its own random numbers.
-        on_nonfinite: what a new one does with input that is not finite, see `Balancer`.
-        task_names: of the K tasks, where they have any, for a preference that is written by name.
-        options: the method's own, see `options(name)`.
+        seed: seed of its random numbers.
+        on_nonfinite: what a new balancer does with input that is not finite, see `Balancer`.
+        task_names: names of the K tasks, for a preference that is written by name.
+        options: options of the method, see `options(name)`.
 
     Raises:
         UserError: an unknown name or option, a value out of range, or a balancer of another number of tasks.

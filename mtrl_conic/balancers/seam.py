@@ -1,4 +1,4 @@
-"""What a balancer and the gradients that it combines know of each other."""
+"""The interface between a balancer and the gradients that it combines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from torch import Tensor
 
 Form = TypeVar("Form")
-"""The form of a direction: what the gradients that it is made of add up to, a dict by parameter, say."""
+"""The form of a direction, which is that of the gradients, such as a dict by parameter."""
 Form_co = TypeVar("Form_co", covariant=True)
 
 
 class Gradients(Protocol[Form_co]):
-    """The gradients of K losses, in whatever form they are kept: what `Balancer.combine` takes."""
+    """The gradients of K losses in any form of storage; the argument of `Balancer.combine`."""
 
     @property
     def losses(self) -> Tensor:
@@ -20,22 +20,22 @@ class Gradients(Protocol[Form_co]):
 
     @property
     def gramian(self) -> Tensor:
-        """(K, K) float64: inner products of the gradients, computed when it is first asked for."""
+        """(K, K) float64: inner products of the gradients, computed on first access."""
 
     def jacobian(self) -> Tensor:
-        """(K, P): the gradients side by side, a copy."""
+        """(K, P): the flattened gradients, a copy."""
 
     def combine(self, weights: Tensor) -> Form_co:
-        """The sum of the K gradients times weights (K,)."""
+        """Return the sum of the K gradients with weights (K,)."""
 
     def unflatten(self, direction: Tensor) -> Form_co:
-        """A vector (P,), a combination of the rows of `jacobian`, in the gradients' own form."""
+        """Convert a vector (P,), a combination of the rows of `jacobian`, to the form of the gradients."""
 
 
 class Combined(NamedTuple, Generic[Form]):
-    """What a balancer made of gradients."""
+    """The result of a balancer on given gradients."""
 
     direction: Form
     """In the form of the gradients."""
     statistics: dict[str, Tensor]
-    """As in `Balance`, with the weights (K,) as `weight` where the method has any."""
+    """As in `Balance`, with the weights (K,) as `weight` if the method has weights."""

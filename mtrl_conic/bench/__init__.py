@@ -1,1 +1,1 @@
-"""Benchmarks: ours beside the plain way, in one run."""
+"""Benchmarks of the package and of plain implementations in one run."""

@@ -1,4 +1,4 @@
-"""How long it takes to build a task set."""
+"""The time of building a task set."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ print(json.dumps([*parts, time.process_time() - started]))
 
 
 class Building(NamedTuple):
-    """Seconds, in a process of its own in which nothing is imported yet."""
+    """Seconds in a new process in which nothing is imported yet."""
 
     torch: float
-    """To import torch, which the agent needs in any case."""
+    """The import of torch, which the agent needs in any case."""
     make: float
-    """To make the task set: Meta-World, numba and the models."""
+    """The creation of the task set: Meta-World, numba and the models."""
     reset: float
-    """To simulate the tasks' first resets."""
+    """The simulation of the tasks' first resets."""
     step: float
-    """To load the kernel and take the first step."""
+    """Loading the kernel and taking the first step."""
     processor: float
-    """Of the processor, for all but torch: what is left where other processes do not disturb."""
+    """Processor time of everything except torch, which other processes affect less."""
 
     @property
     def total(self) -> float:
-        """From the imported torch to the first step's result."""
+        """The time from the import of torch to the result of the first step."""
         return self.make + self.reset + self.step
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Building(NamedTuple):
 
 
 def measure(task_set: str) -> Building:
-    """Build a task set in a process of its own; the kernel is compiled before, where it was not in the cache."""
+    """Build a task set in a new process; if the kernel is not in the cache, it is compiled before."""
     command = [sys.executable, "-c", _PROGRAM, task_set]
     for _ in range(2):
         done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""How fast environments step: Meta-World's own way, ours, and the physics alone."""
+"""The speed of environments: Meta-World's own stepping, fast stepping, and the physics alone."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.errors import unknown
 
 Actions = NDArray[np.float32]
-"""(T, K, 4), an episode's."""
+"""The actions of an episode, (T, K, 4)."""
 
 HORIZON = 499
-"""Steps of an episode that all items take; the 500th would reset `gym.make_vec`'s environments."""
+"""The number of steps of an episode for all items; the 500th would reset the environments of `gym.make_vec`."""
 SHORT_HORIZON = 200
-"""The same of sets of more than ten tasks, whose scripts have done most of their work by then."""
+"""The number of steps for sets of more than ten tasks, whose scripts have done most of their work by then."""
 BLOCK = 20
-"""Steps that an item takes before the next item's turn."""
+"""The number of steps that an item takes before the next item continues."""
 
 
 @dataclass
@@ -88,9 +88,9 @@ def run(
     Args:
         task_set: `mt10`, `mt25` or `mt50`.
         seconds: about how long to measure each item with each kind of actions; there are at least three rounds.
-        threads: of the fast stepper.
-        seed: of goals and actions.
-        steps: of each episode, at most `HORIZON`; by default that, or `SHORT_HORIZON`.
+        threads: number of threads of the fast stepper.
+        seed: seed of goals and actions.
+        steps: number of steps of each episode, at most `HORIZON`; the default is `HORIZON` or `SHORT_HORIZON`.
 
     Returns:
         The measurements: `gym.make_vec` (sync), `metaworld` and `fast` stepping, `physics`, which is `mj_step`

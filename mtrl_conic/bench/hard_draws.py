@@ -1,4 +1,4 @@
-"""Gradients that training meets and random numbers do not: opposed, parallel, dependent, stationary."""
+"""Gradients that occur in training but not among random numbers: opposed, parallel, dependent, stationary."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def jacobians(
     """Random gradients (count, K, P) of a `kind` in `KINDS`, exact up to a noise of 0 to 1 %.
 
     Args:
-        kind: how the gradients of a problem are related.
+        kind: relation of the gradients of a problem.
         count: N.
         num_tasks: K, at least 2.
         parameters: P.
-        dtype: that they are rounded to.
-        seed: of the draws.
-        scaled: multiply each problem's gradients by a factor of 1e-30 to 1e30, an equal one for all its tasks.
+        dtype: type that they are rounded to.
+        seed: seed of the draws.
+        scaled: whether to multiply each problem's gradients by a common factor of 1e-30 to 1e30.
     """
     generator = torch.Generator().manual_seed(seed)
     plain = _normal((count, num_tasks, parameters), generator)
@@ -43,7 +43,7 @@ def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def _like_another(plain: Tensor, noise: Tensor, generator: torch.Generator, sign: float) -> Tensor:
-    """The second half of the tasks has the directions of the first, times `sign`."""
+    """Give the second half of the tasks the directions of the first half, times `sign`."""
     half = plain.shape[1] // 2
     factors = sign * (0.5 + _uniform((len(plain), half, 1), generator))
     others = factors * plain[:, :half] + noise * plain[:, -half:]
@@ -59,27 +59,27 @@ def _parallel(plain: Tensor, noise: Tensor, generator: torch.Generator) -> Tenso
 
 
 def _dependent(plain: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
-    """All in the span of half as many directions."""
+    """Put all gradients in the span of half as many directions."""
     rank = max(1, plain.shape[1] // 2)
     mix = _normal((len(plain), plain.shape[1], rank), generator)
     return mix @ plain[:, :rank] + noise * plain
 
 
 def _stationary(plain: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
-    """The last undoes a mixture of the others: this is a point of the Pareto front."""
+    """Let the last gradient cancel a mixture of the others, as at a point of the Pareto front."""
     mixture = _uniform((len(plain), 1, plain.shape[1] - 1), generator) @ plain[:, :-1]
     return torch.cat([plain[:, :-1], noise * plain[:, -1:] - mixture], 1)
 
 
 def _zero(plain: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
-    """One gradient vanishes; in some problems all do."""
+    """Set one gradient to zero, and in some problems all."""
     shares = _uniform((len(plain), plain.shape[1], 1), generator)
     all_of_them = _uniform((len(plain), 1, 1), generator) < 0.1
     return torch.where((shares == shares.amax(1, keepdim=True)) | all_of_them, 0.0, plain)
 
 
 def _nearly_collinear(plain: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
-    """All along one line, some forward, some back."""
+    """Put all gradients along one line, in either direction."""
     signs = _normal((len(plain), plain.shape[1], 1), generator).sign()
     return signs * (0.5 + _uniform((len(plain), plain.shape[1], 1), generator)) * plain[:, :1] + noise * plain
 

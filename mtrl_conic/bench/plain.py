@@ -1,6 +1,6 @@
-"""The update as public code writes it: one backward pass per task, projection on flat gradients.
+"""The update as in public code: one backward pass per task, projection on flat gradients.
 
-It is here to be measured beside ours; nothing else uses it.
+It serves as a baseline in benchmarks and is not used otherwise.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class PlainMTSAC:
     """Multi-task SAC with torch's own layers, and K backward passes with explicit PCGrad.
 
     Args:
-        spec: of the tasks.
-        config: of either base; of its options, those of the two bases are followed.
-        balance: False takes one backward of the summed losses instead.
+        spec: names and sizes of the tasks.
+        config: configuration of either base; only the options that differ between the bases are supported.
+        balance: whether to balance; False uses one backward pass of the summed losses.
     """
 
     def __init__(self, spec: TaskSpec, config: AgentConfig, *, balance: bool = True) -> None:

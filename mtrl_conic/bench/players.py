@@ -1,4 +1,4 @@
-"""Everything that steps Meta-World's tasks, behind what the benchmark of stepping calls."""
+"""The simulators of Meta-World's tasks that the benchmark of stepping compares, behind one interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mtrl_conic.envs.stepper import Step
 
 
 class Player(Protocol):
-    """What plays an episode: a stepper, or something that looks like one."""
+    """The interface of an object that plays episodes, such as a stepper."""
 
     def reset(self, task: int, episode: int) -> object:
         """Start an episode of a task."""
@@ -29,15 +29,15 @@ class Player(Protocol):
         """Take one step of all tasks, (K, 4)."""
 
     def close(self) -> None:
-        """Release what was made."""
+        """Release the environments."""
 
 
 class MakeVec:
-    """`gym.make_vec`, kept to the goals of its first reset.
+    """`gym.make_vec` with the goals of its first reset.
 
     Args:
         task_set: `mt10`, `mt25` or `mt50`.
-        seed: of its goals.
+        seed: seed of its goals.
     """
 
     def __init__(self, task_set: str, seed: int) -> None:
@@ -52,7 +52,7 @@ class MakeVec:
         return {name: vector[None] for name, vector in zip(self._names, vectors, strict=True)}
 
     def reset(self, task: int, episode: int) -> None:
-        """All environments at once: what is done for the first task serves the others."""
+        """Reset all environments at once; the call for the first task also resets the others."""
         if task == 0:
             self._envs.reset()
 
@@ -66,7 +66,7 @@ class MakeVec:
 
 
 class Physics(FastStepper):
-    """The physics steps of Meta-World's steps, and nothing else."""
+    """The physics of Meta-World's steps alone."""
 
     def step(self, actions: NDArray[np.float32]) -> Step:
         """`mj_step` of all models of fast stepping, as often as a step of the environments takes it."""
@@ -84,11 +84,11 @@ def _physics(environments: Any, actions: Any) -> None:
 
 
 class EnvPool:
-    """EnvPool's Meta-World, an environment after the other: another mujoco, and goals of its own.
+    """EnvPool's Meta-World, one environment after the other, with another version of mujoco and its own goals.
 
     Args:
         task_names: Meta-World's names.
-        seed: of its goals.
+        seed: seed of its goals.
     """
 
     def __init__(self, task_names: Sequence[str], seed: int) -> None:
@@ -98,7 +98,7 @@ class EnvPool:
 
     @staticmethod
     def installed() -> bool:
-        """Whether there is something to measure."""
+        """Return whether EnvPool is installed."""
         return importlib.util.find_spec("envpool") is not None
 
     def reset(self, task: int, episode: int) -> object:

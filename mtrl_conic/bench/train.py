@@ -1,4 +1,4 @@
-"""How long a whole training step takes, ten environment steps and an update, beside the plain way."""
+"""The time of a whole training step (ten environment steps and an update), compared with a plain implementation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNBALANCED = "make_vec, one backward, no balancer"
 STEPS = 10
 """Training steps that an item takes before the next item's turn."""
 _FILL = 64
-"""Steps in the replay before the first update."""
+"""The number of steps in the replay before the first update."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ def run(
     """Measure training with the balancer `name`, stepping before and beside the update, and two plain ways.
 
     Args:
-        name: of a balancer.
+        name: name of a balancer.
         rounds: measurements of each item; the first two more warm up.
         threads: processor threads of the update. The clock is the wall's.
         compile: ours with its networks compiled.
-        fields: of `AgentConfig`.
+        fields: fields of `AgentConfig`.
     """
     balancers.get(name)
     if rounds < 1:

@@ -1,4 +1,4 @@
-"""What a person sees while a comparison goes on: a live table on a terminal, plain lines elsewhere."""
+"""The display of a running comparison: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mtrl_conic.runs.status import Progress, read_progress
 
 
 class Board:
-    """A `Watcher` that shows what it is told; a context manager, so that the terminal is left as it was.
+    """A `Watcher` that displays what it is told; it is a context manager that restores the terminal.
 
     Args:
-        console: where to.
-        total: runs of the comparison.
-        finished: of them, before it started.
+        console: console to write to.
+        total: number of runs of the comparison.
+        finished: number of runs that were finished before it started.
     """
 
     def __init__(self, console: Console, total: int, finished: int) -> None:
@@ -87,7 +87,7 @@ class Board:
 
 
 def _progress(run: Job) -> Progress:
-    """How far a run has come; nothing where its records are damaged, which are no reason to end the others."""
+    """Return the progress of a run; empty if its records are damaged, which must not end the other runs."""
     try:
         return read_progress(run.directory)
     except UserError:

@@ -1,4 +1,4 @@
-"""List the networks: what the tasks share in each one, and its options."""
+"""List the networks with the parameters that tasks share in each, and their options."""
 
 from __future__ import annotations
 

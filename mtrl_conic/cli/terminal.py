@@ -1,4 +1,4 @@
-"""The terminal, as a place where foreign text is shown and does nothing."""
+"""A console that shows text from other sources literally."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mtrl_conic.escaping import visible
 
 
 class Terminal(Console):
-    """Shows every text as it is: no markup, no names of emoji, control characters as escapes.
+    """Shows every text literally: it interprets no markup and no emoji names, and escapes control characters.
 
-    What is to have a style is a `rich.text.Text`.
+    Use `rich.text.Text` for styled text.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Terminal(Console):
 
     @override
     def render_str(self, text: str, **options: Any) -> Text:
-        """See rich."""
+        """Render a text literally; overrides the method of rich."""
         return super().render_str(visible(text), **{**options, "markup": False, "emoji": False, "highlight": False})
 
 
@@ -30,5 +30,5 @@ TERMINAL = Terminal()
 
 
 def say(text: str) -> None:
-    """One line to the user."""
+    """Print one line for the user."""
     TERMINAL.print(text, soft_wrap=True)

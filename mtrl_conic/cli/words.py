@@ -1,4 +1,4 @@
-"""Numbers as a person reads them."""
+"""Formatting of numbers for people."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 def duration(seconds: float) -> str:
-    """`1:02:03`, or `2:03` below an hour."""
+    """Format a duration as `1:02:03`, or as `2:03` below an hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def pace(progress: Progress, unit: str) -> str:
-    """`95.2 steps/s`, or `12.1 s/epoch`; empty before the first line."""
+    """Format a speed as `95.2 steps/s` or `12.1 s/epoch`; empty before the first line of metrics."""
     if progress.steps_per_second is not None:
         return f"{progress.steps_per_second:.1f} {unit}s/s"
     return f"{progress.seconds / progress.step:.1f} s/{unit}" if progress.step else ""

@@ -1,4 +1,4 @@
-"""Whether a task set keeps its word: what an agent, its evaluation and its checkpoints rely on."""
+"""Checks of a task set: the properties that agents, evaluations and checkpoints rely on."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
 
 Trace = dict[str, NDArray[Any]]
-"""Name -> what (n + 1 or n, N, ...) a number of steps led to."""
+"""Name -> the values (n + 1 or n, N, ...) that n steps produced."""
 
 
 def check_task_set(envs: TaskSet | Environments, *, steps: int = 200, seed: int = 0) -> None:
-    """Play random actions and raise at the first thing that is wrong, in one line that names the task.
+    """Play random actions, and raise an error of one line that names the task at the first fault.
 
-    Besides what making a task set checks (spaces, names, factories, finite numbers), over `steps` steps: the same
-    episode and actions give the same numbers again, without which a run cannot resume in mid-episode; observations
-    are not all the same; and every episode that ends is followed by a new one.
+    Creating a task set checks spaces, names, factories and finite numbers. Over `steps` steps, this function also
+    checks that the same episode and actions give the same numbers again, without which a run cannot resume within an
+    episode; that observations vary; and that a new episode follows every episode that ends.
 
     Args:
-        envs: a task set, which is reset and stepped; or environments as `TaskSet.from_gymnasium` takes them.
-        steps: of every task, twice.
-        seed: of the actions and of the order of the episodes.
+        envs: a task set, which is reset and stepped, or environments as for `TaskSet.from_gymnasium`.
+        steps: number of steps per task; they are played twice.
+        seed: seed of the actions and of the order of the episodes.
 
     Raises:
-        UserError: what is wrong, and how to mend it.
+        UserError: a fault; the message says how to fix it.
     """
     made = envs if isinstance(envs, TaskSet) else TaskSet.from_gymnasium(envs)
     try:
@@ -46,25 +46,25 @@ def check_task_set(envs: TaskSet | Environments, *, steps: int = 200, seed: int 
 
 
 def why_untraceable(envs: TaskSet, *, steps: int = 50, seed: int = 0) -> str | None:
-    """Why a run on a task set could not be taken up in mid-episode; None where `steps` steps show no reason.
+    """Return why a run on a task set cannot be resumed within an episode; None if `steps` steps show no reason.
 
     Args:
-        envs: reset and stepped.
-        steps: of every task, twice.
-        seed: of the actions and of the order of the episodes.
+        envs: the task set, which is reset and stepped.
+        steps: number of steps per task; they are played twice.
+        seed: seed of the actions and of the order of the episodes.
     """
     first, second = (_play(envs, steps, seed) for _ in range(2))
     return _difference(envs, first, second)
 
 
 def _rows(envs: TaskSet) -> Iterator[tuple[str, slice]]:
-    """Each task's name and environments."""
+    """Return the name and the environments of each task."""
     for place, name in enumerate(envs.task_names):
         yield name, slice(place * envs.copies, (place + 1) * envs.copies)
 
 
 def _difference(envs: TaskSet, first: Trace, second: Trace) -> str | None:
-    """What differs between two plays with the same seed and actions; None where nothing does."""
+    """Return what differs between two plays with the same seed and actions; None if nothing does."""
     for name, rows in _rows(envs):
         for what in ("observations", "rewards", "ends"):
             one, two = first[what][:, rows], second[what][:, rows]

@@ -1,4 +1,4 @@
-"""What a user gives where a task set is wanted."""
+"""Conversion of user input to a task set."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mtrl_conic.errors import UserError
 
 
 def as_task_set(given: TaskSet | Spec) -> TaskSet:
-    """A task set, or the one of a name or of a list of tasks, see `check_spec`.
+    """Return the task set, or make the one of a name or a list of tasks, see `check_spec`.
 
     Raises:
-        UserError: an unknown name, or something else.
+        UserError: an unknown name, or a value of another kind.
     """
     if isinstance(given, TaskSet):
         return given

@@ -1,4 +1,4 @@
-"""Several steppers as one: compiled stepping where there is a kernel, the reference for the rest."""
+"""Several steppers as one: compiled stepping for tasks with a kernel, the reference for the others."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mtrl_conic.envs.stepper import Step, Stepper
 
 
 class JoinedStepper(Stepper):
-    """Steps each task in the stepper that holds it.
+    """Steps each task with the stepper that it belongs to.
 
     Args:
-        parts: of tasks that all have the same sizes, numbers of copies and episodes, and a success; no task in two.
-            Closed with this one.
-        task_names: every task of the parts, in the order of the set.
+        parts: steppers with the same sizes, numbers of copies and episodes, and with a success rule for every task; no
+            task may be in two of them. They are closed with this one.
+        task_names: all tasks of the parts, in the order of the task set.
 
     Raises:
-        ValueError: the parts do not fit together, or do not hold these tasks.
+        ValueError: the parts do not fit together, or do not contain these tasks.
     """
 
     def __init__(self, parts: Sequence[Stepper], task_names: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ class JoinedStepper(Stepper):
         self._step = Step(np.zeros((count, self.observation_dim)), np.zeros(count), *flags)
 
     def _rows_of(self, part: Stepper) -> Iterator[int]:
-        """The rows, among all, of a part's environments."""
+        """Return the row indices of a part's environments among all environments."""
         for name in part.task_names:
             first = self.task_names.index(name) * self.copies
             yield from range(first, first + self.copies)

@@ -1,4 +1,4 @@
-"""Names of tasks and of task sets; nothing here needs Meta-World itself."""
+"""Names of tasks and of task sets; this module does not import Meta-World."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ MT50 = tuple(GOAL_SPACES)
 BENCHMARKS = {"mt10": MT10, "mt25": MT25, "mt50": MT50}
 
 Spec = str | Sequence[str | Mapping[str, Any]]
-"""What names a task set, as plain values: see `check_spec`."""
+"""The description of a task set in plain values, see `check_spec`."""
 
 
 def is_metaworld(spec: Spec) -> bool:
-    """Whether `spec` means Meta-World's tasks; a name that is not known here does not."""
+    """Return whether `spec` names Meta-World tasks; false for a name that is not known here."""
     if isinstance(spec, str):
         return spec in BENCHMARKS or spec.startswith("mt1:")
     return read_entries(spec) is None
 
 
 def check_spec(spec: Spec) -> None:
-    """That `spec` names a task set that can be made, without making it.
+    """Check that `spec` names a task set that can be created, without creating it.
 
     Args:
         spec: `mt10`, `mt25`, `mt50`, `mt1:<task>`, or a list of Meta-World tasks; the name of a registered set;
@@ -80,7 +80,7 @@ def check_spec(spec: Spec) -> None:
 
 
 def task_names(spec: Spec) -> tuple[str, ...]:
-    """The tasks that `spec` means, in order; a registered set is made to be asked.
+    """Return the tasks that `spec` names, in order; a registered task set is created to find out.
 
     Args:
         spec: see `check_spec`; `reach` means `reach-v3`.

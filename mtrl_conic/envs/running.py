@@ -1,4 +1,4 @@
-"""The episodes that a task set is in the middle of, and how to come back to that point."""
+"""The running episodes of a task set, and how to restore them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mtrl_conic.envs.stepper import Step, Stepper
 from mtrl_conic.errors import UserError
 
 _ALIKE = 1e-3
-"""Of the largest number: far above any difference between two machines, far below that between two goals."""
+"""Tolerance relative to the largest number: far above differences between machines, far below those between goals."""
 
 
 class Untraceable(UserError):
-    """The saved actions lead elsewhere here, so that the saved episodes cannot be taken up in their middle."""
+    """The saved actions lead to different observations, so the saved episodes cannot be restored."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -27,14 +27,14 @@ class Untraceable(UserError):
 
 
 class RunningEpisodes:
-    """One episode of every environment: its number, and what happened in it so far.
+    """One episode of every environment: its number and its history.
 
-    An episode is determined by its number and the actions taken, so those stand for the state of the simulators:
-    `load_state_dict` starts the same episodes and takes the same actions again.
+    The number of an episode and the actions taken determine it, so they replace the state of the simulators:
+    `load_state_dict` starts the same episodes and repeats the same actions.
 
     Args:
-        stepper: simulates them.
-        longest: steps that an episode can have.
+        stepper: the stepper that simulates the environments.
+        longest: largest number of steps of an episode.
     """
 
     def __init__(self, stepper: Stepper, longest: int) -> None:
@@ -52,7 +52,7 @@ class RunningEpisodes:
         self._actions = np.zeros((self._count, longest, stepper.action_dim), np.float32)
 
     def start(self, row: int, number: int) -> NDArray[np.float64]:
-        """Start an episode of one environment; its first observation (O,)."""
+        """Start an episode of one environment, and return its first observation (O,)."""
         observation = self._stepper.reset(row, number)
         self.numbers[row] = number
         self.lengths[row] = 0
@@ -63,10 +63,11 @@ class RunningEpisodes:
         return observation
 
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """Take one (N, A) action of every environment.
+        """Take one (N, A) action in every environment.
 
         Raises:
-            UserError: an environment fails, or returns what is not finite in float32; with task, episode and step.
+            UserError: an environment fails or returns numbers that are not finite in float32; the message names the
+                task, episode and step.
         """
         result = self._stepper.step(actions)
         self._actions[self._rows, self.lengths] = actions
@@ -80,7 +81,7 @@ class RunningEpisodes:
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values and tensors only: `torch.load(weights_only=True)` reads it."""
+        """Return the state as plain values and tensors, which `torch.load(weights_only=True)` reads."""
         return {
             "episodes": self.numbers.tolist(),
             "actions": [
@@ -91,17 +92,17 @@ class RunningEpisodes:
         }
 
     def load_state_dict(self, state: dict[str, Any], *, expected: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Play the saved episodes up to where they were.
+        """Replay the saved episodes up to the saved step.
 
         Args:
-            state: of `state_dict`.
-            expected: (N, O), the observations seen last, to know the place by.
+            state: a result of `state_dict`.
+            expected: (N, O), the last observations, for comparison.
 
         Returns:
-            The observations there, (N, O).
+            The observations after the replay, (N, O).
 
         Raises:
-            Untraceable: the saved actions lead elsewhere here, as they do with other goals.
+            Untraceable: the saved actions lead to different observations, as with other goals.
         """
         observations, returns, sizes = self._retrace(state["episodes"], [steps.numpy() for steps in state["actions"]])
         # What was saved has been rounded.
@@ -126,12 +127,12 @@ class RunningEpisodes:
     def _retrace(
         self, numbers: list[int], actions: list[NDArray[np.float32]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Start the given episodes and take the given actions (n_k, A) of each again.
+        """Start the given episodes and repeat the given actions (n_k, A) of each.
 
-        Returns observations, returns, and sums of the rewards' sizes.
+        Returns the observations, the returns, and the sums of the absolute rewards.
 
-        The stepper steps all environments at once, so the longest episode goes first and each other one starts
-        when as many steps remain as it has; what it did before that is forgotten by its reset.
+        The stepper steps all environments at once, so the longest episode starts first, and each other one starts when
+        as many steps remain as it has. Its reset discards whatever it did before.
         """
         lengths = np.array([len(rows) for rows in actions])
         observations = np.zeros((self._count, self._stepper.observation_dim))

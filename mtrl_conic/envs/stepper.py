@@ -1,4 +1,4 @@
-"""The seam between a task set and what simulates it."""
+"""The interface between a task set and its simulators."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 from mtrl_conic.errors import UserError
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
-"""The least and the largest value of every entry."""
+"""The lower and upper bound of every entry."""
 
 
 class Step(NamedTuple):
-    """What one step of N environments led to. The arrays may be reused by the next step."""
+    """The result of one step of N environments. The next step may reuse the arrays."""
 
     observations: NDArray[np.float64]
-    """(N, O), the true next observations; nothing is reset here."""
+    """(N, O), the true next observations, without any reset."""
     rewards: NDArray[np.float64]
     """(N,)"""
     success: NDArray[np.bool_]
-    """(N,), whether each task's success condition holds at this step; false where a task has none."""
+    """(N,), whether each task's success condition holds at this step; false for a task without one."""
     terminated: NDArray[np.bool_]
-    """(N,), whether each episode ended by the task's own rule (never by the clock)."""
+    """(N,), whether each episode was terminated by the task (not by a time limit)."""
     truncated: NDArray[np.bool_] | None = None
-    """(N,), whether the environment itself cut the episode; None where only the task set's horizon does."""
+    """(N,), whether the environment truncated the episode; None if only the task set's horizon truncates."""
 
 
 def check_copies(copies: int) -> int:
-    """A number of environments of each task, as it is.
+    """Return a number of environments per task after checking it.
 
     Raises:
         UserError: not a whole number of at least 1.
@@ -41,30 +41,30 @@ def check_copies(copies: int) -> int:
 
 
 class Stepper(ABC):
-    """Simulates the N environments of a task set: those of the first task, then those of the second, and so on.
+    """Simulates the N environments of a task set, ordered by task.
 
-    It knows nothing of autoreset, one-hot or streams: the task set does. What an episode is depends on
-    nothing but its number (`episode`, see `reset`) and the actions taken since, so an environment's
-    state in mid-episode is restored by resetting it and taking the same actions again.
+    Autoreset, one-hot codes and streams belong to the task set. An episode depends only on its number (`episode`, see
+    `reset`) and the actions taken since. The state of an environment within an episode is therefore restored by a reset
+    and the same actions.
     """
 
     task_names: tuple[str, ...]
     observation_dim: int
     action_dim: int
     copies: int = 1
-    """Environments of each task; N is K times that."""
+    """The number of environments per task; N is K times that."""
     num_episodes: int
-    """How many different episodes a task has: 50 goals on Meta-World."""
+    """The number of different episodes of a task: 50 goals on Meta-World."""
     observation_dims: tuple[int, ...] | None = None
-    """Each task's own size where they differ; the entries behind it are zero. None: `observation_dim`."""
+    """The size of each task's observations, if they differ; further entries are zero. None: `observation_dim`."""
     action_dims: tuple[int, ...] | None = None
-    """Each task's own size where they differ; the entries behind it are ignored. None: `action_dim`."""
+    """The size of each task's actions, if they differ; further entries are ignored. None: `action_dim`."""
     action_bounds: tuple[Bounds, ...] | None = None
-    """The least and largest values of each task's own actions, in its own units, which [-1, 1] is mapped onto. None:
-    they are -1 and 1 everywhere."""
+    """The bounds of each task's actions in its own units, which [-1, 1] is mapped onto. None: -1 and 1 for all
+    tasks."""
     success_rules: tuple[str | None, ...] | None = None
-    """What success means on each task, in words; None for a task where nothing does, which reports returns only.
-    None in its whole: every task has its success."""
+    """A description of each task's success rule; None for a task without one, for which only returns are reported.
+    None instead of a list: every task has a success rule."""
 
     @abstractmethod
     def reset(self, row: int, episode: int) -> NDArray[np.float64]:
@@ -75,7 +75,7 @@ class Stepper(ABC):
 
     @abstractmethod
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """Take one (N, A) action of every environment. One whose episode ended is reset before its next step."""
+        """Take one (N, A) action in every environment. An environment whose episode ended must be reset before."""
 
     @abstractmethod
     def close(self) -> None:

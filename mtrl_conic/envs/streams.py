@@ -1,4 +1,4 @@
-"""Which episode each task of a task set plays next: one generator per task."""
+"""The streams that determine the next episode of each task: one generator per task."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ EpisodeStream = Literal["independent", "metaworld", "metaworld_custom"]
 
 
 def make_streams(kind: EpisodeStream, task_names: Sequence[str], seed: int) -> list[np.random.Generator]:
-    """The generators from which the tasks draw the numbers of their episodes.
+    """Make the generators from which the tasks draw the numbers of their episodes.
 
     Args:
-        kind: `independent`: seeded by the seed and the task's name, so that a task's episodes depend
-            neither on its place in the set nor on its company. `metaworld`: every task by the same
-            seed, as `gym.make_vec("Meta-World/MT10", seed=seed)` and its sisters do.
-            `metaworld_custom`: by seed + place, as `Meta-World/custom-mt-envs` does for seeds above 0.
+        kind: `independent`: seeded by the seed and the task's name, so that a task's episodes do not depend on its
+            place in the set or on the other tasks. `metaworld`: the same seed for every task, as in
+            `gym.make_vec("Meta-World/MT10", seed=seed)` and its variants. `metaworld_custom`: the seed plus the place
+            of the task, as in `Meta-World/custom-mt-envs` for seeds above 0.
         task_names: one per task.
         seed: 0 or more.
     """

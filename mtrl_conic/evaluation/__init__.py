@@ -1,4 +1,4 @@
-"""Success of a policy, by task."""
+"""Evaluation of policies: success and return per task, and statistics over runs."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,9 @@
-"""From a learning curve to a number: which checkpoint counts, the area, the steps to a threshold.
+"""Numbers from a learning curve: the choice of a checkpoint, the area, the steps to a threshold.
 
 A curve is an array (E, K) of one run: a row per evaluation, in the order of training, a column per task.
-The ways to make one row of it answer different questions, so a number always carries its label, one of `CHECKPOINTS` or
-`BEST_OF_MEAN`: best over training chooses by the very episodes it reports, and is higher than what a user will get.
+The ways to choose a row answer different questions, so a number always carries its label, one of `CHECKPOINTS` or
+`BEST_OF_MEAN`. The best over training is selected by the same episodes that score it, so it overestimates the success
+that a user will observe.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LAST = 5
-"""Evaluations behind "mean of the last"."""
+"""The number of evaluations in the "mean of the last"."""
 
 
 def final(curve: Array) -> Array:
@@ -25,12 +26,12 @@ def final(curve: Array) -> Array:
 
 
 def mean_of_last(curve: Array, count: int = LAST) -> Array:
-    """(K,): mean of the last `count` evaluations, of all where there are fewer."""
+    """(K,): mean of the last `count` evaluations, or of all if there are fewer."""
     return np.asarray(curve[-count:].mean(0))
 
 
 def best(curve: Array) -> Array:
-    """(K,): the one evaluation whose mean over tasks is highest, the earliest of equals."""
+    """(K,): the evaluation with the highest mean over tasks, the earliest of equals."""
     return np.asarray(curve[int(curve.mean(1).argmax())])
 
 
@@ -39,15 +40,15 @@ BEST_OF_MEAN = f"{BEST}, of the mean curve"
 
 
 def best_of_mean(runs: Sequence[Mapping[int, Array]]) -> tuple[int, Array] | None:
-    """The step at which the mean over runs and tasks is highest, the earliest of equals, and what each run has there.
+    """The step with the highest mean over runs and tasks (the earliest of equals), and the values of each run there.
 
-    Older tables report this, others the mean of each run's own best, which is never lower.
+    Some older tables report this, others the mean of each run's own best, which is never lower.
 
     Args:
-        runs: of each, (K,) by the step of the evaluation.
+        runs: for each run, (K,) by the step of the evaluation.
 
     Returns:
-        The step and (R, K); None where no step is one of all runs.
+        The step and (R, K); None if the runs have no step in common.
     """
     shared = sorted(set.intersection(*(set(run) for run in runs)))
     if not shared:
@@ -57,13 +58,13 @@ def best_of_mean(runs: Sequence[Mapping[int, Array]]) -> tuple[int, Array] | Non
 
 
 def best_evaluation(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Of the records of a run's evaluations the one whose mean success is highest, the earliest of equals.
+    """The record with the highest mean success among a run's evaluations, the earliest of equals.
 
-    Where no task defines success, it is the one whose mean return is highest.
+    If no task defines success, the mean return is used.
 
     Returns:
-        The record; in `chosen_by` what was highest, and in `evaluations` the number that it was chosen from. None
-        where there is none.
+        The record, with the criterion in `chosen_by` and the number of evaluations in `evaluations`. None if there are
+        no records.
     """
     by = "mean_success" if any(evaluation["mean_success"] is not None for evaluation in evaluations) else "mean_return"
     rated = [evaluation for evaluation in evaluations if evaluation.get(by) is not None]
@@ -78,7 +79,7 @@ CHECKPOINTS: dict[str, Callable[[Array], Array]] = {
     f"mean of the last {LAST} evaluations": mean_of_last,
     f"{BEST}, each run's own": best,
 }
-"""Label -> which row of a curve it is."""
+"""Label -> the function that chooses the row of a curve."""
 
 
 def area_under_curve(positions: Sequence[float], values: Sequence[float]) -> float:
@@ -95,9 +96,9 @@ def area_under_curve(positions: Sequence[float], values: Sequence[float]) -> flo
 
 
 def first_reaching(positions: Sequence[float], values: Sequence[float], threshold: float) -> float | None:
-    """The first position (steps or seconds) whose value is at least `threshold`; None where none is.
+    """The first position (steps or seconds) whose value is at least `threshold`; None if there is none.
 
-    It is the position of an evaluation: nothing is interpolated between two of them.
+    It is the position of an evaluation, without interpolation between evaluations.
     """
     for position, value in zip(positions, values, strict=True):
         if value >= threshold:

@@ -1,4 +1,4 @@
-"""What a set of points is worth as a Pareto front: who is beaten by nobody, and how much is covered."""
+"""Quality of a set of points as a Pareto front: nondominated points and hypervolume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 
 def nondominated(points: Array) -> NDArray[np.bool_]:
-    """Whether each point (N, J) is beaten by no other: none is as low everywhere and lower somewhere."""
+    """Return whether each point (N, J) is nondominated: no other point is as low everywhere and lower somewhere."""
     no_higher = np.all(points[None] <= points[:, None], axis=-1)
     lower = np.any(points[None] < points[:, None], axis=-1)
     beaten: NDArray[np.bool_] = np.any(no_higher & lower, axis=1)
@@ -17,10 +17,10 @@ def nondominated(points: Array) -> NDArray[np.bool_]:
 
 
 def hypervolume(points: Array, reference: Array) -> float:
-    """The volume of all that some point beats, up to the reference point (Zitzler and Thiele, 1999); exact.
+    """Return the exact volume that the points dominate, up to the reference point (Zitzler and Thiele, 1999).
 
     Args:
-        points: (N, J), lower is better; those that do not beat the reference add nothing.
+        points: (N, J), lower is better; points that do not dominate the reference add nothing.
         reference: (J,)
     """
     points = points[(points < reference).all(1)]

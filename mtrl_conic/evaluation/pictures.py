@@ -1,4 +1,4 @@
-"""Environments that can be looked at, without a display."""
+"""Rendering of environments without a display."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
-"""Debian's, for drawing without a display and without a GPU."""
+"""The Debian packages for rendering without a display and without a GPU."""
 
 
 @contextmanager
 def rendered(task_set: Spec, environment: TaskSetConfig, *, seed: int, size: int) -> Iterator[tuple[TaskSet, Pictures]]:
-    """A task set and its pictures.
+    """A task set and its rendered images.
 
-    Meta-World's own code steps it: the compiled one keeps nothing that could be drawn.
+    Meta-World's own code steps it, because the compiled code keeps no visual elements.
 
     Args:
         task_set: see `make_task_set`.
-        environment: its options.
-        seed: of goals and resets.
-        size: of a picture, pixels; Gymnasium's environments have sizes of their own.
+        environment: options of the task set.
+        seed: seed of goals and resets.
+        size: size of an image in pixels; Gymnasium environments have sizes of their own.
 
     Raises:
-        UserError: nothing can be drawn on this machine; the message says what to install.
+        UserError: this machine cannot render; the message says what to install.
     """
     _choose_gl()
     if not is_metaworld(task_set):
@@ -69,10 +69,10 @@ def rendered(task_set: Spec, environment: TaskSetConfig, *, seed: int, size: int
 
 
 def check_gl() -> None:
-    """That MuJoCo can draw here. On Linux through EGL, which needs no display, unless `MUJOCO_GL` says otherwise.
+    """Check that MuJoCo can render; on Linux it uses EGL, which needs no display, unless `MUJOCO_GL` is set.
 
     Raises:
-        UserError: it cannot.
+        UserError: MuJoCo cannot render.
     """
     _choose_gl()
     # In a process of its own: where the libraries are broken, their remains would be spoken of at its end.
@@ -89,7 +89,7 @@ def _choose_gl() -> None:
 
 
 class _Camera:
-    """Looks at the table of a Meta-World environment from a corner of its front, so that no arm hides it."""
+    """A camera that views the table of a Meta-World environment from a front corner, where the arm does not hide it."""
 
     def __init__(self, env: SawyerXYZEnv, size: int) -> None:
         import mujoco
@@ -107,13 +107,13 @@ class _Camera:
         self._camera.distance, self._camera.azimuth, self._camera.elevation = 1.4, 140, -25
 
     def picture(self) -> Picture:
-        """(size, size, 3), of now."""
+        """Return an image of the current state, (size, size, 3)."""
         self._renderer.update_scene(self._env.data, camera=self._camera)
         drawn: Picture = self._renderer.render()
         return drawn
 
     def close(self) -> None:
-        """Free what it holds of GL, which must not wait for the interpreter's end."""
+        """Free the GL resources, which must happen before the interpreter exits."""
         self._renderer.close()
 
 

@@ -1,4 +1,4 @@
-"""Policies to hold a learned one against: a random one, and Meta-World's scripted experts."""
+"""Baseline policies: a random one, and Meta-World's scripted experts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mtrl_conic.evaluation.success import Act
 
 
 def random_policy(envs: TaskSet, *, seed: int = 0) -> Act:
-    """Uniform actions from a generator of its own."""
+    """Return a policy of uniform actions with its own generator."""
     generator = np.random.default_rng(seed)
     shape = envs.action_space.shape
 

@@ -1,4 +1,4 @@
-"""The success protocol: every goal once, on environments of its own, with a deterministic policy."""
+"""The success protocol: every goal once, on separate environments, with a deterministic policy."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Observations (K, D), a row per task -> actions (K, A): a policy's `act`."""
+"""The `act` of a policy: observations (K, D), a row per task -> actions (K, A)."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a policy reached, per task over its episodes."""
+    """The results of a policy per task, over its episodes."""
 
     success: dict[str, float]
-    """Share of episodes with success at any step: the headline. Tasks that do not say what success is are left out."""
+    """Share of episodes with success at any step: the headline number. Tasks without a success rule are left out."""
     success_at_end: dict[str, float]
     """Share of episodes with success at the last step."""
     returns: dict[str, float]
     """Mean undiscounted return."""
     return_std: dict[str, float]
-    """Standard deviation of an episode's return, with the number of episodes less one as divisor; 0 for one episode."""
+    """Standard deviation of the return of an episode, with n - 1 as the divisor; 0 for one episode."""
     episodes_per_task: int
 
     @property
     def mean_success(self) -> float:
-        """Mean over tasks of `success`; NaN where no task says what it is."""
+        """Mean over tasks of `success`; NaN if no task has a success rule."""
         return _mean(self.success)
 
     @property
@@ -42,7 +42,7 @@ class Evaluation:
         return _mean(self.success_at_end)
 
     def record(self) -> dict[str, Any]:
-        """Plain values, as they stand in `evaluations.jsonl`; a mean of nothing is None."""
+        """Return plain values as in `evaluations.jsonl`; the mean of no values is None."""
         return {
             "success": self.success,
             "mean_success": _plain(self.mean_success),
@@ -67,11 +67,11 @@ class Evaluator:
     """Runs a policy on the first N episodes of every task: on Meta-World, on its first N goals, each once.
 
     Args:
-        envs: for evaluation alone, an environment per task; training goes on elsewhere undisturbed.
-        episodes_per_task: N.
+        envs: a task set used only for evaluation, with one environment per task.
+        episodes_per_task: N, the number of episodes.
 
     Raises:
-        UserError: a task has fewer episodes than N, or several environments.
+        UserError: a task has fewer than N episodes, or several environments.
     """
 
     def __init__(self, envs: TaskSet, episodes_per_task: int) -> None:
@@ -88,13 +88,13 @@ class Evaluator:
         each_episode: Callable[[int, int], None] = lambda number, count: None,
         each_step: Callable[[], None] = lambda: None,
     ) -> Evaluation:
-        """A policy's success and return.
+        """Evaluate the success and the return of a policy.
 
         Args:
-            act: what it does; deterministic, or the rates are no property of the policy alone.
-            episodes_per_task: another N than the evaluator's.
-            each_episode: called before each, with its number from 1 on and how many there are.
-            each_step: called between steps; may raise to break off.
+            act: the policy; it must be deterministic for the rates to depend on the policy alone.
+            episodes_per_task: N, if it differs from that of the evaluator.
+            each_episode: called before each episode with its number, from 1, and the number of episodes.
+            each_step: called between steps; it may raise an exception to stop.
         """
         episodes = self.episodes_per_task
         if episodes_per_task is not None:
@@ -128,10 +128,10 @@ class Evaluator:
 
 
 def check_episodes(episodes_per_task: int, most: int) -> int:
-    """`episodes_per_task`, where a task has as many different episodes.
+    """Return `episodes_per_task` after checking that a task has as many different episodes.
 
     Raises:
-        UserError: it has only `most`.
+        UserError: a task has only `most` episodes.
     """
     if not 1 <= episodes_per_task <= most:
         known = f"{most} goals, choose 1 to {most}" if most > 1 else "one goal, choose 1"

@@ -1,4 +1,4 @@
-"""An evaluation as a person reads it: numbers of any size, and the outcome of a run in one line."""
+"""Formatting of evaluations: numbers of any size, and the outcome of a run in one line."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from mtrl_conic.evaluation.statistics import Estimate
 
 NAMED = 3
-"""Values that are named in one line; further ones are counted."""
+"""The largest number of values that one line names; further values are only counted."""
 
 
 def number(value: float, *, size: float | None = None) -> str:
-    """`value` with the digits that it deserves: three decimals below 10, none from 1,000 on.
+    """Format `value` with three decimals below 10 and none from 1,000 on.
 
     Args:
         value: the number.
-        size: of another number, which decides on the digits: the ends of an interval have those of its largest.
+        size: another number that determines the digits, such as the largest end of an interval.
     """
     magnitude = abs(value if size is None else size)
     digits = next((digits for limit, digits in ((10, 3), (100, 2), (1000, 1)) if magnitude < limit), 0)
@@ -25,7 +25,7 @@ def number(value: float, *, size: float | None = None) -> str:
 
 
 def estimate(of: Estimate) -> str:
-    """`0.523 [0.410, 0.636]`, or the value alone where there is no interval."""
+    """Format an estimate as `0.523 [0.410, 0.636]`, or as the value alone if there is no interval."""
     size = max(abs(end) for end in (of.value, *(of.interval or ())))
     if of.interval is None:
         return number(of.value)
@@ -36,7 +36,7 @@ def estimate(of: Estimate) -> str:
 def return_estimates(record: Mapping[str, Any]) -> dict[str, Estimate]:
     """The mean return of each task in a record of one evaluation, with the interval of its episodes.
 
-    The interval is Student's over the episodes of this one policy. It says nothing about other seeds.
+    The interval is Student's t over the episodes of this one policy. It says nothing about other seeds.
     """
     from mtrl_conic.evaluation.statistics import Estimate, student  # it loads SciPy, which listing runs need not
 
@@ -54,12 +54,12 @@ def without_success(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def returns_in_words(returns: Mapping[str, float]) -> str:
-    """`Pendulum-v1 -151.3, Hopper-v5 820.1`, and the number of the tasks that are not named."""
+    """Format returns as `Pendulum-v1 -151.3, Hopper-v5 820.1`, with the number of further tasks."""
     return _in_words(returns, number)
 
 
 def metrics_in_words(metrics: Mapping[str, float]) -> str:
-    """`income auc 0.8912, marital auc 0.9817`, and the number of those that are not named."""
+    """Format metrics as `income auc 0.8912, marital auc 0.9817`, with the number of further metrics."""
     return _in_words(metrics, lambda value: f"{value:.4f}")
 
 
@@ -70,11 +70,11 @@ def _in_words(values: Mapping[str, float], shown: Callable[[float], str]) -> str
 
 
 def outcome(success: float | None, returns: Mapping[str, float]) -> str:
-    """What an evaluation found, in one line: `success 0.523; return Pendulum-v1 -151.3`.
+    """Format the result of an evaluation in one line: `success 0.523; return Pendulum-v1 -151.3`.
 
     Args:
-        success: mean over the tasks that define it; None where none does.
-        returns: of the tasks that do not, see `without_success`.
+        success: mean over the tasks that define success; None if no task does.
+        returns: returns of the other tasks, see `without_success`.
     """
     parts = [] if success is None else [f"success {success:.3f}"]
     return "; ".join([*parts, *([f"return {returns_in_words(returns)}"] if returns else [])])

@@ -1,4 +1,4 @@
-"""How an update is carried out, and where: eager, compiled, as a CUDA graph; device and memory."""
+"""How and where an update is executed: eager, compiled or as a CUDA graph; device and memory."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Which way of carrying out updates an agent gets."""
+"""The choice of an execution strategy for an agent."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from mtrl_conic.execution.eager import Eager
 def make_execution(
     device: torch.device, *, compile: bool | Literal["auto"] = "auto", cuda_graph: bool = False
 ) -> Eager:
-    """How the updates of an agent on `device` are carried out.
+    """Choose how the updates of an agent on `device` are executed.
 
     Args:
-        device: of the agent.
-        compile: compile what the networks do; auto: on a processor with a C++ compiler, after `COMPILED_AFTER` updates.
-        cuda_graph: on a GPU, record each kind of update once and replay it.
+        device: device of the agent.
+        compile: whether to compile the networks' part; `auto`: on a CPU with a C++ compiler, after `COMPILED_AFTER`
+            updates.
+        cuda_graph: whether to record each kind of update once on a GPU and replay it.
     """
     if cuda_graph and device.type == "cuda":
         return CudaGraph()

@@ -1,4 +1,4 @@
-"""Parts of an update compiled by `torch.compile`."""
+"""Compilation of parts of an update with `torch.compile`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _COMPILERS = ("c++", "g++", "clang++")
 
 
 class Compiled(Eager):
-    """Compiles what the networks do: functions of tensors, and task gradients with their backward.
+    """Compiles the networks' part: functions of tensors, and task gradients with their backward pass.
 
     Args:
-        after: updates of the agent that are carried out as they are written before. They are counted by the agent, so
-            that a run that was stopped goes on with the numbers it would have had.
+        after: number of the agent's updates that are executed eagerly first. The agent counts them, so that a resumed
+            run gives the same numbers as one that was not stopped.
     """
 
     def __init__(self, *, after: int = 0) -> None:
@@ -77,14 +77,14 @@ class Compiled(Eager):
 class CompiledFunction:
     """A function of tensors, compiled at its first call.
 
-    A backward inside the function is written out as the operations it consists of, so that those of forward and
-    backward are compiled together: what a layer computes between two matrix products is then one loop.
+    A backward pass inside the function is traced as its operations, so that forward and backward are compiled
+    together: the operations of a layer between two matrix products become one loop.
 
     Args:
-        function: of nested tuples and dicts of tensors whose shapes never change; it returns the same. Tensors that it
-            reads besides, parameters say, are read as they are at each call: they must stay the same objects.
+        function: a function of nested tuples and dicts of tensors with constant shapes, which it also returns. Other
+            tensors that it reads, such as parameters, are read at each call and must stay the same objects.
 
-    Where the compiler fails, a warning says so, and the operations run one by one.
+    If the compiler fails, a warning says so, and the function runs eagerly.
 
     Raises:
         UserError: at the first call, if this machine has no C++ compiler.
@@ -95,7 +95,7 @@ class CompiledFunction:
         self._compiled: Callable[..., Any] | None = None
 
     def __call__(self, *inputs: Any) -> Any:
-        """The function's value, without a graph of its own."""
+        """Return the function's value, without an autograd graph."""
         if self._compiled is None:
             with _undisturbed(), PREPARATION("compiling"):
                 return self._compile(inputs)
@@ -124,7 +124,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C waits until the block ends: it would stop the C++ compiler, a process of ours, in the middle."""
+    """Defer Ctrl-C until the block ends, because it would also stop the C++ compiler, which is a child process."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
@@ -133,12 +133,12 @@ def _undisturbed() -> Iterator[None]:
 
 
 def has_compiler() -> bool:
-    """Whether this machine has a C++ compiler."""
+    """Return whether this machine has a C++ compiler."""
     return "CXX" in os.environ or any(map(shutil.which, _COMPILERS))
 
 
 def check_compiler() -> None:
-    """That this machine has a C++ compiler.
+    """Check that this machine has a C++ compiler.
 
     Raises:
         UserError: it has none.

@@ -1,4 +1,4 @@
-"""What may be said of how and where a run is carried out: no part of what the run is."""
+"""The configuration of how and where a run is executed, which is not part of the run's identity."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mtrl_conic.envs.config import SteppingConfig
 from mtrl_conic.schema import Role
 
 COMPILED_AFTER = 20_000
-"""Updates after which `compile: auto` compiles: about as many as must still follow until it has paid."""
+"""The number of updates after which `compile: auto` compiles, about as many as it takes to recover the cost."""
 
 
 class MachineConfig(BaseModel):
-    """Where a run is carried out."""
+    """Where a run is executed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,7 +27,7 @@ class MachineConfig(BaseModel):
 
 
 class UpdateConfig(BaseModel):
-    """How an update is carried out."""
+    """How an update is executed."""
 
     compile: Annotated[bool | Literal["auto"], Role.EXECUTION] = Field(
         "auto",
@@ -56,9 +56,9 @@ class ExecutionConfig(
     SteppingConfig,
     MachineConfig,
 ):
-    """How and where an agent is trained: a run may be taken up again with other values of it."""
+    """How and where an agent is trained; a run may be resumed with different values."""
 
     @property
     def stepping_options(self) -> dict[str, Any]:
-        """Those of `mtrl_conic.envs.make_task_set`."""
+        """The options of `mtrl_conic.envs.make_task_set`."""
         return self.model_dump(include=set(SteppingConfig.model_fields))

@@ -1,4 +1,4 @@
-"""Work on a GPU that is recorded once and replayed: a small update is bound by the launching of its operations."""
+"""Recording of GPU work as CUDA graphs: launching the many operations of a small update takes most of its time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing_extensions import override
 from mtrl_conic.execution.eager import Eager, Value
 
 _ORDINARY_CALLS = 3
-"""Before a recording, so that libraries, optimisers and balancers have made what they make at first use."""
+"""The number of ordinary calls before a recording, in which libraries, optimisers and balancers initialise."""
 
 
 class CudaGraph(Eager):
@@ -55,8 +55,8 @@ class Recorded:
     """A function of tensors that is recorded as a CUDA graph at its fourth call and replayed from then on.
 
     Args:
-        function: of tensors, or tuples of them, whose shapes never change; it returns the same. It waits for no
-            result, and whatever state it reads or writes stays in the same tensors.
+        function: a function of tensors, or tuples of them, with constant shapes, which it also returns. It must not
+            wait for a result, and must keep its state in the same tensors.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -67,7 +67,7 @@ class Recorded:
         self._outputs: Any = None
 
     def __call__(self, *inputs: Any) -> Any:
-        """The function's value."""
+        """Return the function's value."""
         self._calls += 1
         if self._calls <= _ORDINARY_CALLS:
             return warm_up(self._function, inputs)
@@ -82,7 +82,7 @@ class Recorded:
 
 
 def warm_up(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
-    """The function's value, computed on a stream of its own, as a recording will be."""
+    """Compute the function's value on a separate stream, as for a recording."""
     beside, here = torch.cuda.Stream(), torch.cuda.current_stream()
     beside.wait_stream(here)
     with torch.cuda.stream(beside):
@@ -92,7 +92,7 @@ def warm_up(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
 
 
 def record(function: Callable[..., Any], inputs: tuple[Any, ...]) -> tuple[Callable[[], None], Any]:
-    """What replays the function on the present content of `inputs`, and the outputs it writes; nothing is done yet."""
+    """Record the function; return what replays it on the current content of `inputs`, and its output tensors."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         outputs = function(*inputs)

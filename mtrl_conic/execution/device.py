@@ -1,4 +1,4 @@
-"""Where the networks live, and what is fast there."""
+"""The device of the networks, and its fast precision."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from mtrl_conic.errors import UserError
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device called `name`; `auto` is a CUDA GPU where there is one, else the CPU.
+    """Return the torch device called `name`; `auto` is a CUDA GPU if there is one, otherwise the CPU.
 
     Raises:
-        UserError: not a device, or one this machine lacks.
+        UserError: not a device, or a device that this machine lacks.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -31,7 +31,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def fast_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
-    """The type of products that `precision: auto` means: bfloat16 where this device multiplies it in hardware."""
+    """Return the type for `precision: auto`: bfloat16 if this device supports its products in hardware."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
     # torch multiplies bfloat16 on any processor, but without these instructions slower than float32.

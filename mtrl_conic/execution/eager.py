@@ -1,4 +1,4 @@
-"""The parts of an update carried out as they are written, each when it is called."""
+"""Eager execution of an update: each part runs when it is called."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ Value = TypeVar("Value")
 
 
 class Eager:
-    """Carries out an update; the other ways are subclasses, whose numbers are these up to rounding."""
+    """Executes an update eagerly; subclasses execute it in other ways, with equal numbers up to rounding."""
 
     def __init__(self) -> None:
         self.watch = Stopwatch()
         """Seconds of each part."""
 
     def update(self, function: Callable[..., Value], *inputs: Any, made: int, **switches: bool) -> Value:
-        """A whole update.
+        """Execute a whole update.
 
         Args:
-            function: of `inputs` and `switches`. It waits for no result, and whatever state it reads or writes stays
-                in the same tensors until `forget` is called.
-            inputs: tensors, or tuples of them, whose shapes never change.
-            made: updates before this one.
-            switches: what is done in this update and not in every one.
+            function: a function of `inputs` and `switches`. It must not wait for a result, and must keep its state in
+                the same tensors until `forget` is called.
+            inputs: tensors, or tuples of them, with constant shapes.
+            made: number of updates before this one.
+            switches: optional parts that are included in this update.
         """
         return function(*inputs, **switches)
 
     def call(self, part: str, function: Callable[..., Value], *inputs: Any) -> Value:
-        """The value of a function of tensors, without a graph; the time it takes is told as that of `part`."""
+        """Call a function of tensors without an autograd graph; its time is attributed to `part`."""
         with self.watch(part), torch.no_grad():
             return function(*inputs)
 
     def task_gradients(
         self, part: str, layout: Layout, losses: Losses, *inputs: Any, compare: bool = True
     ) -> TaskGradients:
-        """See `mtrl_conic.gradients.task_gradients`; the time it takes is told as that of `part`."""
+        """Call `mtrl_conic.gradients.task_gradients`; its time is attributed to `part`."""
         with self.watch(part):
             return task_gradients(layout, losses, *inputs, compare=compare)
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """A fused optimiser's step."""
+        """Make a step of a fused optimiser."""
         optimizer.step()
 
     def forget(self) -> None:
-        """State has moved to other tensors: nothing that was made for the old ones is used again."""
+        """Discard everything that was built for the previous state tensors, because the state has moved to others."""
 
     def without_recording(self) -> Eager:
-        """How an update is carried out that waits for the device."""
+        """Return the strategy for updates that wait for the device."""
         return self

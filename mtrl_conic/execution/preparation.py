@@ -1,4 +1,4 @@
-"""What is done once before the work itself, compiling above all: told to whoever listens, its seconds kept apart."""
+"""Preparation before the work itself, mostly compilation: it is announced to a listener and timed separately."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Preparation:
-    """Counts the seconds of blocks that prepare; one within another counts once."""
+    """Counts the seconds of blocks that prepare; nested blocks count once."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -18,7 +18,7 @@ class Preparation:
 
     @contextmanager
     def __call__(self, words: str) -> Iterator[None]:
-        """A block that prepares, such as `compiling`."""
+        """Mark a block as preparation, such as `compiling`."""
         if self._inside:
             yield
             return
@@ -33,7 +33,7 @@ class Preparation:
 
     @contextmanager
     def told_to(self, tell: Callable[[str], None]) -> Iterator[None]:
-        """Until the block ends, `tell` hears what is prepared, and an empty text when that is done."""
+        """Until the block ends, call `tell` with what is being prepared, and with an empty text when that is done."""
         before, self._tell = self._tell, tell
         try:
             yield
@@ -42,4 +42,4 @@ class Preparation:
 
 
 PREPARATION = Preparation()
-"""Of this process: compilers work for all of it."""
+"""The preparation of this process, since compilers work for the whole process."""

@@ -1,4 +1,4 @@
-"""The seconds that each part of the work took."""
+"""Timing of the parts of the work."""
 
 from __future__ import annotations
 

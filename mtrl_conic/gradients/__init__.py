@@ -1,4 +1,4 @@
-"""Per-task gradients of a network in one ordinary backward, their Gram matrix, their combination."""
+"""Per-task gradients of a network in one backward pass, their Gram matrix and their combination."""
 
 from mtrl_conic.gradients.factors import Factors
 from mtrl_conic.gradients.layers import (

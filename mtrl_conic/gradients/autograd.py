@@ -1,4 +1,4 @@
-"""`torch.autograd.grad` for what people's networks hold, and its errors in plain words."""
+"""`torch.autograd.grad` for arbitrary networks, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.autograd.graph import Node
 from mtrl_conic.errors import UserError
 
 Found = list[Tensor | None]
-"""A gradient per input; none where nothing depends on it."""
+"""A gradient per input; None for an input that no output depends on."""
 
 Edge: TypeAlias = tuple[Node | None, int]
 """A node of the graph and the number of its output."""
@@ -28,14 +28,14 @@ _REMEDIES = {
     "modified by an inplace operation": "a layer overwrote what the backward of another needs: build activations "
     "with inplace=False",
 }
-"""What torch says, in part -> what to do."""
+"""Part of an error message of torch -> what to do."""
 
 
 def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor], *, keep: bool) -> Found:
-    """The gradients of a weighted sum of outputs, one per input; the graph stays if `keep` says so.
+    """Return the gradients of a weighted sum of outputs, one per input; `keep` retains the graph.
 
     Raises:
-        UserError: the graph is freed already, a layer cannot be asked, or a gradient is sparse.
+        UserError: the graph was already freed, a layer is not supported, or a gradient is sparse.
     """
     if not outputs or not inputs:
         return [None] * len(inputs)
@@ -53,7 +53,7 @@ def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Se
 
 
 def explained(error: RuntimeError) -> RuntimeError | UserError:
-    """What to do about an error of torch's, where that is known; else the error."""
+    """Return an error that says what to do about an error of torch if that is known, otherwise the error itself."""
     for part, remedy in _REMEDIES.items():
         if part in str(error):
             return UserError(remedy)
@@ -69,13 +69,13 @@ def added(rows: Iterable[Found]) -> Found:
 
 
 def filled(inputs: Sequence[Tensor], gradients: Found) -> list[Tensor]:
-    """A tensor of its own for each input, zero where nothing depends on it."""
+    """Return a new tensor for each input, zero for an input that no output depends on."""
     pairs = zip(inputs, gradients, strict=True)
     return [torch.zeros_like(x) if g is None else torch.empty_like(x).copy_(g) for x, g in pairs]
 
 
 def stacked(inputs: Sequence[Tensor], rows: Sequence[Found]) -> list[Tensor]:
-    """(K, *S) for each input of shape S, zero where nothing depends on it."""
+    """Return (K, *S) for each input of shape S, zero for an input that no output depends on."""
 
     def column(place: int) -> list[Tensor]:
         found = [row[place] for row in rows]
@@ -85,31 +85,31 @@ def stacked(inputs: Sequence[Tensor], rows: Sequence[Found]) -> list[Tensor]:
 
 
 def leaves_around(outputs: Sequence[Tensor], cut: Sequence[Tensor]) -> set[int]:
-    """The `id` of every leaf that outputs depend on by a way around the tensors of `cut`."""
+    """Return the `id` of every leaf that outputs depend on by a path around the tensors of `cut`."""
     stop = {edge(each) for each in cut}
     variables = (getattr(node, "variable", None) for node, _ in _edges_below(map(edge, outputs), stop))
     return {id(variable) for variable in variables if variable is not None}
 
 
 def refuse_old_checkpoints(outputs: Sequence[Tensor]) -> None:
-    """Refuse a graph that hides parameters in a checkpoint of the reentrant kind.
+    """Refuse a graph that contains a reentrant checkpoint, which hides parameters.
 
     Raises:
-        UserError: the graph of `outputs` has one.
+        UserError: the graph of `outputs` contains one.
     """
     if any("CheckpointFunction" in type(node).__name__ for node, _ in _edges_below(map(edge, outputs), set())):
         raise UserError(_OLD_CHECKPOINT)
 
 
 def nested(parts: Sequence[Tensor]) -> bool:
-    """Whether one of the tensors is computed from another."""
+    """Return whether one of the tensors is computed from another."""
     edges = {edge(part) for part in parts}
     below = [following for node, _ in edges if node is not None for following in node.next_functions]
     return any(found in edges for found in _edges_below(below, set()))
 
 
 def edge(tensor: Tensor) -> Edge:
-    """Where a tensor comes from in the graph."""
+    """Return the place of a tensor in the graph."""
     return tensor.grad_fn, tensor.output_nr
 
 

@@ -1,4 +1,4 @@
-"""Per-task gradients of many parameters as few blocks, each one product."""
+"""Per-task gradients of many parameters in a few blocks, each of which takes one product."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mtrl_conic.gradients.factors import Part
 from mtrl_conic.linalg.gram import combine, sum_of_gramians
 
 _SMALL = 8192
-"""Columns below which a parameter's gradients are joined with others'."""
+"""The number of columns below which the gradients of a parameter are joined with those of others."""
 
 
 class Blocks:
-    """Per-task gradients of parameters of shapes S: (K, *S) each, or factors of that.
+    """Per-task gradients of parameters of shapes S: (K, *S) each, or factors of these.
 
-    A large parameter is a block by itself, the small ones stand side by side: a call costs more than they.
+    A large parameter is a separate block. Small ones are concatenated, because a call costs more than their products.
     """
 
     def __init__(self, parts: Mapping[str, Part]) -> None:
@@ -28,14 +28,14 @@ class Blocks:
         self._joined = [(names, _side_by_side([self._whole[name] for name in names])) for names in groups]
 
     def gramians(self) -> Iterator[Tensor]:
-        """(K, K) float64, one of all blocks and one of each weight with factors: inner products of the gradients."""
+        """Return Gram matrices (K, K) in float64: one of all blocks, and one of each weight with factors."""
         if self._joined:
             yield sum_of_gramians([joined for _, joined in self._joined])
         for factors in self._factors.values():
             yield factors.gramian()
 
     def combine(self, weights: Tensor) -> dict[str, Tensor]:
-        """Name of a parameter -> the weighted sum of its K gradients; `weights` is (K,)."""
+        """Return, by name of a parameter, the weighted sum of its K gradients; `weights` is (K,)."""
         combined = {name: factors.combine(weights) for name, factors in self._factors.items()}
         for names, joined in self._joined:
             combined |= split(combine(weights, joined), {name: self._whole[name] for name in names})
@@ -48,6 +48,6 @@ def _side_by_side(parts: list[Tensor]) -> Tensor:
 
 
 def split(flat: Tensor, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parts of a vector (P,) that has the shape of parameters side by side, given their (K, *S) gradients."""
+    """Split a vector (P,) of concatenated parameters into their shapes, given their (K, *S) gradients."""
     parts = flat.split([block[0].numel() for block in gradients.values()])
     return {name: part.view_as(block[0]) for (name, block), part in zip(gradients.items(), parts, strict=True)}

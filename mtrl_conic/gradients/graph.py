@@ -1,4 +1,4 @@
-"""Gradients of K losses on autograd's graph, taken when a balancer asks for them."""
+"""Gradients of K losses from the autograd graph, computed when a balancer requests them."""
 
 from __future__ import annotations
 
@@ -26,53 +26,53 @@ from mtrl_conic.gradients.processes import Processes
 from mtrl_conic.gradients.task_gradients import TaskGradients
 
 Placed = dict[int, Tensor]
-"""Place of a shared parameter -> its gradient."""
+"""Index of a shared parameter -> its gradient."""
 
 
 @dataclass(frozen=True)
 class TaskLosses:
-    """The losses of the K tasks that a batch has."""
+    """The losses of the tasks that a batch contains."""
 
     graphs: Sequence[Tensor | None]
-    """Each with its graph; none where only other processes have the task."""
+    """The losses with their graphs; None for a task that only other processes have."""
     values: Tensor
-    """(K,), detached, means over the processes that have the task."""
+    """(K,), detached: means over the processes that have the task."""
     seeds: Tensor
-    """(K,), what each gradient begins with: the factor of a gradient scaler over the number of those processes."""
+    """(K,), the initial gradient of each loss: the factor of a gradient scaler over the number of those processes."""
     scale: Tensor | None = None
-    """That factor, where there is a scaler."""
+    """The factor of the gradient scaler, if there is one."""
 
     @property
     def known(self) -> list[Tensor]:
-        """The losses that this process has."""
+        """Return the losses that this process has."""
         return [loss for loss in self.graphs if loss is not None]
 
     def gradients(
         self, inputs: Sequence[Tensor], *, keep: bool, weights: Tensor | None = None, task: int | None = None
     ) -> Found:
-        """Of one loss or of the sum of all, each times its weight where `weights` (K,) are given."""
+        """Return the gradients of one loss or of the sum of all, weighted by `weights` (K,) if given."""
         seeds = self.seeds if weights is None else self.seeds * weights.to(self.seeds)
         chosen = {k: loss for k, loss in enumerate(self.graphs) if loss is not None and task in (None, k)}
         return differentiate(list(chosen.values()), inputs, [seeds[k].to(x) for k, x in chosen.items()], keep=keep)
 
     def of_each(self, inputs: Sequence[Tensor], *, keep: bool) -> list[Found]:
-        """Of each loss by itself, in K backward passes."""
+        """Return the gradients of each loss, in K backward passes."""
         last = len(self.graphs) - 1
         return [self.gradients(inputs, keep=keep or task < last, task=task) for task in range(last + 1)]
 
 
 class GraphGradients:
-    """Gradients of K losses with respect to parameters, in the form that `Balancer.combine` takes.
+    """Gradients of K losses with respect to parameters, in the form for `Balancer.combine`.
 
-    Nothing is computed before it is asked for: a balancer that compares gradients costs K backward passes, any other
-    one. The factor of a gradient scaler is taken out of what the balancer sees, and stays in what is made of it.
+    Gradients are computed on demand: a balancer that compares gradients needs K backward passes, any other balancer
+    one. The balancer receives gradients without the factor of a gradient scaler, and the results contain the factor.
 
     Args:
-        losses: of the tasks.
+        losses: losses of the tasks.
         shared: parameters whose gradients are combined.
         own: parameters that get the gradient of the plain sum.
-        processes: over which gradients are summed.
-        keep: whether the graph is to stay afterwards.
+        processes: processes over which gradients are summed.
+        keep: whether to retain the graph.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class GraphGradients:
         return found if self.graph.scale is None else found / self.graph.scale
 
     def combine(self, weights: Tensor) -> Placed:
-        """The sum of the K gradients times weights (K,), by place of a shared parameter that any loss depends on."""
+        """Return the weighted sum of the K gradients, by index of a shared parameter that any loss depends on."""
         if self.rows is not None:
             return _placed(self._onward(self.rows.combine(weights), weights))
         self.of_own = self._summed(self.own, self.graph.gradients(self.own, keep=True))
@@ -117,7 +117,7 @@ class GraphGradients:
         return _placed(self._summed(self.shared, found))
 
     def unflatten(self, direction: Tensor) -> Placed:
-        """A combination (P,) of the rows of `jacobian`, as `combine` returns it."""
+        """Convert a combination (P,) of the rows of `jacobian` to the form that `combine` returns."""
         scaled = direction if self.graph.scale is None else direction * self.graph.scale
         return _placed(self._onward(self._compared().unflatten(scaled), None))
 
@@ -132,7 +132,7 @@ class GraphGradients:
         return self.rows
 
     def _separate(self) -> list[Tensor]:
-        """(K, *S) of each thing whose gradients are compared, by K backward passes."""
+        """Return (K, *S) for each tensor whose gradients are compared, in K backward passes."""
         rows = self.graph.of_each([*self.shared, *self.own], keep=self.keep)
         split = len(self.shared)
         self.of_own = self._summed(self.own, added(row[split:] for row in rows))
@@ -142,7 +142,7 @@ class GraphGradients:
         return blocks
 
     def _onward(self, combined: dict[str, Tensor], weights: Tensor | None) -> Found:
-        """From what was combined, with `weights` (K,) or without, to gradients of the shared parameters."""
+        """Convert combined gradients, with `weights` (K,) or without, to gradients of the shared parameters."""
         return [None if place in self._unused else combined[str(place)] for place in range(len(self.shared))]
 
     def _look_at_unused(self, rows: Sequence[Found]) -> None:
@@ -154,7 +154,7 @@ class GraphGradients:
         self._unused = {place for place, count in enumerate(counts) if count == 0}
 
     def _summed(self, parameters: Sequence[Tensor], found: Found) -> Found:
-        """The sum over the processes; none still where no loss of any depends on the parameter."""
+        """Return the sum over the processes; None if no loss of any process depends on the parameter."""
         if not self.processes.several:
             return found
         counts = self.processes.count([each is not None for each in found], self.losses.device)
@@ -168,21 +168,21 @@ def _placed(found: Found) -> Placed:
 
 
 class FeatureGradients(GraphGradients):
-    """Gradients with respect to a representation instead: one backward pass takes their combination through the trunk.
+    """Gradients with respect to a representation; one backward pass propagates their combination through the trunk.
 
-    Shared parameters that losses reach around the representation are weighted as it is; a direction without weights
-    leaves them the mean.
+    Shared parameters that losses depend on by a path around the representation get the same weights; with a direction
+    without weights they get the mean gradient.
 
     Args:
         features: parts of the representation.
-        losses: and the rest, see `GraphGradients`.
+        losses: see `GraphGradients`, as for the other arguments.
         shared: parameters below the representation, above it, or both.
-        own: parameters of one task each.
-        processes: whose rows differ: their inner products are summed.
-        keep: whether the graph is to stay afterwards.
+        own: parameters that belong to one task each.
+        processes: processes with different rows, over which inner products are summed.
+        keep: whether to retain the graph.
 
     Raises:
-        UserError: the representation has no graph.
+        UserError: the representation has no autograd graph.
     """
 
     def __init__(

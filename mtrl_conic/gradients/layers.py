@@ -1,9 +1,9 @@
-"""Layers whose one ordinary backward yields the gradient of every task.
+"""Layers that compute the gradient of every task in one backward pass.
 
-A row of a multi-task batch belongs to one task, so the K gradients of a shared weight cost as many
-operations as their sum: the products are only not added up. Rows come as (K, B, features). A shared
-parameter of shape S is handed to the layer as a (K, *S) view of itself (`expand`, no copy), and the
-layer's backward fills a (K, *S) gradient. Without such a view the layers are ordinary ones.
+Each row of a multi-task batch belongs to one task, so computing the K gradients of a shared weight separately takes as
+many operations as computing their sum. Rows have the shape (K, B, features). The layer receives a shared parameter of
+shape S as a (K, *S) view of itself (`expand`, no copy), and its backward pass fills a (K, *S) gradient. Without such a
+view the layers are ordinary ones.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from mtrl_conic.gradients.factors import Factors, Uses
 
 
 def keep_signature(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """`forward` of an autograd function, with the signature that its `apply` would work out anew at every call."""
+    """Cache the signature of an autograd function's `forward`, which `apply` would compute at every call."""
     forward.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
     return forward
 
 
 class _LinearPerTask(torch.autograd.Function):
-    """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W: one product forward, K for dW.
+    """y = x W^T + b for rows (K, B, in) and a (K, out, in) view of one W, with one product forward and K for dW.
 
-    The factors of the products are rounded to `products`; x, y and all gradients keep the type of x. Where `uses` is
-    given, the backward leaves the factors of dW there and gives no dW.
+    The factors of the products are rounded to `products`; x, y and all gradients keep the type of x. If `uses` is
+    given, the backward pass stores the factors of dW there and computes no dW.
     """
 
     @staticmethod
@@ -90,12 +90,12 @@ class _LayerNormPerTask(torch.autograd.Function):
 
 
 class SharedLayer(nn.Module):
-    """A layer whose parameters all tasks share; it also takes them with a leading task axis."""
+    """A layer whose parameters all tasks share; it also accepts them with a leading task axis."""
 
     leaves_factors: ClassVar[bool] = False
-    """Whether a backward of the layer heeds `uses`."""
+    """Whether the backward pass of the layer supports `uses`."""
     uses: Uses | None = None
-    """Where a backward leaves the factors of the weight's K gradients, where those are wanted."""
+    """The place where a backward pass stores the factors of the weight's K gradients, if they are wanted."""
 
 
 class TaskLayer(nn.Module):
@@ -103,10 +103,10 @@ class TaskLayer(nn.Module):
 
 
 def rows_of_tasks(layer: nn.Module, x: Tensor, num_tasks: int) -> Tensor:
-    """(K, ..., F) as (K, B, F).
+    """Reshape (K, ..., F) to (K, B, F).
 
     Raises:
-        UserError: x has no rows of each task.
+        UserError: x does not have rows of each task.
     """
     if x.dim() < 3 or len(x) != num_tasks:
         raise UserError(
@@ -120,11 +120,11 @@ class Linear(SharedLayer):
     """y = x W^T + b, shared by all tasks.
 
     Args:
-        inputs: features of x (..., inputs).
-        outputs: features of y (..., outputs).
-        generator: of the initial values, uniform in +-1/sqrt(inputs) as in `torch.nn.Linear`.
-        products: type that the factors of the products are rounded to; none is that of x. Weights, gradients and
-            what goes in and out stay as they are.
+        inputs: number of features of x (..., inputs).
+        outputs: number of features of y (..., outputs).
+        generator: random generator for the initial values, uniform in +-1/sqrt(inputs) as in `torch.nn.Linear`.
+        products: type that the factors of the products are rounded to; None: the type of x. Weights, gradients, inputs
+            and outputs keep their types.
     """
 
     leaves_factors = True
@@ -183,8 +183,8 @@ class TaskEmbedding(TaskLayer):
 
     Args:
         num_tasks: K.
-        features: of a vector.
-        generator: of the initial values, uniform on the sphere.
+        features: number of features of a vector.
+        generator: random generator for the initial values, uniform on the sphere.
     """
 
     def __init__(self, num_tasks: int, features: int, *, generator: torch.Generator | None = None) -> None:
@@ -192,20 +192,20 @@ class TaskEmbedding(TaskLayer):
         self.weight = nn.Parameter(functional.normalize(torch.randn(num_tasks, features, generator=generator), dim=-1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(K, ..., inputs) -> (K, ..., inputs + features); whatever the length of a vector became, it enters with 1."""
+        """(K, ..., inputs) -> (K, ..., inputs + features); the vectors are normalised to unit length."""
         rows, unit = rows_of_tasks(self, x, len(self.weight)), functional.normalize(self.weight, dim=-1)
         y = torch.cat([rows, unit.unsqueeze(1).expand(-1, rows.shape[1], -1)], dim=-1)
         return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
 
 
 class TaskLinear(TaskLayer):
-    """K linear maps, one per task: rows (K, B, inputs) of task k meet weight k alone.
+    """K linear maps, one per task: the rows (B, inputs) of task k are multiplied by weight k.
 
     Args:
         num_tasks: K.
-        inputs: features in.
-        outputs: features out.
-        generator: of the initial values, uniform in +-1/sqrt(inputs).
+        inputs: number of input features.
+        outputs: number of output features.
+        generator: random generator for the initial values, uniform in +-1/sqrt(inputs).
     """
 
     def __init__(self, num_tasks: int, inputs: int, outputs: int, *, generator: torch.Generator | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Where the parameters of a module lie, and whose they are."""
+"""The layout of a module's parameters: where they are, and whether they are shared."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Place = tuple[nn.Module, str]
 
 
 class Layout:
-    """Where the parameters of a module lie, and whose they are: found once, used at every step.
+    """The layout of a module's parameters, determined once and used at every step.
 
     Args:
-        module: parameters of `TaskLayer`s are the tasks' own, all others are shared. The layout holds as long
-            as no layer or parameter is replaced; changing values is fine.
-        balanced: says of a shared parameter's name whether a balancer combines its gradients; all, where it is
-            not given.
+        module: the module; parameters of a `TaskLayer` belong to one task each, all others are shared. The layout is
+            valid until a layer or parameter is replaced; values may change.
+        balanced: predicate on the name of a shared parameter: whether a balancer combines its gradients. By default it
+            combines all.
     """
 
     def __init__(self, module: nn.Module, balanced: Callable[[str], bool] = lambda name: True) -> None:
@@ -43,13 +43,13 @@ class Layout:
 
     @property
     def native(self) -> bool:
-        """Whether every parameter lies in a layer of this package and no layer mixes rows: one backward is enough."""
+        """Whether all parameters are in layers of this package and no layer mixes rows: one backward pass suffices."""
         return self._of_this_package and not any(
             each.training or each.running_mean is None for each in self._batch_norms
         )
 
     def trains(self, name: str) -> bool:
-        """Whether a parameter requires a gradient."""
+        """Return whether a parameter requires a gradient."""
         return _value((self.shared | self.own)[name]).requires_grad
 
     def shared_values(self) -> dict[str, Tensor]:
@@ -66,9 +66,9 @@ class Layout:
 
     @contextmanager
     def swapped(self, values: dict[str, Tensor]) -> Iterator[None]:
-        """The module with these tensors in the place of its parameters, until the block ends.
+        """Replace the module's parameters by these tensors until the block ends.
 
-        `torch.func.functional_call` does the same with checks that cost more than a small layer.
+        `torch.func.functional_call` does the same, with checks that cost more than a small layer.
         """
         all_places = self.shared | self.own
         kept = {name: _value(all_places[name]) for name in values}
@@ -80,7 +80,7 @@ class Layout:
 
     @contextmanager
     def factored(self, *, always: bool) -> Iterator[dict[str, Uses]]:
-        """Name of a shared weight -> the factors that a backward of what is computed in this block leaves for it."""
+        """Collect, by name of a shared weight, the factors that the backward passes of this block store for it."""
         uses = {name: Uses(always) for name in self._factored}
         try:
             _leave_factors(self._factored, uses)

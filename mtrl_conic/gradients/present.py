@@ -1,4 +1,4 @@
-"""Balancing the tasks that a batch has, where it lacks some."""
+"""Balancing of the tasks in a batch that lacks some tasks."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Form = TypeVar("Form")
 
 
 def combine_present(balancer: Balancer, gradients: Gradients[Form], present: Sequence[int]) -> Combined[Form]:
-    """`balancer.combine` of the gradients of some of its tasks, balanced among themselves.
+    """Combine the gradients of some of a balancer's tasks, balanced among themselves.
 
-    What the balancer carries of the other tasks stays as it is.
+    The balancer's state of the other tasks does not change.
 
     Args:
-        balancer: of K tasks.
-        gradients: of the tasks present, in their order.
-        present: numbers of those tasks.
+        balancer: balancer of K tasks.
+        gradients: gradients of the tasks present, in their order.
+        present: indices of those tasks.
 
     Returns:
-        The direction, and statistics of all K: a task that is missing has weight zero, and nan elsewhere.
+        The direction, and statistics of all K tasks; a missing task has weight zero and NaN in other statistics.
 
     Raises:
-        UserError: the method follows every task from update to update.
+        UserError: the method tracks every task from update to update.
     """
     if len(present) == balancer.num_tasks:
         return balancer.combine(gradients)
@@ -49,7 +49,7 @@ def combine_present(balancer: Balancer, gradients: Gradients[Form], present: Seq
 
 
 def _task_axes(balancer: Balancer) -> dict[str, int]:
-    """How many leading axes of each state run over tasks: those that are longer where there is one task more."""
+    """Return how many leading axes of each state run over tasks: those that grow with the number of tasks."""
     larger = copy.copy(balancer)
     larger.num_tasks += 1
     more = larger.initial_state()
@@ -64,7 +64,7 @@ def _pick(value: Tensor, axes: int, present: Sequence[int]) -> Tensor:
 
 
 def _put_back(whole: Tensor, part: Tensor, axes: int, present: Sequence[int]) -> Tensor:
-    """`whole` with `part` in the places it was picked from; anew where its other axes are only known since."""
+    """Return `whole` with `part` at its indices; a new tensor if its other axes were unknown before."""
     tasks = whole.shape[:axes]
     if whole.shape[axes:] != part.shape[axes:]:
         whole = part.new_zeros(*tasks, *part.shape[axes:])
@@ -76,7 +76,7 @@ def _put_back(whole: Tensor, part: Tensor, axes: int, present: Sequence[int]) ->
 
 
 def of_all_tasks(value: Tensor, num_tasks: int, present: Sequence[int]) -> Tensor:
-    """A statistic of the tasks present with nan for the others; one of no task in particular as it is."""
+    """Extend a per-task statistic with NaN for missing tasks; other statistics are returned unchanged."""
     axes = value.dim() if set(value.shape) == {len(present)} else 0
     if axes == 0 or len(present) == num_tasks:
         return value

@@ -1,4 +1,4 @@
-"""The processes that train copies of one network, each on rows of its own."""
+"""The processes that train copies of one network, each on different rows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 
 class Processes:
-    """Sums over the processes of a group; this one alone, where there is no group.
+    """Sums over the processes of a group, or over this process alone without a group.
 
-    Gradients that are asked for, as a balancer asks for them, never reach the hooks of `DistributedDataParallel`: what
-    those do in a plain backward is done here in so many words.
+    Gradients that a balancer requests do not pass through the hooks of `DistributedDataParallel`, so the averaging of
+    those hooks is done here explicitly.
 
     Args:
-        chosen: a group, `True` for all processes, `False` for this one alone. `None` is for a program of one process.
+        chosen: a group, `True` for all processes, `False` for this process alone. `None` is for a program with one
+            process.
 
     Raises:
-        UserError: there are several processes and nothing was chosen, or all were and none was begun.
+        UserError: there are several processes and `chosen` is None, or it is `True` and no process group was
+            initialised.
     """
 
     def __init__(self, chosen: ProcessGroup | bool | None) -> None:
@@ -40,14 +42,14 @@ class Processes:
         self.several = self._group is not None
 
     def add(self, tensors: Sequence[Tensor]) -> None:
-        """Put the sum over the processes in the place of each tensor; all get the same bits."""
+        """Replace each tensor by its sum over the processes; all processes get identical bits."""
         if self.several:
             pending = [distributed.all_reduce(each, group=self._group, async_op=True) for each in tensors]
             for each in pending:
                 each.wait()
 
     def count(self, said: Sequence[bool], device: torch.device) -> list[int]:
-        """How many of the processes say so of each thing."""
+        """Return the number of processes for which each flag is true."""
         if not self.several:
             return [int(each) for each in said]
         counts = torch.tensor(said, dtype=torch.int64, device=device)
@@ -56,14 +58,14 @@ class Processes:
         return found
 
     def all_finite(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether every entry is, in every process; waits for the device."""
+        """Return whether every entry is finite in every process; waits for the device."""
         wrong = torch.stack([each.isfinite().logical_not().any() for each in tensors]).sum()
         self.add([wrong])
         return not wrong.item()
 
 
 def refuse_sharded(parameters: Sequence[Tensor]) -> None:
-    """Refuse the parameters of `FullyShardedDataParallel`, of which each process has a part.
+    """Refuse the parameters of `FullyShardedDataParallel`, which are distributed over the processes.
 
     Raises:
         UserError: one of the parameters is sharded.

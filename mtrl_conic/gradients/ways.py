@@ -1,4 +1,4 @@
-"""Three ways to the gradients of K per-task losses: one backward, one mapped over tasks, one after the other."""
+"""Three ways to compute the gradients of K losses: one backward pass, a map over the tasks, or one task at a time."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from mtrl_conic.gradients.factors import Factors, Part, Uses
 from mtrl_conic.gradients.layout import Layout
 
 Losses = Callable[..., tuple[Tensor, Any]]
-"""(module, *inputs) -> (losses (K,), anything else the caller wants back, as tensors with a leading K, or None)."""
+"""(module, *inputs) -> (losses (K,), further results as tensors with a leading axis K, or None)."""
 _SEPARATE: WeakSet[nn.Module] = WeakSet()
-"""Modules whose losses were seen to depend on rows of their own task alone."""
+"""Modules whose losses were found to depend only on the rows of their own task."""
 _BACKWARD = "mtrl_conic.gradients.backward"
 
 Computed = tuple[Tensor, Any, Mapping[str, Part], dict[str, Tensor]]
-"""Losses, what was returned besides, gradients of shared parameters, of the tasks' own."""
+"""Losses, further results, gradients of the shared parameters, and gradients of the per-task parameters."""
 
 
 Values = dict[str, Tensor]
-"""By name of a parameter."""
+"""Tensors by name of a parameter."""
 
 
 def compute(layout: Layout, losses: Losses, inputs: tuple[Any, ...], *, compare: bool) -> Computed:
-    """The first of the ways that the module of a layout can go; see `task_gradients`."""
+    """Compute the gradients in the first of the ways that the module supports; see `task_gradients`."""
     _check_inputs(inputs)
     if layout.native:
         return _one_backward(layout, losses, inputs, compare)
@@ -55,7 +55,7 @@ def _check_inputs(inputs: tuple[Any, ...]) -> None:
 
 
 def _called(losses: Losses, module: nn.Module, inputs: tuple[Any, ...], num_tasks: int) -> tuple[Tensor, Any]:
-    """What `losses` returns for rows of `num_tasks` tasks, checked."""
+    """Call `losses` on rows of `num_tasks` tasks, and check the result."""
     made = losses(module, *inputs)
     if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], Tensor):
         raise UserError("losses must return a pair: the losses (K,), and anything else, or None")
@@ -86,16 +86,16 @@ def _one_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...], compa
 
 
 def _is_recorded() -> bool:
-    """Whether operations are written down here, for which their values must not matter."""
+    """Return whether operations are being traced, so that nothing may depend on their values."""
     capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
     return capturing or torch.compiler.is_compiling() or get_proxy_mode() is not None
 
 
 def _refuse_mixed(values: Tensor, leaves: Values, uses: Mapping[str, Uses]) -> None:
-    """Refuse losses that depend on the rows of other tasks, as one backward would not tell whose gradient is whose.
+    """Refuse losses that depend on the rows of other tasks, whose gradients one backward pass cannot separate.
 
     Raises:
-        UserError: the first task's loss does.
+        UserError: the first task's loss depends on other rows.
     """
     found = differentiate([values[0]], list(leaves.values()), [torch.ones_like(values[0])], keep=True)
     rows = [*(each for each in found if each is not None), *(f[0] for use in uses.values() for f in use.found)]
@@ -109,7 +109,7 @@ def _refuse_mixed(values: Tensor, leaves: Values, uses: Mapping[str, Uses]) -> N
 
 
 def _sum_of_uses(leaf: Tensor, gradient: Tensor | None, uses: Uses | None) -> Part:
-    """The gradient of a parameter (K, *S) that was used any number of times, as products, as factors, or not at all."""
+    """Return the gradient (K, *S) of a parameter that was used any number of times, as products or as factors."""
     factors = uses.found if uses is not None else []
     if gradient is None and len(factors) == 1:
         return factors[0]
@@ -148,7 +148,7 @@ def _mapped_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...]) ->
 
 
 def _task_after_task(layout: Layout, losses: Losses, inputs: tuple[Any, ...]) -> Computed:
-    """A forward and a backward for each task, on its own rows: the same operations, in K times as many calls."""
+    """Make a forward and a backward pass for each task on its rows: the same operations, in K times as many calls."""
     num_tasks = len(pytree.tree_leaves(inputs)[0])
     shared, _ = _parted(layout, layout.shared_values())
     own, fixed = _parted(layout, layout.own_values())
@@ -185,7 +185,7 @@ def _differentiated(values: Tensor, leaves: Values) -> dict[str, Tensor | None]:
 
 
 def _parted(layout: Layout, values: Values) -> tuple[Values, Values]:
-    """Parameters that are trained, and those that are not."""
+    """Separate the parameters that are trained from those that are not."""
     trained = {name: value for name, value in values.items() if layout.trains(name)}
     return trained, {name: value for name, value in values.items() if name not in trained}
 

@@ -1,7 +1,7 @@
-"""The Gram matrix of rows in compiled code: a matrix library has no kernel for ten columns by a million.
+"""The Gram matrix of rows in compiled code, since matrix libraries have no kernel for ten rows by a million columns.
 
-Rows are taken four at a time: a number that is read serves four products, of which sixteen sums stay in the processor's
-registers. Numbers are widened to float64 as they are read, so that a product of two float32 is exact.
+Rows are processed four at a time: each number that is read is used in four products, and sixteen sums stay in the
+processor's registers. Numbers are widened to float64 when they are read, so that products of float32 are exact.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Rows = NDArray[Any]
 Matrix = NDArray[np.float64]
 
 _SUMS = 256
-"""Columns of a weighted sum that are added up before the next ones."""
+"""The number of columns of a weighted sum that are processed at a time."""
 _BLOCK = 2048
-"""Columns that are read for all pairs of rows before the next ones: they stay in the processor's cache."""
+"""The number of columns that are processed at a time for all pairs of rows, so that they stay in the cache."""
 
 # Sums may be reordered, which lets a loop over columns use the processor's vectors; nan and inf stay themselves.
 _compiled = partial(compiled_and_kept, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 
 def is_compiled() -> bool:
-    """Whether this code is compiled; as it is read here it would take hours (`NUMBA_DISABLE_JIT`)."""
+    """Return whether this code is compiled; interpreted, with `NUMBA_DISABLE_JIT`, it would take hours."""
     return not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # numba takes it from the environment
 
 
@@ -66,8 +66,8 @@ def add_gramian(rows: Rows, total: Matrix) -> None:  # pragma: no cover  # compi
 def sum_rows(rows: Rows, weights: Rows, total: Rows) -> None:  # pragma: no cover  # compiled
     """Write J^T w into `total` (P,), for rows J (K, P), each contiguous, and weights w in float64.
 
-    The weights are followed by zeros up to a multiple of five: rows are read five at a time, and in the place of those
-    beyond the last stands the last.
+    Rows are read five at a time. The weights are padded with zeros to a multiple of five, and the last row stands in
+    for the rows beyond it.
     """
     count, columns = rows.shape
     last, sums = count - 1, np.empty(_SUMS)

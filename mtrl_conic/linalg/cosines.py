@@ -1,4 +1,4 @@
-"""A Gram matrix apart from its scales: cosines and norms."""
+"""Decomposition of a Gram matrix into cosines and norms."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import torch
 from torch import Tensor
 
 _RIDGES = (0.0, 1e-14, 1e-11, 1e-8, 1e-6, 1e-4)
-"""Tried in turn until the cosines have a factor; the last goes untried."""
+"""The ridges that are tried until the cosines have a Cholesky factor; the last one is used without a test."""
 
 
 class Cosines(NamedTuple):
-    """A Gram matrix apart from its scales, M = D C D."""
+    """The decomposition of a Gram matrix, M = D C D."""
 
     matrix: Tensor
     """C (..., K, K), positive semidefinite, of unit diagonal; a zero gradient counts as orthogonal to all others."""
     norms: Tensor
     """The diagonal of D (..., K)."""
     inverse: Tensor
-    """1 / norms, and zero for a zero gradient: such a task needs no weight."""
+    """1 / norms, and zero for a zero gradient, whose task needs no weight."""
 
 
 def normalise(gramian: Tensor) -> Cosines:
     """The cosines and norms of gradients from their Gram matrix (..., K, K).
 
-    Rounding leaves a matrix of dependent gradients with eigenvalues below zero, which no gradients have: in proportion
-    to the accuracy of the products that it is made of. The least ridge with which the cosines have a Cholesky factor
-    tells that accuracy, and is added; the cosines of independent gradients are left as they are.
+    Rounding can give a Gram matrix of dependent gradients eigenvalues below zero, in proportion to the accuracy of its
+    products. The smallest ridge with which the cosines have a Cholesky factor measures that accuracy, and is added. The
+    cosines of independent gradients do not change.
     """
     square = gramian.diagonal(dim1=-2, dim2=-1)
     some = square > 0
@@ -53,9 +53,9 @@ def _ridges(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor
 
 
 def unit_scale(gramian: Tensor) -> Tensor:
-    """The Gram matrix (..., K, K) over a power of two that brings its largest diagonal entry to 1/2 or up to one.
+    """Divide Gram matrices (..., K, K) by a power of two that brings the largest diagonal entry between 1/2 and 1.
 
-    Rounds nothing; products of entries then neither overflow nor vanish. Zero stays as it is.
+    This causes no rounding, and products of entries then neither overflow nor vanish. Zero matrices do not change.
     """
     largest = gramian.diagonal(dim1=-2, dim2=-1).amax(-1)
     mantissa = torch.frexp(largest).mantissa

@@ -1,4 +1,4 @@
-"""From a Jacobian to its Gram matrix, and from weights back to a direction."""
+"""The Gram matrix of a Jacobian, and the direction of given weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 _BLOCK = 1024
-"""Columns of one product of torch, of which many are added: work for all parts of a device, and short sums."""
+"""The number of columns of one product in torch; many are summed, which uses the whole device and keeps sums short."""
 _PART = 2**24
-"""Entries that are widened to float64 at a time."""
+"""The number of entries that are widened to float64 at a time."""
 _FEW = 64
-"""Rows up to which the compiled loop beats a matrix product by many threads; beside one or two it always does."""
+"""The number of rows up to which the compiled loop is faster than a matrix product with many threads."""
 
 
 def gramian_of(jacobian: Tensor) -> Tensor:
@@ -25,11 +25,11 @@ def gramian_of(jacobian: Tensor) -> Tensor:
 def sum_of_gramians(blocks: Sequence[Tensor]) -> Tensor:
     """The Gram matrix (..., K, K) in float64 of jacobians (..., K, P_i) side by side, at least one.
 
-    Entries are widened before they are multiplied: of float32 and shorter types the products are exact, and their
-    sums are rounded as float64 is, about 1e-15 of the norms. A Pareto front needs that: gradients there are
-    dependent, and a matrix of cosines with errors of float32 has eigenvalues below zero that no solver stands.
-    Autocast has no effect, since it leaves float64 alone. Norms of float64 gradients must lie between 1e-150 and
-    1e150, where their squares are numbers; those of float32 may be anything.
+    Entries are widened before they are multiplied: products of float32 and shorter types are exact, and their sums are
+    rounded in float64, with an error of about 1e-15 of the norms. This matters near a Pareto front, where gradients are
+    dependent: a matrix of cosines with float32 errors has negative eigenvalues, on which solvers fail. Autocast has no
+    effect, since it does not change float64. Norms of float64 gradients must lie between 1e-150 and 1e150, so that
+    their squares are representable; norms of float32 gradients may be arbitrary.
     """
     compiled = [block for block in blocks if _suits_compiled(block)]
     totals = [_products(block) for block in blocks if not _suits_compiled(block)]
@@ -81,15 +81,15 @@ def _sum_of_products(jacobian: Tensor) -> Tensor:
 
 
 def full_precision(values: Tensor) -> Tensor:
-    """The same in float32, where it is of a shorter type."""
+    """Convert shorter types to float32."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def combine(weights: Tensor, jacobian: Tensor) -> Tensor:
-    """J^T w (..., P), in the type of the jacobian (..., K, P), for weights (..., K).
+    """Return J^T w (..., P), in the type of the jacobian (..., K, P), for weights (..., K).
 
-    Summed in float64, as the Gram matrix is: near a Pareto front the parts of a direction are far longer than itself,
-    and weights may be of any size.
+    The sum is computed in float64, like the Gram matrix: near a Pareto front the terms of a direction are far longer
+    than the direction itself, and weights may have any size.
     """
     weights = weights.to(torch.float64)
     if _suits_compiled(jacobian):

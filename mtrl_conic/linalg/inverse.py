@@ -9,9 +9,9 @@ from torch import Tensor
 def ridged_inverse(cosines: Tensor) -> Tensor:
     """X (..., K, K) with C X = I, and a large bounded matrix where C is singular.
 
-    The inverse of C with a ridge, then two refinements: each squares the ridge's relative error
-    r / (r + eigenvalue), which is small for every eigenvalue but zero. The columns of X have a residual
-    of the order of rounding; its rows have not, where C is badly conditioned.
+    It inverts C with a ridge and makes two refinements. Each squares the relative error of the ridge,
+    r / (r + eigenvalue), which is small for every eigenvalue except zero. The residual of the columns of X is of the
+    order of rounding; that of its rows is larger if C is ill-conditioned.
     """
     eye = torch.eye(cosines.shape[-1], dtype=cosines.dtype, device=cosines.device)
     inverse: Tensor = torch.cholesky_inverse(torch.linalg.cholesky_ex(cosines + 1e-12 * eye)[0])

@@ -1,4 +1,4 @@
-"""What the Newton methods of this folder share: factors, lengths of steps, and no part of autograd."""
+"""Common parts of the Newton methods: factors, step lengths, and execution without autograd."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Solved = TypeVar("Solved")
 Given = ParamSpec("Given")
 
 _RIDGE = 1e-14
-"""Relative to the diagonal: keeps a singular system's factor real, and too small to bend a step."""
+"""Relative to the diagonal: it keeps the factor of a singular system real, and is too small to change a step."""
 _LENGTHS = (0.995, 0.8, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001)
-"""Step lengths tried, as shares of the longest that keeps x positive."""
+"""The step lengths that are tried, as shares of the longest that keeps x positive."""
 
 
 def without_autograd(solve: Callable[Given, Solved]) -> Callable[Given, Solved]:
-    """A solver of hundreds of small operations, without autograd's part in each: a fifth of its time.
+    """Run a solver without autograd, which takes a fifth of the time of its hundreds of small operations.
 
-    What it returns is copied, so that it is an ordinary tensor to the caller.
+    The result is copied, so that the caller gets an ordinary tensor.
     """
 
     @wraps(solve)
@@ -37,23 +37,23 @@ def without_autograd(solve: Callable[Given, Solved]) -> Callable[Given, Solved]:
 
 
 def factor(matrix: Tensor, diagonal: Tensor) -> Tensor:
-    """The Cholesky factor of Q + diag(d) for a column d (..., K, 1); how far its entries lie apart does not matter."""
+    """Return the Cholesky factor of Q + diag(d) for a column d (..., K, 1), whose entries may differ by any factor."""
     lower: Tensor = torch.linalg.cholesky_ex(matrix + torch.diag_embed(diagonal.squeeze(-1)))[0]
     return lower
 
 
 @cache
 def step_lengths(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The lengths (8,) that a Newton step tries."""
+    """Return the lengths (8,) that a Newton step tries."""
     # Kept, for a list reaches a GPU only by waiting for it.
     return torch.tensor(_LENGTHS, dtype=dtype, device=device)
 
 
 def furthest(rise: Tensor, share: float = _LENGTHS[0]) -> Tensor:
-    """The length (..., 1, 1), at most one, of steps (..., K, 1) relative to x that go `share` of the way to zero."""
+    """Return the length (..., 1, 1), at most one, of relative steps (..., K, 1) that go `share` of the way to zero."""
     return -share / rise.amin(-2, keepdim=True).clamp_max(-share)
 
 
 def with_ridge(matrix: Tensor) -> Tensor:
-    """Q with its diagonal raised by a relative 1e-14."""
+    """Return Q with its diagonal raised by a relative 1e-14."""
     return matrix + torch.diag_embed(_RIDGE * matrix.diagonal(dim1=-2, dim2=-1))

@@ -1,4 +1,4 @@
-"""A norm and a linear form over x >= 0: what a ball and a cone around the mean come down to."""
+"""Minimisation of a norm plus a linear form over x >= 0, the problem behind a ball and a cone around the mean."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mtrl_conic.linalg.newton import furthest, step_lengths, with_ridge, without
 from mtrl_conic.linalg.vectors import positive
 
 _NOISE = 3e-9
-"""A norm sqrt(x^T C x) below this share of sum(x) is rounding: C holds squares, so half of the digits are lost."""
+"""A norm sqrt(x^T C x) below this share of sum(x) is rounding: C contains squares, so half of the digits are lost."""
 
 
 class NormMinimum(NamedTuple):

@@ -13,13 +13,13 @@ from mtrl_conic.linalg.newton import factor, furthest, with_ridge, without_autog
 
 _POWER_STEPS, _BARGAIN_STEPS = 15, 15
 _SHARE = 0.9
-"""How much of the way to zero a step may go."""
+"""The share of the way to zero that a step may go."""
 _LEAP = 4.0
-"""The most that a Newton step may ask of a logarithm."""
+"""The largest change of a logarithm in a Newton step."""
 _RIDGE = 1e-6
-"""On the cosines, where there is no solution without."""
+"""The ridge on the cosines if there is no solution without one."""
 _ERROR, _CANCELLATION = 1e-6, 1e6
-"""Far above those of a solution, far below those of weights that grow without end because there is none."""
+"""Limits far above the values of a solution, and far below those of weights that grow because there is none."""
 
 
 class PowerSolution(NamedTuple):
@@ -28,13 +28,13 @@ class PowerSolution(NamedTuple):
     weights: Tensor
     """w (..., K), positive."""
     error: Tensor
-    """(...), the largest |(M w)_i - w_i^-p|, over the sizes of the terms that this is the difference of."""
+    """(...), the largest |(M w)_i - w_i^-p|, relative to the sizes of its terms."""
     cancellation: Tensor
-    """(...), the sum of the norms of all w_i g_i over the norm of the sum of all w_i g_i, as the solution has it."""
+    """(...), the sum of the norms of all w_i g_i divided by the norm of their sum, for the solution."""
 
     @property
     def is_one(self) -> Tensor:
-        """Whether (...) this is a solution at all: on the Pareto front there is none, and the weights run away."""
+        """Whether (...) this is a solution: on the Pareto front there is none, and the weights diverge."""
         return (self.error <= _ERROR) & (self.cancellation <= _CANCELLATION)
 
 
@@ -42,8 +42,8 @@ class PowerSolution(NamedTuple):
 def solve_bargain(cosines: Cosines) -> PowerSolution:
     """The positive w (..., K) with M w = 1 / w.
 
-    In b = D w and y = C b: y_i b_i = 1 is a point of a central path, and primal-dual Newton steps, b and y each
-    as far as it can go, are there in 14 from anywhere up to a condition of 1e8.
+    In b = D w and y = C b, the equation y_i b_i = 1 is a point of a central path. Primal-dual Newton steps, of the
+    largest feasible length for b and for y, reach it in 14 steps from any start up to a condition of 1e8.
     """
     # Vectors are columns (..., K, 1) here.
     matrix = cosines.matrix
@@ -66,9 +66,9 @@ def solve_bargain(cosines: Cosines) -> PowerSolution:
 def solve_power(cosines: Cosines, power: float) -> PowerSolution:
     """The positive w (..., K) with M w = w^-p.
 
-    It minimises w^T M w / 2 - sum w^(1-p) / (1-p) (of the logarithms where p = 1), which is convex. In b = D w and
-    y = C b this is log y_i + p log b_i = (p - 1) log ||g_i||: primal-dual Newton steps on the logarithms, b and y
-    each as far as it can go. Where all gradients are orthogonal the start is the solution.
+    It minimises w^T M w / 2 - sum w^(1-p) / (1-p) (logarithms for p = 1), which is convex. In b = D w and y = C b this
+    is log y_i + p log b_i = (p - 1) log ||g_i||, which is solved by primal-dual Newton steps on the logarithms, of the
+    largest feasible length for b and for y. If all gradients are orthogonal, the start is the solution.
 
     Args:
         cosines: C and D of M = D C D.
@@ -98,6 +98,6 @@ def _solution(cosines: Cosines, b: Tensor, product: Tensor, y: Tensor) -> PowerS
 
 
 def with_a_ridge(cosines: Cosines) -> Cosines:
-    """The cosines, and beside them, along a new first axis, the same with a ridge, for which there is a solution."""
+    """Stack the cosines along a new first axis with the same cosines plus a ridge, for which there is a solution."""
     eye = torch.eye(cosines.matrix.shape[-1], dtype=cosines.matrix.dtype, device=cosines.matrix.device)
     return Cosines(torch.stack([cosines.matrix, cosines.matrix + _RIDGE * eye]), *cosines[1:])

@@ -1,4 +1,4 @@
-"""The simplex of weights: the shortest combination of gradients, and the nearest point."""
+"""Problems on the simplex of weights: the shortest combination of gradients, and the projection."""
 
 from __future__ import annotations
 

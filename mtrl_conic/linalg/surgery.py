@@ -1,4 +1,4 @@
-"""Gradients projected off each other one after the other, in coefficients."""
+"""Successive projections of gradients onto the normal planes of others, in coefficients."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mtrl_conic.linalg.vectors import positive
 
 
 def surgery(gramian: Tensor, order: Tensor) -> Tensor:
-    """What each gradient loses to the others that it conflicts with, visited in turn (Yu et al., 2020).
+    """Return the coefficients that successive projections remove from each gradient (Yu et al., 2020).
 
     For task i, v starts as g_i; for every other task j in its order, where v.g_j < 0, v <- v - (v.g_j / ||g_j||^2) g_j.
 
     Args:
         gramian: (..., K, K) float64.
-        order: (..., K, K - 1), for each task the others.
+        order: (..., K, K - 1), for each task an order of the others.
 
     Returns:
         (..., K, K) with rows c_i, none positive: v = g_i - sum_j c_ij g_j at the end.

@@ -1,4 +1,4 @@
-"""Products of batches of small matrices and vectors, and numbers that are safe to divide by."""
+"""Products of batches of small matrices and vectors, and safe divisors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 _FLOOR = 1e-100
-"""Far below any square of a gradient's norm, and far above what overflows when divided by."""
+"""Far below the square of any gradient's norm, and large enough to divide by without overflow."""
 
 
 def matvec(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -21,5 +21,5 @@ def dot(left: Tensor, right: Tensor) -> Tensor:
 
 
 def positive(value: Tensor) -> Tensor:
-    """`value`, raised where it is zero or below: safe to divide by, even squared."""
+    """Return `value`, raised if it is zero or negative, so that it and its square are safe divisors."""
     return value.clamp_min(_FLOOR)

@@ -1,4 +1,4 @@
-"""Networks by name: what lies between an observation and the last layer, and whose parameters are whose.
+"""Networks by name: the layers between an observation and the output, and which parameters tasks share.
 
 >>> from mtrl_conic import networks
 >>> networks.available()
@@ -6,7 +6,7 @@
 >>> list(networks.options("soft_modularization"))
 ['modules']
 
-Nothing of this needs torch before a network is looked at.
+Listing networks does not import torch; it is imported when a network is used.
 """
 
 from typing import TYPE_CHECKING

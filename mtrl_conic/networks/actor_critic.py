@@ -19,12 +19,12 @@ from mtrl_conic.networks.values import CategoricalValue, ScalarValue
 
 
 def in_trunk(name: str) -> bool:
-    """Whether the parameter of this name, an actor's or a critic's, lies before the last layer."""
+    """Return whether the parameter of this name, in an actor or a critic, is before the last layer."""
     return "trunk" in name.split(".")
 
 
 class _TrunkAndOutput(nn.Module):
-    """A network's trunk, and the last layer behind it: the trunk's own kind, one per task, or shared."""
+    """A trunk and a last layer, which is made by the trunk, separate for each task, or shared."""
 
     def __init__(
         self, spec: TaskSpec, extra: int, outputs: int, network: Network, hidden: Hidden, generator: torch.Generator
@@ -45,12 +45,12 @@ class Actor(_TrunkAndOutput):
     """A tanh-squashed Gaussian policy (Haarnoja et al., Soft actor-critic algorithms and applications, 2018).
 
     Args:
-        spec: of the tasks.
-        network: that it is built as.
-        hidden: what its hidden layers are to be.
-        log_std_range: least and largest log standard deviation before tanh.
-        log_std: how it keeps to that range: cut off, or by a tanh onto it.
-        generator: of the initial values.
+        spec: names and sizes of the tasks.
+        network: the network that it is built from.
+        hidden: settings of its hidden layers.
+        log_std_range: smallest and largest log standard deviation before tanh.
+        log_std: how it is limited to that range: clamped, or mapped to it by a tanh.
+        generator: random generator for the initial values.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Actor(_TrunkAndOutput):
         return Gaussian(mean, least + (largest - least) / 2 * (1 + torch.tanh(log_std)))
 
     def description(self) -> dict[str, Any]:
-        """What it is built as, in plain values: `described` builds it again."""
+        """Return a description in plain values, from which `described` builds the actor again."""
         return {
             "network": self.network.name,
             "network_options": dict(self.network.options),
@@ -86,15 +86,15 @@ class Actor(_TrunkAndOutput):
 
     @classmethod
     def described(cls, spec: TaskSpec, description: Mapping[str, Any], *, network: MakeTrunk | None = None) -> Actor:
-        """The actor of a `description`, with other values.
+        """Build an actor from a `description`; its parameters have new values.
 
         Args:
-            spec: of the tasks.
-            description: as `description` gave it.
-            network: what makes its trunk, where its name is not registered.
+            spec: names and sizes of the tasks.
+            description: the result of `description`.
+            network: the factory of its trunk, if its name is not registered.
 
         Raises:
-            UserError: the network is unknown, or the description is none.
+            UserError: the network is unknown, or the description is invalid.
         """
         try:
             return cls(
@@ -110,7 +110,7 @@ class Actor(_TrunkAndOutput):
 
 
 class ActionValue(_TrunkAndOutput):
-    """One critic: what it says of an action is read by a `ScalarValue` or a `CategoricalValue`."""
+    """One critic, whose outputs are interpreted by a `ScalarValue` or a `CategoricalValue`."""
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         """(K, B, D), (K, B, A) -> (K, B, outputs)."""
@@ -119,15 +119,15 @@ class ActionValue(_TrunkAndOutput):
 
 
 class Critic(nn.Module):
-    """Twin action-value networks with parameters of their own.
+    """Twin action-value networks with separate parameters.
 
     Args:
-        spec: of the tasks.
-        network: that they are built as.
-        hidden: what their hidden layers are to be.
-        value: what their outputs mean.
-        twins: what their two values are reduced to.
-        generator: of the initial values.
+        spec: names and sizes of the tasks.
+        network: the network that they are built from.
+        hidden: settings of their hidden layers.
+        value: interpretation of their outputs.
+        twins: how their two values are combined.
+        generator: random generator for the initial values.
     """
 
     def __init__(

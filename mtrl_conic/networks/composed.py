@@ -17,8 +17,8 @@ from mtrl_conic.networks.layers import TaskVectors
 class _Compose(torch.autograd.Function):
     """sum_i w[k, i] sets[i] for vectors w (K, n) and a (K, n, *S) view of one block of sets -> (K, *S).
 
-    The gradient of the view is that of each task, w[k, i] times the gradient of its composition. Where `uses` is given,
-    the backward leaves both there and gives none.
+    The gradient of the view is that of each task, w[k, i] times the gradient of its composition. If `uses` is given,
+    the backward pass stores both there and returns no gradient.
     """
 
     @staticmethod
@@ -53,14 +53,14 @@ def composed(vectors: Tensor, sets: Tensor) -> Tensor:
 
 
 class _Composed(SharedLayer):
-    """What composed layers have in common: `weight` and `bias` begin with an axis of n sets."""
+    """The base of composed layers: `weight` and `bias` have a leading axis of n sets."""
 
     leaves_factors = True
     weight: nn.Parameter
     bias: nn.Parameter
 
     def parameters_of_tasks(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight and bias of each task, (K, *S), for vectors (K, 1, n)."""
+        """Return the weight and the bias of each task, (K, *S), for vectors (K, 1, n)."""
         flat = vectors.squeeze(1)
         if self.bias.dim() == 3:  # a view of the sets for each task
             pairs = ((self.weight, self.uses), (self.bias, None))
@@ -70,15 +70,15 @@ class _Composed(SharedLayer):
 
 
 class ComposedLinear(_Composed):
-    """y = x W_k + b_k of task k, with W_k = sum_i w_ki W_i and b_k alike.
+    """y = x W_k + b_k for task k, with W_k = sum_i w_ki W_i and b_k likewise.
 
-    A composition costs as much as n rows; the products of the rows cost what those of one linear layer do.
+    A composition costs as much as n rows; the products of the rows cost as much as in one linear layer.
 
     Args:
         sets: n.
-        inputs: features in.
-        outputs: features out.
-        generator: of the initial values, of each set uniform in +-1/sqrt(inputs).
+        inputs: number of input features.
+        outputs: number of output features.
+        generator: random generator for the initial values, which are uniform in +-1/sqrt(inputs) for each set.
         products: as in `mtrl_conic.gradients.Linear`.
     """
 
@@ -129,13 +129,13 @@ class ComposedLayerNorm(_Composed):
 
 
 class ComposedOutput(nn.Module):
-    """A last layer composed by the vectors that compose a trunk.
+    """A last layer that is composed with the vectors of a trunk.
 
     Args:
-        vectors: the trunk's own.
-        inputs: features in.
-        outputs: features out.
-        generator: of the initial values.
+        vectors: vectors of the trunk.
+        inputs: number of input features.
+        outputs: number of output features.
+        generator: random generator for the initial values.
     """
 
     def __init__(self, vectors: TaskVectors, inputs: int, outputs: int, *, generator: torch.Generator) -> None:

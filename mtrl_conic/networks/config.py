@@ -13,7 +13,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class NetworkConfig(BaseModel):
-    """Networks of actor and critics."""
+    """The networks of the actor and the critics."""
 
     network: str = Field(
         "shared",
@@ -40,20 +40,20 @@ class NetworkConfig(BaseModel):
 
     @property
     def critic_layers(self) -> Hidden:
-        """What is asked of the critics' hidden layers; `precision` is no longer `auto`."""
+        """The settings of the critics' hidden layers; `precision` must not be `auto`."""
         assert self.precision != "auto"
         return Hidden(self.width, self.depth, self.layer_norm != "none", self.precision)
 
     @property
     def actor_layers(self) -> Hidden:
-        """What is asked of the actor's hidden layers; `precision` is no longer `auto`."""
+        """The settings of the actor's hidden layers; `precision` must not be `auto`."""
         assert self.precision != "auto"
         width, depth = self.actor_width or self.width, self.actor_depth or self.depth
         return Hidden(width, depth, self.layer_norm == "both", self.precision)
 
 
 class ActorConfig(BaseModel):
-    """The policy that the actor describes."""
+    """The policy that the actor represents."""
 
     log_std: Literal["clamp", "tanh"] = Field(
         "clamp",
@@ -64,7 +64,7 @@ class ActorConfig(BaseModel):
 
 
 class CriticConfig(BaseModel):
-    """What the critics learn and say."""
+    """The critics' values and their loss."""
 
     critic_loss: Literal["squared", "categorical"] = Field(
         "squared",

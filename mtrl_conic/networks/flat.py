@@ -1,4 +1,4 @@
-"""One contiguous block behind all parameters of a network, so that an optimiser or an average is one pass."""
+"""One contiguous block that holds all parameters of a network, so that an optimiser or an average needs one pass."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 def flatten(module: nn.Module) -> nn.Parameter:
-    """Lay the parameters of `module`, and their gradients, into one block.
+    """Move the parameters of `module` and their gradients into one block.
 
     Returns:
-        The block, (P,), a parameter with a `.grad`. The parameters of the module stay what they are to the
-        module, but are views into it, as their `.grad` are into its `.grad`: whoever fills those fills the block.
-        Move the module to its device before, not after.
+        The block, (P,), a parameter with a `.grad`. The module keeps its parameters, which become views of the block;
+        their `.grad` become views of its `.grad`, so writing to them writes to the block. Move the module to its device
+        before, not after.
     """
     parameters = list(module.parameters())
     block = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
@@ -26,5 +26,5 @@ def flatten(module: nn.Module) -> nn.Parameter:
 
 @torch.no_grad()
 def track(target: Tensor, source: Tensor, rate: float | Tensor) -> None:
-    """target <- (1 - rate) target + rate source, in place: Polyak's average over flat blocks."""
+    """Polyak averaging of flat blocks in place: target <- (1 - rate) target + rate source."""
     target.lerp_(source, rate)

@@ -13,7 +13,7 @@ _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Gaussian(NamedTuple):
-    """What an actor says of its actions, before tanh."""
+    """The distribution of an actor's actions before tanh."""
 
     mean: Tensor
     """(..., A)"""
@@ -22,13 +22,13 @@ class Gaussian(NamedTuple):
 
 
 def squashed_sample(gaussian: Gaussian, noise: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """A reparametrised sample of tanh(N(mean, std)) and its log-density.
+    """Return a reparametrised sample of tanh(N(mean, std)) and its log-density.
 
     Args:
-        gaussian: of the actor.
+        gaussian: the Gaussian of the actor.
         noise: (..., A), standard normal.
-        mask: (..., A), 1 where an entry is an action of the task, 0 where it is padding: such an action is 0,
-            has no density and passes no gradient on. None: all are actions.
+        mask: (..., A), 1 for an action of the task, 0 for padding: a padded action is 0, has no density and passes no
+            gradient. None: all entries are actions.
 
     Returns:
         Actions in (-1, 1), (..., A), and log-densities (...), nats. log(1 - tanh^2 u) is taken as

@@ -1,4 +1,4 @@
-"""What an agent asks of the hidden layers of a network."""
+"""The settings of an agent for the hidden layers of a network."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hidden:
-    """Sizes and kind of the hidden layers."""
+    """The sizes and the kind of hidden layers."""
 
     width: int
-    """Units of each layer, and of what the trunk gives to the last layer."""
+    """The number of units of each layer and of the trunk's output."""
     depth: int
-    """Layers; a network says what it counts as one."""
+    """The number of layers; each network defines what counts as a layer."""
     norm: bool = False
-    """Whether layers are normalised, where the network has a place for it."""
+    """Whether layers are normalised, in networks that support it."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the products in layers that tasks share, where the network has them."""
+    """The precision of the products in shared layers, in networks that support it."""
 
     @property
     def products(self) -> torch.dtype | None:
-        """`precision` as `mtrl_conic.gradients.Linear` takes it."""
+        """`precision` in the form for `mtrl_conic.gradients.Linear`."""
         import torch
 
         return torch.bfloat16 if self.precision == "bfloat16" else None

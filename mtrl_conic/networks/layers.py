@@ -1,4 +1,4 @@
-"""What the hidden layers of networks are made of."""
+"""The building blocks of networks' hidden layers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mtrl_conic.gradients.layers import TaskLayer, rows_of_tasks
 
 
 class Layers:
-    """Linear layers and normalisations that all tasks share, or that each task has for itself.
+    """A factory of linear layers and normalisations that are shared or separate for each task.
 
     Args:
-        num_tasks: K, to give every task its own; None to share.
-        generator: of the initial values.
-        products: type of the shared hidden layers' products. The first layer keeps float32: in bfloat16 a position
-            is rounded to millimetres, and the velocity between two frames is lost.
-        film: K, to scale and shift the features of every layer by task, see `FiLM`; None not to.
+        num_tasks: K for separate layers of every task; None for shared ones.
+        generator: random generator for the initial values.
+        products: type of the products in shared hidden layers. The first layer keeps float32, because bfloat16 would
+            round a position to millimetres and lose the velocity between two frames.
+        film: K to scale and shift the features of every layer by task, see `FiLM`; None for no scaling.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Layers:
 
 
 class FiLM(TaskLayer):
-    """Features scaled and shifted by a gain and an offset of each task's own (Perez et al., FiLM, 2018).
+    """Scales and shifts features by a gain and an offset of each task (Perez et al., FiLM, 2018).
 
-    Their generator of gains and offsets is, of a one-hot, such a table. It begins as the identity.
+    For a one-hot code, their generator of gains and offsets is such a table. It is initialised to the identity.
 
     Args:
         num_tasks: K.
@@ -62,8 +62,8 @@ class TaskVectors(TaskLayer):
 
     Args:
         num_tasks: K.
-        features: of a vector.
-        generator: of the initial values, uniform on the unit sphere.
+        features: number of features of a vector.
+        generator: random generator for the initial values, uniform on the unit sphere.
     """
 
     def __init__(self, num_tasks: int, features: int, *, generator: torch.Generator) -> None:
@@ -71,13 +71,13 @@ class TaskVectors(TaskLayer):
         self.weight = nn.Parameter(functional.normalize(torch.randn(num_tasks, features, generator=generator), dim=-1))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Rows of each task (K, B, inputs) -> the vector of each, (K, 1, features)."""
+        """Rows of each task (K, B, inputs) -> the vector of each task, (K, 1, features)."""
         rows_of_tasks(self, rows, len(self.weight))
         return self.weight.unsqueeze(1)
 
 
 class Layer(nn.Module):
-    """Linear, layer normalisation and FiLM where asked for, ReLU."""
+    """A linear layer, optional layer normalisation and FiLM, and a ReLU."""
 
     def __init__(self, inputs: int, outputs: int, *, norm: bool, layers: Layers, first: bool = False) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Vectors that say what tasks are, from a file."""
+"""Vectors that describe tasks, read from a file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.reading import read_json
 
 NAMES = Path(__file__).with_name("task_names.json")
-"""Vectors made of the names of Meta-World's fifty tasks by `scripts/task_name_vectors.py`."""
+"""The vectors that `scripts/task_name_vectors.py` computes from the names of Meta-World's fifty tasks."""
 
 
 def read_metadata(source: str, task_names: Sequence[str]) -> Tensor:
-    """A vector per task, (K, F).
+    """Read a vector per task, (K, F).
 
     Args:
-        source: a JSON file that maps tasks to lists of numbers, all of one length; `names` is the package's own.
-        task_names: of the tasks, K of them.
+        source: a JSON file that maps tasks to lists of numbers of the same length; `names` is the file of the package.
+        task_names: names of the tasks, K of them.
 
     Raises:
-        UserError: there is no such file, it holds something else, or a task is not in it.
+        UserError: the file does not exist, has another content, or lacks a task.
     """
     file = NAMES if source == "names" else Path(source)
     try:

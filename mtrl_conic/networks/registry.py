@@ -1,4 +1,4 @@
-"""Names of networks, and the options each takes. What is not looked at is not imported: torch takes seconds."""
+"""The registry of networks and of their options. Modules are imported on first use, because torch takes seconds."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     from torch import nn
 
 MakeTrunk = Callable[..., "nn.Module"]
-"""(spec, extra, hidden, *, generator, **options) -> what lies before the last layer: a module from observations (K, B,
-D) and, in a critic, actions (K, B, extra) to (K, B, hidden.width). It is a class, or a function that makes one; its
-own keyword arguments are the network's options. One that has a method `make_output(outputs, generator)` makes the last
-layer too, from (K, B, hidden.width) to (K, B, outputs). See `mtrl_conic.networks.trunks.shared.Shared`."""
+"""A class, or a function that makes a trunk: (spec, extra, hidden, *, generator, **options) -> the module before the
+last layer, from observations (K, B, D) and, in a critic, actions (K, B, extra) to (K, B, hidden.width). Its other
+keyword arguments are the network's options. A trunk with a method `make_output(outputs, generator)` also makes the
+last layer, from (K, B, hidden.width) to (K, B, outputs). See `mtrl_conic.networks.trunks.shared.Shared`."""
 Class = TypeVar("Class", bound="type[nn.Module]")
 
 _REGISTRY: dict[str, MakeTrunk] = {}
 _GIVEN = ("spec", "extra", "hidden", "generator")
-"""What every trunk is made from; its other arguments are options."""
+"""The arguments of every trunk; its other arguments are options."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network as it was chosen."""
+    """A chosen network with its options."""
 
     name: str
-    """The registered one, or that of the class or function that was given."""
+    """The registered name, or that of the given class or function."""
     make_trunk: MakeTrunk
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Those that were given, checked."""
+    """The given options after checking."""
 
     @property
     def own_output(self) -> bool:
-        """Whether each task has a last layer of its own: the class says so by `own_output = True`."""
+        """Whether each task has its own last layer; the class declares this with `own_output = True`."""
         return bool(getattr(_plain(self.make_trunk), "own_output", False))
 
 
 def register_network(name: str) -> Callable[[Class], Class]:
-    """Class decorator that makes a network known by `name`; a name is taken once. See `MakeTrunk`."""
+    """Register a network under `name`, which must be unused; a decorator. See `MakeTrunk`."""
 
     def add(cls: Class) -> Class:
         home = f"{trunks.__name__}.{name}"
@@ -62,15 +62,15 @@ def register_network(name: str) -> Callable[[Class], Class]:
 
 
 def available() -> list[str]:
-    """The names of all networks, sorted."""
+    """Return the names of all networks, sorted."""
     return sorted({*_REGISTRY, *_built_in()})
 
 
 def get(name: str) -> MakeTrunk:
-    """What makes the trunks of the network `name`.
+    """Return the factory of the trunks of the network `name`.
 
     Raises:
-        UserError: it is not known; one of the user's own is once the module that registers it is imported.
+        UserError: the network is not known; for your own network, import the module that registers it.
     """
     if name not in _REGISTRY and name in _built_in():
         import_module(f"{trunks.__name__}.{name}")
@@ -80,24 +80,24 @@ def get(name: str) -> MakeTrunk:
 
 
 def options(name: str) -> dict[str, FieldInfo]:
-    """The options that the network `name` takes: default, range and description of each."""
+    """Return the options of the network `name`: default, range and description of each."""
     return dict(schema.options_model(_plain(get(name)), besides=_GIVEN).model_fields)
 
 
 def check_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in `given`, converted and checked; an error names the option and its range."""
+    """Convert and check the options in `given`; an error names the option and its range."""
     return dict(choose(name, given).options)
 
 
 def choose(network: str | MakeTrunk, given: Mapping[str, Any] | None = None) -> Network:
-    """A network with its options.
+    """Choose a network with its options.
 
     Args:
-        network: a name; or a class, or a function, see `MakeTrunk`.
-        given: its own options.
+        network: a name, a class or a function, see `MakeTrunk`.
+        given: options of the network.
 
     Raises:
-        UserError: an unknown name or option, a value out of range, or something that makes no trunk.
+        UserError: an unknown name or option, a value out of range, or an object that makes no trunk.
     """
     make = get(network) if isinstance(network, str) else network
     if not callable(make) or (hasattr(make, "state_dict") and not isinstance(make, type)):
@@ -111,7 +111,7 @@ def choose(network: str | MakeTrunk, given: Mapping[str, Any] | None = None) -> 
 
 
 def name_of(make: MakeTrunk) -> str:
-    """The registered name of what makes trunks, or its own."""
+    """Return the registered name of a factory of trunks, or its own name."""
     plain = _plain(make)
     registered = [name for name, known in _REGISTRY.items() if known is make]
     return registered[0] if registered else getattr(plain, "__name__", type(plain).__name__)

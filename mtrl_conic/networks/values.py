@@ -1,4 +1,4 @@
-"""What a critic's output means, and how it is fitted to a target."""
+"""Interpretations of a critic's output, with the loss that fits it to a target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ScalarValue(nn.Module):
         return output.squeeze(-1)
 
     def target(self, values: Tensor) -> Tensor:
-        """Target values (...) as `loss` wants them."""
+        """Convert target values (...) to the form for `loss`."""
         return values
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
@@ -33,8 +33,8 @@ class CategoricalValue(nn.Module):
     """A distribution over evenly spaced bins, fitted by the cross-entropy (Farebrother et al., Stop regressing, 2024).
 
     Args:
-        bins: m, how many.
-        limit: the outer bins' centres are -limit and limit; a target beyond them counts as the limit.
+        bins: m, the number of bins.
+        limit: the centres of the outer bins are -limit and limit; targets are clipped to this range.
         spread: standard deviation, in widths of a bin, of the Gaussian histogram of a target (their HL-Gauss,
             section 3.1); 0 puts a target on the two centres beside it (two-hot).
     """
@@ -69,7 +69,7 @@ class CategoricalValue(nn.Module):
 
 
 def make_value(config: CriticConfig) -> ScalarValue | CategoricalValue:
-    """What a configuration asks for."""
+    """Make the value that a configuration asks for."""
     if config.critic_loss == "squared":
         return ScalarValue()
     return CategoricalValue(config.bins, config.value_limit, config.bin_spread)

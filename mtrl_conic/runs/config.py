@@ -125,7 +125,7 @@ def require_modules(values: Mapping[str, Any], *, of: str) -> None:
     """That the modules which a configuration needs are imported, before anything in it is looked up.
 
     Args:
-        values: of the configuration, which need not be right.
+        values: values of the configuration, which need not be right.
         of: whose they are.
 
     Raises:

@@ -60,10 +60,10 @@ def plan(
     combination, in `<folder>/<method>/seed_<n>`; other axes join the method's name.
 
     Args:
-        model: of each run's configuration.
-        values: of a preset or a YAML file.
+        model: model of each run's configuration.
+        values: values of a preset or a YAML file.
         given: over those, nested like a configuration. Balancers may be one text, `ls,conicgrad:c=0.9`.
-        folder: of the comparison.
+        folder: folder of the comparison.
         arguments: what else each run's command is given.
 
     Raises:

@@ -35,7 +35,7 @@ class _Collected(Meter):
     """Keeps all predictions (K, N) and targets (N, K).
 
     Args:
-        names: of the K tasks.
+        names: names of the K tasks.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -79,7 +79,7 @@ class Errors(_Collected):
     """`<task> r2` and `<task> mae` of predictions, targets times `scale` plus `shift` being the user's units.
 
     Args:
-        names: of the K tasks.
+        names: names of the K tasks.
         scale: (K,), the standard deviations that targets were divided by.
     """
 

@@ -65,7 +65,7 @@ class SeparateHeads(Heads):
     """A module per task, for heads that differ: head k takes all parts of the representation.
 
     Args:
-        heads: of the tasks.
+        heads: heads of the tasks.
         shared: what the heads take from each other, if anything: head k is then called with it first.
     """
 

@@ -41,7 +41,7 @@ class Source(Protocol):
 
         Args:
             size: rows of a batch.
-            seed: of the order and of the augmentation, the rest that fills no batch is left out then; without
+            seed: seed of the order and of the augmentation, the rest that fills no batch is left out then; without
                 one all rows come, in order and as they are.
         """
 
@@ -114,8 +114,8 @@ class Problem(ABC):
 
         Args:
             data: the folder or file that the user named.
-            options: of `options_model`.
-            seed: of splits that are drawn at random.
+            options: options of `options_model`.
+            seed: seed of splits that are drawn at random.
             workers: processes that read files; 0 reads them in this one.
         """
 

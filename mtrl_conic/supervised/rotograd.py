@@ -28,7 +28,7 @@ class RotoGrad(nn.Module):
 
     Args:
         num_tasks: K.
-        dim: of the representation z; rotations cost K dim^2 numbers.
+        dim: dimension of the representation z; rotations cost K dim^2 numbers.
         scale: whether lengths are evened out; off is the paper's rotation alone ("Rotate only").
     """
 

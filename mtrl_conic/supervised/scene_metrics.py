@@ -60,7 +60,7 @@ class SceneMeter(Meter):
     known pixel does not count.
 
     Args:
-        classes: of the segmentation.
+        classes: number of classes of the segmentation.
         normals: whether there are any.
     """
 

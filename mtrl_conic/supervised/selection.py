@@ -20,7 +20,7 @@ def select(
 
     Args:
         how: see `Selection`.
-        metrics: of the problem.
+        metrics: metrics of the problem.
         curve: a record per epoch, with `test` and perhaps `validation`: name of a metric -> value.
         each_task_alone: the tasks share no network, so each may take its own epoch. Networks that are shared
             have one epoch for all tasks, the one whose mean over the selecting metrics is best.

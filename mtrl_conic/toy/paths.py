@@ -62,8 +62,8 @@ def descend(problem: Problem, balancer: Balancer, *, label: str = "", steps: int
 
     Args:
         problem: one of `PROBLEMS`.
-        balancer: of two tasks; it is reset.
-        label: of the trajectory; the balancer's name if empty.
+        balancer: balancer of two tasks; it is reset.
+        label: label of the trajectory; the balancer's name if empty.
         steps: the problem's own if not given.
     """
     return descend_together([problem], {label or balancer.name: balancer}, problem.steps if steps is None else steps)[0]
@@ -73,9 +73,9 @@ def descend_together(problems: Sequence[Problem], runners: dict[str, Balancer], 
     """Adam along the directions of several balancers on several problems, in step: each goes where it would alone.
 
     Args:
-        problems: of which each balancer sees all starts as one batch.
+        problems: problems of which each balancer sees all starts as one batch.
         runners: balancers of two tasks by label; they are reset.
-        steps: of Adam, on every problem.
+        steps: number of steps of Adam, on every problem.
 
     Returns:
         A trajectory for each balancer on each problem, the problems' order within the balancers'.

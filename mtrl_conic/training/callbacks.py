@@ -46,7 +46,7 @@ class TensorBoard(Callback):
     """Writes TensorBoard events into the run directory, its configuration as hyperparameters among them.
 
     Args:
-        directory: of the run.
+        directory: directory of the run.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""How an agent acts: as it was evaluated, by samples of its actor, or at random."""
+"""How an agent acts: as in an evaluation, with samples of its actor, or at random."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
 
 
 class Acting:
-    """Actions of an agent that goes on learning.
+    """Computes the actions of an agent that is still learning.
 
     Args:
-        spec: of the tasks.
-        actor: that learns.
-        standardized: observations as the actor takes them.
-        policy: what is evaluated.
-        generator: of what is drawn, on the agent's device.
+        spec: names and sizes of the tasks.
+        actor: the actor that is being trained.
+        standardized: the module that normalises observations for the actor.
+        policy: the policy that is evaluated.
+        generator: random generator of the samples, on the agent's device.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Acting:
 
     @torch.no_grad()
     def act(self, observations: ArrayLike | Tensor, task: str | None, *, deterministic: bool) -> NDArray[np.float32]:
-        """See `MTSAC.act`."""
+        """Return actions for observations, see `MTSAC.act`."""
         given = as_tensor(observations)
         rows = self._spec.rows(given, task).to(self._generator.device)
         actions = self._policy(rows) if deterministic else self._sample(rows)

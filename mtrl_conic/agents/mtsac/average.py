@@ -1,4 +1,4 @@
-"""An average of a network's weights over its updates: steadier than the network that is being trained."""
+"""An average of a network's weights over its updates, which varies less than the network itself."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mtrl_conic.networks.flat import flatten, track
 
 
 class Average:
-    """An exponential average of a network's weights (Polyak and Juditsky, 1992, with a memory that fades).
+    """An exponential average of a network's weights (after Polyak and Juditsky, 1992).
 
-    The first `over` updates weigh alike, so that what the network began with is forgotten at once.
+    The first `over` updates have equal weights, so that the initial values have no influence.
 
     Args:
-        network: whose weights are averaged; on its device already.
-        over: updates, of which the last has the weight 1 / `over`.
+        network: the network whose weights are averaged; it must already be on its device.
+        over: number of updates in the average; the last one has the weight 1 / `over`.
     """
 
     def __init__(self, network: nn.Module, over: int) -> None:
@@ -30,12 +30,12 @@ class Average:
         self._updates = torch.zeros((), device=self._block.device)
 
     def take(self, block: Tensor) -> None:
-        """One more update: the network's parameters, flat, (P,)."""
+        """Add the network's parameters after an update, flat, (P,)."""
         self._updates += 1
         track(self._block, block, 1 / self._updates.clamp(max=self._over))
 
     def state_dict(self) -> dict[str, Any]:
-        """The average, and of how many updates it is."""
+        """Return the average and its number of updates."""
         return {"network": self.network.state_dict(), "updates": self._updates.clone()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The balancers of an agent's components: one method, chosen once, of which every component has its own."""
+"""The balancers of an agent's components: every component has its own balancer of the same method."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mtrl_conic import balancers
 from mtrl_conic.balancers import Balancer
 
 Method = str | type[Balancer] | Balancer
-"""A name, a class, or a balancer, of which copies are made."""
+"""A name, a class, or a balancer that is copied."""
 
 
 class Balancing:
-    """A method with its options, and which components it is for.
+    """A method with its options, and the components that use it.
 
     Args:
         method: see `Method`.
-        options: the method's own; a balancer is made already and takes none.
-        task_names: of the K tasks.
-        of: the components whose gradients it combines; the other one takes the mean.
-        seed: of the agent.
-        device: of the agent.
+        options: options of the method; a balancer instance takes none.
+        task_names: names of the K tasks.
+        of: the components whose gradients it combines; the other one uses the mean gradient.
+        seed: seed of the agent.
+        device: device of the agent.
 
     Raises:
         UserError: an unknown name or option, a value out of range, or a balancer of another number of tasks.
@@ -51,7 +51,7 @@ class Balancing:
         self._seed, self._on_host = seed, device.type == "cpu"
 
     def make(self, component: Literal["critic", "actor"]) -> Balancer:
-        """A component's own, in its first state."""
+        """Make the balancer of a component, in its initial state."""
         # Components draw different numbers: a shared seed would give both the same task order.
         seed = 2 * self._seed + (component == "actor")
         chosen = self._own(seed)

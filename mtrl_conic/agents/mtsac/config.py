@@ -1,6 +1,6 @@
-"""Every constant of the agent, with its meaning and its range: a group for each part that uses them.
+"""The configuration of the agent in groups, one for each part that uses it.
 
-Those of networks and of normalisation stand beside them.
+The configurations of networks and of normalisation are in their packages.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ BASES: dict[str, dict[str, Any]] = {
 }
 """A base is a named set of defaults of `AgentConfig`: the recipe on which balancers are compared.
 
-`classic` is the one behind the published tables: three ReLU layers of 400, twin critics with a squared
-error on raw rewards, Adam. The defaults below are its own. `strong` is the one to use: its parts, and
-trials of it, stand in docs/learning.md.
+`classic` is the recipe behind the published tables: three ReLU layers of 400, twin critics with a squared error on
+raw rewards, Adam. The defaults below are those of `classic`. `strong` is the recommended recipe; docs/learning.md
+describes its parts and the experiments behind it.
 """
 
 Positive = Annotated[float, Field(gt=0)]
@@ -43,7 +43,7 @@ Size = Annotated[int, Field(ge=0)]
 
 
 class RecipeConfig(BaseModel):
-    """The recipe, which says what the other fields are where they are not given."""
+    """The recipe, which determines the defaults of the other fields."""
 
     base: Literal["classic", "strong"] = Field(
         "classic", description="recipe that provides the defaults of all fields of the agent"
@@ -58,7 +58,7 @@ class RecipeConfig(BaseModel):
 
 
 class BalancingConfig(BaseModel):
-    """What the balancer combines."""
+    """The gradients that the balancer combines."""
 
     balance: Literal["both", "critic", "actor"] = Field(
         "both",
@@ -110,7 +110,7 @@ class TargetConfig(BaseModel):
 
 
 class ScheduleConfig(BaseModel):
-    """What is done when."""
+    """The schedule of updates, and their batches."""
 
     batch_size: Count = Field(128, description="number of transitions per task in an update")
     batch: Literal["balanced", "uniform"] = Field(

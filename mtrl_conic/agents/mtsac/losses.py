@@ -12,9 +12,9 @@ from mtrl_conic.networks.gaussian import squashed_sample
 def critic_losses(
     critic: Critic, observations: Tensor, actions: Tensor, targets: Tensor, weights: tuple[Tensor, ...] = ()
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss of each task's values against their targets, summed over the twins, (K,); and the mean value, (K,).
+    """The mean loss of each task, summed over the twins, (K,), and the mean value of each task, (K,).
 
-    `weights` are those of a batch.
+    `weights` are the weights of a batch.
     """
     outputs = critic(observations, actions)
     losses = _mean(critic.value.loss(outputs, targets), *weights).sum(0)
@@ -33,10 +33,10 @@ def actor_losses(
     *,
     critic: Layout,
 ) -> tuple[Tensor, Tensor]:
-    """Mean of alpha log pi - Q of each task, (K,); and the mean log-density, (K,).
+    """The mean of alpha log pi - Q of each task, (K,), and the mean log-density, (K,).
 
-    `own` are the critic's task parameters: as an input with a task axis they follow the rows they belong to. `masks` is
-    none, or that of the actions, see `squashed_sample`; `weights` are those of a batch.
+    `own` are the per-task parameters of the critic; as an input with a task axis, they stay with the rows of their
+    task. `masks` is None or the mask of the actions, see `squashed_sample`; `weights` are the weights of a batch.
     """
     actions, log_density = squashed_sample(actor(observations), noise, *masks)
     module = critic.module
@@ -48,5 +48,5 @@ def actor_losses(
 
 
 def _mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Of each task's rows, (..., K, B) -> (..., K)."""
+    """The mean over the rows of each task, (..., K, B) -> (..., K)."""
     return values.mean(-1) if weights is None else (values * weights).sum(-1)

@@ -1,4 +1,4 @@
-"""What an agent is made of, as its configuration says."""
+"""The parts of an agent, built from its configuration."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from mtrl_conic.networks.values import make_value
 from mtrl_conic.schema import parse
 
 _SURE = 32
-"""Transitions per task from which on a batch drawn over K tasks lacks one with a probability below K e^-32."""
+"""From this many transitions per task on, a batch drawn over K tasks lacks a task with a probability below K e^-32."""
 
 
 def settled(
     config: AgentConfig | None, fields: Mapping[str, Any], network: str | MakeTrunk | None, device: torch.device
 ) -> tuple[AgentConfig, Network]:
-    """The configuration of an agent with nothing left open, and its network.
+    """Resolve the configuration of an agent completely, and choose its network.
 
     Args:
-        config: every constant of the agent.
-        fields: of a configuration, where none is given.
-        network: in the place of the one that it names.
-        device: whose fast precision `auto` means.
+        config: configuration of the agent, or None.
+        fields: fields of the configuration, if `config` is None.
+        network: a network that replaces the one in the configuration.
+        device: the device that determines the precision `auto`.
 
     Raises:
-        UserError: both, an unknown name, or a value out of range.
+        UserError: both were given, a name is unknown, or a value is out of range.
     """
     if config is not None and fields:
         raise UserError(f"{next(iter(fields))}=... beside config=...: a configuration is given whole or by its fields")
@@ -52,13 +52,13 @@ def settled(
 def make_networks(
     spec: TaskSpec, config: AgentConfig, network: Network, generator: torch.Generator
 ) -> tuple[Critic, Actor]:
-    """The untrained networks of an agent, on torch's default device.
+    """Make the untrained networks of an agent on torch's default device.
 
     Args:
-        spec: of the tasks.
-        config: of the agent.
-        network: the one that it chooses.
-        generator: of the initial values, on the CPU.
+        spec: names and sizes of the tasks.
+        config: configuration of the agent.
+        network: the network that it chooses.
+        generator: random generator for the initial values, on the CPU.
     """
     value, log_std_range = make_value(config), (config.log_std_min, config.log_std_max)
     critic = Critic(spec, network, config.critic_layers, value=value, twins=config.twins, generator=generator)
@@ -67,10 +67,10 @@ def make_networks(
 
 
 def make_component(network: Critic | Actor, config: AgentConfig, balancer: Balancer) -> Component:
-    """Actor or critic with optimiser and balancer; the network is on its device already.
+    """Make the actor or the critic with its optimiser and balancer; the network must already be on its device.
 
     Raises:
-        UserError: batches may lack tasks, and the balancer cannot miss one.
+        UserError: batches may lack tasks, and the balancer needs every task.
     """
     if config.batch == "uniform" and config.batch_size < _SURE and balancer.every_task:
         raise UserError(
@@ -89,7 +89,7 @@ def make_component(network: Critic | Actor, config: AgentConfig, balancer: Balan
 
 
 def make_temperatures(spec: TaskSpec, config: AgentConfig, device: torch.device) -> Temperatures:
-    """Of each task or of all, whose entropy aims at minus the number of its actions where nothing else is said."""
+    """Make one temperature per task or one for all; the default target entropy is minus the number of actions."""
     target: float | Tensor | None = config.target_entropy
     if target is None:
         sizes = spec.action_dims
@@ -107,7 +107,7 @@ def make_temperatures(spec: TaskSpec, config: AgentConfig, device: torch.device)
 def make_scales(
     spec: TaskSpec, config: AgentConfig, device: torch.device
 ) -> tuple[ObservationScale | None, ReturnScale, RewardScale | None]:
-    """Of observations, where they are standardized, of returns, and of rewards, where their deviation counts."""
+    """Make the scales of observations, returns and rewards that the configuration asks for."""
     over, count = config.observation_scale, len(spec.task_names)
     observations = None if over == "none" else ObservationScale(spec, over, device)
     rewards = RewardScale(count, config.deviation_rate) if config.reward_scale == "deviation" else None

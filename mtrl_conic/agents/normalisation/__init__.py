@@ -1,1 +1,1 @@
-"""Running statistics that observations and rewards are scaled by."""
+"""Running statistics for the normalisation of observations and rewards."""

@@ -1,4 +1,4 @@
-"""What can be chosen about the scales of rewards and observations."""
+"""The configuration of reward and observation normalisation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class NormalisationConfig(BaseModel):
-    """Scales of rewards and observations, learned from those seen in training."""
+    """Normalisation of rewards and observations by statistics from training."""
 
     reward_scale: Literal["none", "return", "deviation"] = Field(
         "none",

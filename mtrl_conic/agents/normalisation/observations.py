@@ -1,4 +1,4 @@
-"""Observations brought to mean 0 and standard deviation 1, by those seen in training."""
+"""Normalisation of observations to mean 0 and standard deviation 1, with statistics from training."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from mtrl_conic.envs.spec import TaskSpec
 
 _SMALL = 0.01
-"""Added to every standard deviation, in quadrature: the noise of a feature that hardly moves is not blown up."""
+"""Added to every standard deviation in quadrature, so that the noise of a nearly constant feature is not amplified."""
 _LIMIT = 10.0
-"""In standard deviations: what was constant so far may move any distance."""
+"""Limit in standard deviations: a feature that was constant so far may change by any amount."""
 
 
 class Standardize(nn.Module):
-    """(K, B, D) -> the same, less a mean and over a deviation: of every feature, (1, 1, D), or of every task's."""
+    """Subtracts a mean and divides by a deviation, (K, B, D): one per feature, (1, 1, D), or per task and feature."""
 
     mean: Tensor
     inverse: Tensor
@@ -31,22 +31,22 @@ class Standardize(nn.Module):
         self.register_buffer("inverse", torch.ones(shape))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """At most `_LIMIT` deviations from the mean."""
+        """Return normalised observations, at most `_LIMIT` deviations from the mean."""
         return ((rows - self.mean) * self.inverse).clamp(-_LIMIT, _LIMIT)
 
 
 class ObservationScale:
-    """Running mean and standard deviation of every feature (as in Lee et al., SimBa, 2024, section 4).
+    """The running mean and standard deviation of every feature (as in Lee et al., SimBa, 2024, section 4).
 
-    A position of a robot's hand moves by a decimetre and the task's one-hot by 1: without a common scale the first
-    layer, and the normalisation behind it, see the task and hardly the position. The one-hot is left alone. Raw
-    observations stay in the replay.
+    The position of a robot's hand varies by a decimetre and the one-hot code of the task by 1. Without a common scale,
+    the first layer and the normalisation after it are dominated by the task. The one-hot code is not normalised. The
+    replay keeps raw observations.
 
     Args:
-        spec: of the tasks.
-        over: shared: a feature has one mean and deviation in all tasks, for sets whose features mean the same; task:
-            each task has its own.
-        device: of the agent.
+        spec: names and sizes of the tasks.
+        over: `shared` uses one mean and deviation per feature for all tasks, for task sets whose features mean the
+            same; `task` uses separate ones for each task.
+        device: device of the agent.
     """
 
     def __init__(self, spec: TaskSpec, over: Literal["shared", "task"], device: torch.device | str = "cpu") -> None:
@@ -57,7 +57,7 @@ class ObservationScale:
         self._squares = np.zeros_like(self._mean)
 
     def observe(self, observations: NDArray[np.floating[Any]]) -> None:
-        """Take note of a step's observations (N, D), those of the first task's environments first."""
+        """Update the statistics with the observations (N, D) of a step, ordered by task."""
         rows = observations[:, : self._features].reshape(len(self._mean), -1, self._features).astype(np.float64)
         count = rows.shape[1]
         total = self._count + count
@@ -75,7 +75,7 @@ class ObservationScale:
         self.standardize.inverse[:, 0, : self._features] = torch.from_numpy(1 / deviation)
 
     def state_dict(self) -> dict[str, Any]:
-        """Count, means, sums of squares."""
+        """Return the count, the means and the sums of squares."""
         return {"count": self._count, "mean": self._mean.tolist(), "squares": self._squares.tolist()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Rewards of ten tasks brought to one scale, by the returns each has seen."""
+"""Normalisation of the rewards of several tasks by the returns of each."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 
 
 class ReturnScale:
-    """The largest discounted return of each task so far (as in Nauman et al., Bigger, regularized, categorical, 2025).
+    """Tracks the largest discounted return of each task (as in Nauman et al., Bigger, regularized, categorical, 2025).
 
-    G <- gamma G + r runs along the training episodes; the rewards of task k are multiplied, when a batch is
-    drawn, by `limit` / max |G_k|, so that no return seen so far is larger than `limit`. Raw rewards stay in the
-    replay: a new maximum rescales all of them at once.
+    G <- gamma G + r is updated along the training episodes. When a batch is drawn, the rewards of task k are
+    multiplied by `limit` / max |G_k|, so that no return so far exceeds `limit`. The replay keeps raw rewards, so a new
+    maximum rescales all of them at once.
 
     Args:
         num_tasks: K.
         discount: gamma.
         limit: the value that the largest return is mapped to.
-        device: of `factors`.
+        device: device of the factors.
     """
 
     def __init__(self, num_tasks: int, discount: float, limit: float, device: torch.device | str = "cpu") -> None:
@@ -32,11 +32,11 @@ class ReturnScale:
         """(K, 1), 1 for a task without any reward so far."""
 
     def begin(self) -> None:
-        """New episodes begin in all environments."""
+        """Note that new episodes begin in all environments."""
         self._running[:] = 0
 
     def observe(self, rewards: NDArray[np.float64], ended: NDArray[np.bool_]) -> None:
-        """One step: rewards (N,), those of the first task's environments first, and which episodes it ended, (N,)."""
+        """Update the returns with the rewards (N,) of a step, ordered by task, and the episodes that it ended, (N,)."""
         rows = rewards.reshape(len(self._largest), -1)
         if rows.shape != self._running.shape:  # other environments than before: their episodes begin
             self._running = np.zeros(rows.shape)
@@ -55,7 +55,7 @@ class ReturnScale:
         self.factors.copy_(torch.from_numpy(factors).unsqueeze(1))
 
     def state_dict(self) -> dict[str, Any]:
-        """Running and largest returns."""
+        """Return the running and the largest returns."""
         return {"running": self._running.tolist(), "largest": self._largest.tolist()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

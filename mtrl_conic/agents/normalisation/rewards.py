@@ -1,4 +1,4 @@
-"""Rewards of each task brought to one scale, by how far they spread."""
+"""Normalisation of each task's rewards by their standard deviation."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 
 class RewardScale:
-    """Rewards over the root of a running variance, each task by its own (as in the code that older MT10 tables ran).
+    """Divides rewards by the root of their task's running variance (as in the code behind older MT10 tables).
 
-    The mean starts at 0 and the variance at 1; each reward moves the mean by `rate` towards itself, then the variance
-    by `rate` towards its squared distance from that mean, and is then divided by the root. Nothing is subtracted.
-    Rewards are kept as they were scaled when they came in.
+    The mean starts at 0 and the variance at 1. Each reward moves the mean towards itself by `rate`, then the variance
+    towards its squared distance from that mean by `rate`, and is then divided by the root. The mean is not subtracted.
+    Rewards are stored with the scale that they had when they arrived.
 
     Args:
         num_tasks: K.
-        rate: what a reward counts.
+        rate: weight of a new reward.
     """
 
     def __init__(self, num_tasks: int, rate: float) -> None:
@@ -25,7 +25,7 @@ class RewardScale:
         self._mean, self._variance = np.zeros(num_tasks), np.ones(num_tasks)
 
     def observe(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rewards (N,) of a step, those of the first task's environments first -> the same, scaled."""
+        """Return the rewards (N,) of a step, ordered by task, after scaling."""
         scaled = np.empty((len(self._mean), len(rewards) // len(self._mean)))
         for place, given in enumerate(rewards.reshape(scaled.shape).T):  # a task's environments one after the other
             self._mean += self._rate * (given - self._mean)
@@ -34,7 +34,7 @@ class RewardScale:
         return scaled.reshape(-1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Running means and variances."""
+        """Return the running means and variances."""
         return {"mean": self._mean.tolist(), "variance": self._variance.tolist()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The methods, one per file: a balancer is registered by lying in this folder."""
+"""The methods, one per file; every module in this folder is imported and registers its balancer."""
 
 import importlib
 import pkgutil

@@ -41,7 +41,7 @@ class AlignedMTL(Balancer):
         num_tasks: K.
         seed: not used.
         mode: which eigenvalue is kept.
-        preference: what each task counts.
+        preference: weights of the tasks.
     """
 
     paper = "Senushkin et al., Independent component alignment for multi-task learning, CVPR 2023"

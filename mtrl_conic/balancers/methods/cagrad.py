@@ -37,7 +37,7 @@ class CAGrad(Balancer):
         num_tasks: K.
         seed: not used.
         c: radius of the ball over ||g0||. Published: .4 (supervised), .9 (MT10), .5 (MT50).
-        rescale: of the direction.
+        rescale: how the direction is rescaled.
     """
 
     paper = "Liu et al., Conflict-averse gradient descent for multi-task learning, NeurIPS 2021"

@@ -34,7 +34,7 @@ class FairGrad(Balancer):
     Args:
         num_tasks: K.
         seed: not used.
-        alpha: of the fairness.
+        alpha: parameter of the fairness.
     """
 
     paper = "Ban and Ji, Fair resource allocation in multi-task learning, ICML 2024"

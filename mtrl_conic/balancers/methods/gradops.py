@@ -52,9 +52,9 @@ class GradOPS(Balancer):
 
     Args:
         num_tasks: K.
-        seed: of the order in which PCGrad visits the tasks, where its gradients are reweighted.
+        seed: seed of the order in which PCGrad visits the tasks, if its gradients are reweighted.
         alpha: published: -3 (census income), -1 or -.5 (NYUv2), 0 or -.5 (recommendation).
-        preference: what each task counts.
+        preference: weights of the tasks.
         reweight: the gradients that are weighted.
     """
 

@@ -36,7 +36,7 @@ class GradVac(Balancer):
 
     Args:
         num_tasks: K.
-        seed: of the orders.
+        seed: seed of the orders.
         beta: rate of the running means.
         target: cosines at the start.
     """

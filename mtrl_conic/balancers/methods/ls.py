@@ -19,7 +19,7 @@ class LinearScalarisation(ConstantBalancer):
     Args:
         num_tasks: K.
         seed: not used.
-        preference: what each task counts.
+        preference: weights of the tasks.
     """
 
     paper = "folklore; see Kurin et al., In defense of the unitary scalarization, NeurIPS 2022"

@@ -37,9 +37,9 @@ class SmoothTchebycheff(LossBalancer):
         seed: not used.
         mu: smoothing; towards zero only the worst task counts.
         warmup: updates before the nadir is fixed.
-        nadir: the last so many of those updates, over which it is averaged; 0: all.
-        preference: what each task counts.
-        ideal: z, the losses that there are to reach.
+        nadir: number of updates at the end of the warm-up over which the nadir is averaged; 0: all.
+        preference: weights of the tasks.
+        ideal: z, the ideal losses.
     """
 
     paper = "Lin et al., Smooth Tchebycheff scalarization for multi-objective optimization, ICML 2024"

@@ -33,7 +33,7 @@ class UPGrad(Balancer):
     Args:
         num_tasks: K.
         seed: not used.
-        preference: what each task counts.
+        preference: weights of the tasks.
     """
 
     paper = "Quinton and Rey, Jacobian descent for multi-objective optimization, 2024"

@@ -1,1 +1,1 @@
-"""Task sets of Gymnasium's environments."""
+"""Task sets of Gymnasium environments."""

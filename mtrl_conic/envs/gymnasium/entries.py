@@ -1,4 +1,4 @@
-"""Tasks of registered Gymnasium environments, as they are written in a configuration or given in Python."""
+"""Tasks from registered Gymnasium environments, given in a configuration or from Python."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.schema import parse
 
 Environments = Mapping[str, Factory] | Sequence[tuple[str, Factory] | Task]
-"""Tasks by name, or a list of pairs of a name and what makes an environment, or of `Task`s."""
+"""Tasks by name, or a list of pairs of a name and a factory of the environment, or of `Task`s."""
 Value = TypeVar("Value")
 
 GYMNASIUM = "gymnasium:"
-"""Before the id of a registered environment, to name it as a task."""
+"""The prefix that marks the id of a registered environment as a task."""
 GYMNASIUM_SETS = {
     "gymnasium-control": (
         "Pendulum-v1",
@@ -30,7 +30,7 @@ GYMNASIUM_SETS = {
         "Hopper-v5",
     )
 }
-"""Sets of registered Gymnasium environments that need nothing more to be installed; the ids name the tasks."""
+"""Sets of registered Gymnasium environments that need no further packages; the ids name the tasks."""
 
 
 class TaskEntry(BaseModel):
@@ -59,20 +59,20 @@ class TaskEntry(BaseModel):
 
     @property
     def plain_id(self) -> str:
-        """The id as `gymnasium.make` takes it."""
+        """The id without its prefix, as for `gymnasium.make`."""
         return self.id.removeprefix(GYMNASIUM)
 
     def task(self) -> Task:
-        """What it describes."""
+        """Return the task that the entry describes."""
         name = self.name or self.plain_id.rpartition(":")[2]
         return Task(name, self.plain_id, self.kwargs, self.success, self.reward_scale, self.horizon)
 
 
 def read_entries(spec: str | Sequence[str | Mapping[str, Any]]) -> tuple[TaskEntry, ...] | None:
-    """The registered Gymnasium environments that `spec` means; None where it means something else.
+    """Return the entries of the Gymnasium environments that `spec` names; None if it names other tasks.
 
     Raises:
-        UserError: a list mixes them with other tasks, an entry is wrong, or two have one name.
+        UserError: a list mixes them with other tasks, an entry is invalid, or two entries have the same name.
     """
     if isinstance(spec, str):
         if spec in GYMNASIUM_SETS:
@@ -93,7 +93,7 @@ def read_entries(spec: str | Sequence[str | Mapping[str, Any]]) -> tuple[TaskEnt
 
 
 def modules_of(spec: str | Sequence[str | Mapping[str, Any]]) -> list[str]:
-    """The modules that the ids in `spec` name, each once."""
+    """Return the modules that the ids in `spec` name, without duplicates."""
     found = (module_of(entry.plain_id) for entry in read_entries(spec) or ())
     return list(dict.fromkeys(module for module in found if module is not None))
 
@@ -106,7 +106,7 @@ def make_tasks(
     horizon: int | Mapping[str, int] | None = None,
     render_mode: str | None = None,
 ) -> list[Task]:
-    """The tasks of environments, with options for all of them or by task; what a `Task` says itself comes first.
+    """Make tasks from environments, with options for all tasks or per task; the values of a `Task` take precedence.
 
     Raises:
         UserError: see `TaskSet.from_gymnasium`.
@@ -133,7 +133,7 @@ def make_tasks(
 
 
 def success_in_words(stepper: Stepper) -> str:
-    """What success means on each task that has one, and which tasks have none."""
+    """Describe the success rule of each task that has one, and list the tasks without a rule."""
     rules = stepper.success_rules or ("Meta-World's",) * len(stepper.task_names)
     said = [f"{name}: {rule}" for name, rule in zip(stepper.task_names, rules, strict=True) if rule is not None]
     none = [name for name, rule in zip(stepper.task_names, rules, strict=True) if rule is None]

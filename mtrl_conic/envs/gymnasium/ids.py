@@ -1,4 +1,4 @@
-"""Ids of registered environments, as `gymnasium.make` takes them."""
+"""Ids of registered environments, as for `gymnasium.make`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mtrl_conic.errors import UserError, first_line
 
 
 def module_of(identifier: str) -> str | None:
-    """The module that `my_module:MyEnv-v0` names; None where there is none."""
+    """Return the module that an id such as `my_module:MyEnv-v0` names; None if it names none."""
     module, colon, _ = identifier.rpartition(":")
     return module if colon else None
 
 
 def find_environment(identifier: str) -> EnvSpec:
-    """What Gymnasium knows of an id. A module before it is imported; without a version it is the latest one.
+    """Return Gymnasium's spec of an id. A module in front of the id is imported; without a version the latest is used.
 
     Raises:
-        UserError: there is none, or its module cannot be imported.
+        UserError: the environment does not exist, or its module cannot be imported.
     """
     module = module_of(identifier)
     if module is not None:

@@ -1,4 +1,4 @@
-"""A short look at a task's environment, to know it and to find now what would else end a training."""
+"""A short test of a task's environment, which finds errors that would otherwise end the training later."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from mtrl_conic.envs.stepper import Bounds
 from mtrl_conic.errors import UserError
 
 PROBE_STEPS = UNLIMITED_HORIZON
-"""Steps at most until the end of an episode, where a key of `info` is looked for."""
+"""The largest number of steps for which the end of an episode is awaited to find a key of `info`."""
 
 
 @dataclass(frozen=True)
 class Probed:
-    """A task, and what its environment says of itself."""
+    """A task and the properties of its environment."""
 
     task: Task
-    """Ready for another process: what an id is registered with, and the success rule that counts."""
+    """The task with its registered options and its success rule resolved, so that another process can create it."""
     observation_dim: int
     action_dim: int
     action_bounds: Bounds
     horizon: int
     success_rule: str | None
-    """In words; None where nothing counts as success."""
+    """A description of the success rule; None if there is none."""
 
 
 def probe(task: Task) -> Probed:
-    """Make the environment, start an episode and take a step; go on to its end where success is a key not yet seen.
+    """Create the environment, start an episode and take a step; continue to its end if a success key was not seen yet.
 
     Raises:
-        UserError: it cannot be used; the message says why.
+        UserError: the environment cannot be used; the message says why.
     """
     if isinstance(task.factory, str):
         try:
@@ -56,7 +56,7 @@ def probe(task: Task) -> Probed:
 
 
 def _gives(env: TaskEnvironment, key: str | None) -> bool:
-    """Whether `info` has the key in the first episode, of which one step is taken where there is none to look for."""
+    """Return whether `info` contains the key in the first episode; without a key, only one step is taken."""
     name, seed = env.task.name, 0
     observation, _ = env.reset(seed=seed)
     if not fits(observation):

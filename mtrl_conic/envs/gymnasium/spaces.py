@@ -1,4 +1,4 @@
-"""Which spaces an environment may have: vectors of floats to see, a bounded Box of floats to act in."""
+"""Checks of an environment's spaces: observations must be float vectors, actions a bounded Box."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mtrl_conic.errors import UserError
 
 
 def check_observations(name: str, space: Any) -> None:
-    """That an agent can read the observations of task `name`; a `UserError` says what to do where not."""
+    """Check that an agent can read the observations of task `name`; if not, a `UserError` says what to do."""
     if not isinstance(space, Box):
         fix = "wrap it in gymnasium.wrappers.FlattenObservation" if isinstance(space, Dict) else "give a Box of floats"
         raise UserError(f"task {name!r}: observations are a {type(space).__name__}, a Box is needed; {fix}")
@@ -35,7 +35,7 @@ def check_observations(name: str, space: Any) -> None:
 
 
 def check_actions(name: str, space: Any) -> None:
-    """That an agent can act in the space of task `name`; a `UserError` says what to do where not."""
+    """Check that an agent can act in the space of task `name`; if not, a `UserError` says what to do."""
     if isinstance(space, Discrete | MultiDiscrete | MultiBinary):
         raise UserError(
             f"task {name!r}: actions are discrete ({space}), the agent's are continuous; "

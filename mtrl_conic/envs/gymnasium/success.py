@@ -1,4 +1,4 @@
-"""What counts as success on a task: a key of `info`, a return to reach, or a function."""
+"""Success rules of tasks: a key of `info`, a return to reach, or a function."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from mtrl_conic.errors import UserError
 
 SuccessFunction = Callable[[NDArray[Any], float, bool, dict[str, Any]], bool]
-"""(observation, reward, terminated, info) of a step, the environment's own -> whether it is a success."""
+"""(observation, reward, terminated, info) of a step of the environment -> whether the step is a success."""
 Success = str | float | SuccessFunction
 """A key of `info`, the return that an episode has to reach, or a function."""
 
 AUTO = "auto"
-"""Nothing is said: the return that the environment is registered with as solved counts, without one
-`info["is_success"]` where the environment gives it, without that nothing."""
+"""The default rule: the return at which the registered environment counts as solved; without one,
+`info["is_success"]` if the environment provides it; otherwise no rule."""
 USUAL_KEY = "is_success"
 
 
 def check_success(task: str, rule: object) -> Success | None:
-    """A rule as it was given.
+    """Return a rule after checking it.
 
     Raises:
-        UserError: it is none of the kinds.
+        UserError: the rule is not of a supported kind.
     """
     if rule is None or isinstance(rule, str) or callable(rule):
         return rule
@@ -37,7 +37,7 @@ def check_success(task: str, rule: object) -> Success | None:
 
 
 def in_words(rule: Success | None) -> str | None:
-    """What counts as success; None where nothing does."""
+    """Describe a success rule; None if there is no rule."""
     if rule is None:
         return None
     if isinstance(rule, str):
@@ -48,10 +48,10 @@ def in_words(rule: Success | None) -> str | None:
 
 
 class SuccessOfEpisodes:
-    """Says at each step of an environment whether it is a success.
+    """Decides for each step of an environment whether it is a success.
 
     Args:
-        rule: what counts; None: nothing does.
+        rule: the success rule; None means that no step is a success.
     """
 
     def __init__(self, rule: Success | None) -> None:
@@ -60,15 +60,15 @@ class SuccessOfEpisodes:
         self._keys: dict[str, None] = {}
 
     def reset(self) -> None:
-        """A new episode begins."""
+        """Note that a new episode begins."""
         self._return = 0.0
         self._keys = {}
 
     def __call__(self, observation: Any, reward: float, terminated: bool, ended: bool, info: dict[str, Any]) -> bool:
-        """Whether the step that led here is a success.
+        """Return whether the last step is a success.
 
         Raises:
-            UserError: an episode ended without the key, or what should be true or false is neither.
+            UserError: an episode ended without the key, or a value is neither true nor false.
         """
         rule = self.rule
         if rule is None:

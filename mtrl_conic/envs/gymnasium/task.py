@@ -21,36 +21,36 @@ from mtrl_conic.envs.stepper import Bounds
 from mtrl_conic.errors import UserError, first_line, origin
 
 Factory = str | EnvSpec | Callable[..., gym.Env[Any, Any]]
-"""The id of a registered environment, as `gymnasium.make` takes it, or anything that makes one when called."""
+"""The id of a registered environment, as for `gymnasium.make`, or a callable that creates an environment."""
 
 UNLIMITED_HORIZON = 1000
-"""Steps of an episode where neither the environment nor the user limits them."""
+"""The length of an episode if neither the environment nor the user limits it."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What makes an environment a task of a set. It travels to the process that steps the environment.
+    """The description of a task in a set. It is sent to the process that steps the environment.
 
     Raises:
-        UserError: a value that does not fit, with the task's name.
+        UserError: an invalid value; the message names the task.
     """
 
     name: str
     factory: Factory
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """What the environment is made with."""
+    """Keyword arguments that the environment is created with."""
     success: Success | None = AUTO
-    """A key of `info`, the return to reach, or a function; None: there is none; `auto`: see there."""
+    """A key of `info`, the return to reach, or a function; None: no rule; `auto`: see `AUTO`."""
     reward_scale: float = 1.0
-    """What the learner's rewards are multiplied by."""
+    """The factor by which the rewards are multiplied for learning."""
     horizon: int | None = None
-    """Steps after which an episode is cut; None: the environment's own limit."""
+    """The number of steps after which an episode is truncated; None: the limit of the environment."""
     render_mode: str | None = None
-    """How it is drawn, for ids and for functions that take a `render_mode`."""
+    """The render mode, for ids and for functions that take a `render_mode`."""
     observation_dim: int | None = None
-    """Size that observations are padded to; None: their own."""
+    """The size that observations are padded to; None: no padding."""
     action_dim: int | None = None
-    """Size of the actions given, of which the first entries count; None: the environment's own."""
+    """The size of the given actions, of which the first entries are used; None: that of the environment's actions."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -67,21 +67,20 @@ class Task:
         object.__setattr__(self, "success", check_success(self.name, self.success))
 
     def __call__(self) -> TaskEnvironment:
-        """A new environment.
+        """Create a new environment.
 
         Raises:
-            UserError: it cannot be made, or has spaces that no agent here can learn on.
+            UserError: it cannot be created, or its spaces are not supported.
         """
         return TaskEnvironment(self)
 
 
 class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any, Any]):
-    """The environment of a task, in the terms of the set.
+    """The environment of a task, with the sizes and bounds of the task set.
 
-    Observations (O,) float64 are zero behind the environment's own entries; actions (A,) lie in [-1, 1], are
-    clipped to it and mapped onto the bounds, those behind the environment's own being ignored. An episode ends by the
-    environment's rule or after `horizon` steps. The `info` of a step holds `success` and nothing else. Whatever
-    fails is a `UserError` that names task, episode and step.
+    Observations (O,) float64 are padded with zeros. Actions (A,) are clipped to [-1, 1] and mapped onto the bounds of
+    the environment; padded entries are ignored. An episode ends by the environment's rule or after `horizon` steps. The
+    `info` of a step contains only `success`. A failure raises a `UserError` that names the task, episode and step.
     """
 
     def __init__(self, task: Task) -> None:
@@ -107,22 +106,22 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
 
     @property
     def success_rule(self) -> str | None:
-        """What counts as success, in words."""
+        """A description of the success rule."""
         return in_words(self._succeeds.rule)
 
     @property
     def registered_threshold(self) -> float | None:
-        """The return that the environment is registered with as solved."""
+        """The return at which the registered environment counts as solved."""
         return None if self.env.spec is None else self.env.spec.reward_threshold
 
     @property
     def action_bounds(self) -> Bounds:
-        """The least and the largest value of every entry of the environment's own actions."""
+        """The lower and upper bounds of the environment's actions."""
         low, high = self._bounds.low.ravel().tolist(), self._bounds.high.ravel().tolist()
         return tuple(low), tuple(high)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        """Start the episode of this seed."""
+        """Start the episode with this seed."""
         self._episode, self._steps = seed, 0
         self._succeeds.reset()
         try:
@@ -138,7 +137,7 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
     def step_with_info(
         self, action: NDArray[np.float32]
     ) -> tuple[tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]], dict[str, Any]]:
-        """Take one step; what `step` returns, and the environment's own `info`."""
+        """Take one step; return the result of `step` and the environment's own `info`."""
         self._steps += 1
         try:
             observation, reward, terminated, truncated, info = self.env.step(self.own_action(action))
@@ -150,7 +149,7 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
             raise self._failure("step()", error) from error
 
     def own_action(self, action: NDArray[np.floating[Any]]) -> NDArray[Any]:
-        """The environment's action for one of the set, (A,) in [-1, 1]."""
+        """Convert an action of the task set, (A,) in [-1, 1], to an action of the environment."""
         own = np.clip(action[: self.own_action_dim].astype(np.float64), -1, 1).reshape(self._low.shape)
         scaled: NDArray[Any] = (self._low + (own + 1) / 2 * self._range).astype(self._bounds.dtype)
         clipped: NDArray[Any] = np.clip(scaled, self._bounds.low, self._bounds.high)

@@ -1,1 +1,1 @@
-"""Meta-World: its own environments, and the exact fast stepping of them."""
+"""Meta-World: its own environments, and fast stepping that reproduces them exactly."""

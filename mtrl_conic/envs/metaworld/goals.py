@@ -1,8 +1,8 @@
-"""Meta-World's goals, drawn without simulating anything.
+"""Meta-World's goals, drawn without any simulation.
 
 Meta-World finds the 50 goals of a task by resetting its environment 50 times after seeding numpy's
-global generator. Only what these resets draw is repeated here, number for number, from a generator of
-its own: a reset builds the scene twice, so that each goal is the second of two accepted draws.
+global generator. The code here repeats only the draws of these resets, number for number, with a separate
+generator. A reset builds the scene twice, so each goal is the second of two accepted draws.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ Goals = dict[str, NDArray[np.float64]]
 
 
 class GoalSpace(NamedTuple):
-    """Where the goals of one task lie: a box of object, then target positions (x, y, z each, in m)."""
+    """The space of one task's goals: a box of object positions, then target positions (x, y, z each, in m)."""
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     min_distance: float = 0.0
-    """Goals whose object starts nearer than this to the target, in the horizontal plane, are drawn again."""
+    """The smallest horizontal distance of object and target; goals with a smaller one are drawn again."""
     target: tuple[float, float] | None = None
-    """The (x, y) that counts as target there, where it is not the goal's own."""
+    """The (x, y) of the target for this distance, if it differs from that of the goal."""
 
     def draw(self, generator: np.random.RandomState) -> Goal:
-        """One accepted goal (d,)."""
+        """Draw one accepted goal (d,)."""
         while True:
             goal = generator.uniform(self.low, self.high, size=len(self.low))
             if self.accepts(goal):
                 return goal
 
     def accepts(self, goal: Goal) -> bool:
-        """Whether Meta-World would play this goal; one that it would not hangs its environment."""
+        """Return whether Meta-World accepts this goal; its environment hangs on a goal that it does not accept."""
         target = goal[-3:-1] if self.target is None else np.array(self.target)
         return not np.linalg.norm(goal[:2] - target) < self.min_distance
 
 
 GOALS_PER_TASK = 50
-"""Meta-World's number, for every task."""
+"""Meta-World's number of goals, the same for every task."""
 
 
 def draw_goals(task_names: Sequence[str], seed: int, num_goals: int = GOALS_PER_TASK) -> Goals:
-    """The goals that Meta-World gives a benchmark of these tasks, in this order.
+    """Return the goals that Meta-World uses for a benchmark of these tasks, in this order.
 
     `draw_goals(MT10, seed)` are those of `metaworld.MT10(seed)`, `draw_goals([name], seed)` those of
     `metaworld.MT1(name, seed)`. The tasks share one stream, so a task's goals depend on those before it.
@@ -74,7 +74,7 @@ def draw_goals(task_names: Sequence[str], seed: int, num_goals: int = GOALS_PER_
 
 
 def check_goals(task_names: Sequence[str], goals: Goals) -> int:
-    """How many goals each task has, where all is well with them.
+    """Return the number of goals of each task after checking the goals.
 
     Raises:
         UserError: goals of a task are missing, unequal in number, or such that Meta-World would hang.
@@ -147,4 +147,4 @@ GOAL_SPACES: dict[str, GoalSpace] = {
     "window-open-v3": GoalSpace((-0.1, 0.7, 0.16), (0.1, 0.9, 0.16)),
     "window-close-v3": GoalSpace((0.0, 0.75, 0.2), (0.0, 0.9, 0.2)),
 }
-"""Of all 50 tasks, in Meta-World's order."""
+"""The goal spaces of all 50 tasks, in Meta-World's order."""

@@ -1,4 +1,4 @@
-"""Meta-World's own environments behind the `Stepper` seam: the reference for every faster one."""
+"""Meta-World's own environments as a `Stepper`: the reference for faster ones."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class MetaWorldStepper(Stepper):
 
     Args:
         task_names: Meta-World's names, such as `reach-v3`.
-        goals: of each task its goals (N, d), the same number for all; see `mtrl_conic.envs.metaworld.goals`.
+        goals: for each task its goals (N, d), the same number for all; see `mtrl_conic.envs.metaworld.goals`.
         reward_version: `v2`, or `v1` for the older rewards.
-        copies: environments of each task.
+        copies: number of environments per task.
 
     Raises:
         UserError: an unknown task or reward version (Meta-World takes any unknown version for v1),
@@ -66,9 +66,9 @@ class MetaWorldStepper(Stepper):
         return observation
 
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """Take one (N, 4) float32 action of every environment; the arrays are reused by the next step.
+        """Take one (N, 4) float32 action in every environment; the next step reuses the returned arrays.
 
-        The actions must be float32: some reward terms are computed in their type.
+        The actions must be float32, because some reward terms are computed in their type.
         """
         actions = actions.astype(np.float32, copy=False)
         step = self._step
@@ -85,6 +85,6 @@ class MetaWorldStepper(Stepper):
 
 
 def _task(name: str, goal: NDArray[np.float64]) -> Task:
-    """What `set_task` takes: a goal that the environment keeps and shows."""
+    """Return the argument of `set_task` for a goal that the environment keeps and observes."""
     data: dict[str, Any] = {"rand_vec": goal, "env_cls": ALL_V3_ENVIRONMENTS[name], "partially_observable": False}
     return Task(env_name=name, data=pickle.dumps(data))

@@ -1,1 +1,1 @@
-"""The networks of the package, a file for each, called as the network is."""
+"""The networks of the package, each in a file of its name."""

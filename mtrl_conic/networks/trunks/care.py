@@ -1,4 +1,4 @@
-"""CARE: encoders of the state that are mixed by attention to what is known of the task."""
+"""CARE: encoders of the state, mixed by attention to a description of the task."""
 
 from __future__ import annotations
 
@@ -39,19 +39,20 @@ class CARE(nn.Module):
 
     Sodhani et al., Multi-task RL with context-based representations, ICML 2021. A context network turns the vector of
     a task into z_k, an attention network turns z_k into weights a_k that sum to 1, and the layers after read
-    (sum_i a_ki f_i(s), z_k). As in the authors' code no gradient of the attention reaches z_k, and encoders, context
-    and attention are networks of one hidden layer of 50 with outputs of 50. Their MT10 command has 4 encoders, the
-    baselines of Meta-World+ 6, and 10 on MT50. Actor and critics have encoders of their own here; there the critic's
-    serve both. Their vectors come of a language model that reads descriptions of the tasks.
+    (sum_i a_ki f_i(s), z_k). As in the authors' code, the attention passes no gradient to z_k, and encoders, context
+    and attention are networks with one hidden layer of 50 units and 50 outputs. Their MT10 command uses 4 encoders; the
+    baselines of Meta-World+ use 6, and 10 on MT50. Here the actor and the critics have separate encoders; in the
+    authors' code they share those of the critic. The authors' vectors come from a language model applied to task
+    descriptions.
 
     Args:
-        spec: of the tasks.
-        extra: features beside the observation, an action's.
-        hidden: what the layers after the encoders are to be; encoders are neither normalised nor rounded.
-        generator: of the initial values.
-        encoders: of the state.
-        size: of encodings.
-        metadata: where the vectors come from, see `read_metadata`; a learned one starts on the unit sphere.
+        spec: names and sizes of the tasks.
+        extra: number of features beside the observation, those of an action.
+        hidden: settings of the layers after the encoders; the encoders are neither normalised nor rounded.
+        generator: random generator for the initial values.
+        encoders: number of encoders of the state.
+        size: size of the encodings.
+        metadata: source of the vectors, see `read_metadata`; learned vectors start on the unit sphere.
 
     Raises:
         UserError: metadata that cannot be read, or lacks a task.
@@ -98,7 +99,7 @@ class CARE(nn.Module):
         )
 
     def mixture(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """(K, B, D) -> the code of each task (K, 1, size), and its weights of the encoders (K, 1, n)."""
+        """(K, B, D) -> the code of each task (K, 1, size), and its weights for the encoders (K, 1, n)."""
         if self.vectors is not None:
             described = self.vectors(observations)
         else:
@@ -108,12 +109,12 @@ class CARE(nn.Module):
         return code, self.attention(code.detach()).softmax(-1)
 
     def encodings(self, rows: Tensor) -> Tensor:
-        """States and, say, actions (K, B, inputs) -> what each encoder makes of them, (K, n, B, size)."""
+        """States, in a critic with actions, (K, B, inputs) -> the output of each encoder, (K, n, B, size)."""
         parts = torch.relu(self.first(rows)).chunk(len(self.second), dim=-1)
         return torch.stack([layer(part) for layer, part in zip(self.second, parts, strict=True)], dim=1)
 
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
-        """(K, B, D) and, say, actions (K, B, A) -> (K, B, width)."""
+        """(K, B, D), in a critic with actions (K, B, A) -> (K, B, width)."""
         rows = torch.cat([observations[..., : self.bare], *extra], dim=-1)
         code, weights = self.mixture(observations)
         encodings = self.encodings(rows)

@@ -1,4 +1,4 @@
-"""MOORE: experts whose representations of a row are made orthonormal, mixed by each task in its own way."""
+"""MOORE: experts with orthonormal representations of each row, mixed separately by each task."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from mtrl_conic.networks.registry import register_network
 Experts = Annotated[int, Field(ge=1, description="number of experts; the paper uses 4 on MT10 and 6 on MT50")]
 
 _LEAST_LENGTH = 1e-4
-"""Of an expert that is scaled to unit length."""
+"""The smallest length of an expert's output that is scaled to unit length."""
 _LEAST_PART = 1e-3
-"""Of an expert's length that must be new to be scaled to unit length: rounding alone leaves 1e-7 of it."""
+"""The smallest new share of an expert's output that is scaled to unit length; rounding alone leaves 1e-7."""
 
 
 @register_network("moore")
 class MOORE(nn.Module):
-    """Experts made orthonormal for each row, mixed by a vector of each task's own, with a head per task.
+    """Experts that are orthonormalised for each row and mixed by a vector of each task, with a head per task.
 
-    Hendawy et al., Multi-task RL with mixture of orthogonal experts, ICLR 2024. Experts h_1, ..., h_n see the state
-    alone; Gram-Schmidt turns their values into an orthonormal basis V(s), and the trunk is tanh(V(s) w_k). Their task
-    encoder is a linear map of the one-hot without an offset, of which task k reads column k alone: w_k, the task's own.
-    Three layers of 400 in each expert, the last without activation, are the paper's, and the classic base. What it
-    leaves open: how w starts (here uniform on the unit sphere), and dependent experts (see `orthonormal`).
+    Hendawy et al., Multi-task RL with mixture of orthogonal experts, ICLR 2024. Experts h_1, ..., h_n read only the
+    state. Gram-Schmidt turns their outputs into an orthonormal basis V(s), and the trunk computes tanh(V(s) w_k). The
+    task encoder of the paper is a linear map of the one-hot code without an offset, of which task k uses column k, its
+    vector w_k. The paper uses three layers of 400 units in each expert, the last without activation, as does the
+    classic base. The paper does not specify the initial w (here uniform on the unit sphere) and dependent experts (see
+    `orthonormal`).
 
     Args:
-        spec: of the tasks.
-        extra: features beside the observation, an action's.
-        hidden: what the layers of each expert are to be; the last has no normalisation.
-        generator: of the initial values.
+        spec: names and sizes of the tasks.
+        extra: number of features beside the observation, those of an action.
+        hidden: settings of the layers of each expert; the last has no normalisation.
+        generator: random generator for the initial values.
         experts: n.
 
     Raises:
-        UserError: more experts than there can be directions.
+        UserError: there are more experts than dimensions.
     """
 
     own_output: ClassVar[bool] = True
@@ -57,12 +58,12 @@ class MOORE(nn.Module):
         self.mixture = TaskVectors(len(spec.task_names), experts, generator=generator)
 
     def basis(self, observations: Tensor, *extra: Tensor) -> Tensor:
-        """(K, B, D) and, say, actions (K, B, A) -> orthonormal vectors of each row, (K, B, n, width)."""
+        """(K, B, D), in a critic with actions (K, B, A) -> orthonormal vectors of each row, (K, B, n, width)."""
         rows = torch.cat([observations[..., : self.bare], *extra], dim=-1)
         return orthonormal(torch.stack([expert(rows) for expert in self.experts], dim=-2))
 
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
-        """(K, B, D) and, say, actions (K, B, A) -> (K, B, width)."""
+        """(K, B, D), in a critic with actions (K, B, A) -> (K, B, width)."""
         weights = self.mixture(observations).unsqueeze(-2)  # (K, 1, 1, n)
         return torch.tanh((weights @ self.basis(observations, *extra)).squeeze(-2))
 
@@ -78,11 +79,11 @@ def _expert(inputs: int, hidden: Hidden, layers: Layers) -> nn.Sequential:
 
 
 def orthonormal(vectors: Tensor) -> Tensor:
-    """n vectors (..., n, F) made orthonormal one after another, by the modified process of Gram and Schmidt.
+    """Orthonormalise n vectors (..., n, F) one after another by the modified Gram-Schmidt process.
 
-    What a vector adds to those before it is scaled to unit length. Where that is less than a thousandth of the vector,
-    it is scaled up a thousandfold and no more: dependent vectors give zero in the place of rounding errors, and finite
-    gradients.
+    The component of a vector that is orthogonal to the previous vectors is scaled to unit length. If it is shorter than
+    a thousandth of the vector, it is scaled up by at most a factor of one thousand, so that dependent vectors give zero
+    instead of rounding errors, and finite gradients.
     """
     rest = _unit(vectors, _LEAST_LENGTH)
     basis: list[Tensor] = []
@@ -94,5 +95,5 @@ def orthonormal(vectors: Tensor) -> Tensor:
 
 
 def _unit(x: Tensor, least: float) -> Tensor:
-    """Vectors (..., F) of unit length; those shorter than `least` stay shorter than 1."""
+    """Scale vectors (..., F) to unit length; vectors shorter than `least` remain shorter than 1."""
     return x * x.square().sum(-1, keepdim=True).clamp_min(least**2).rsqrt()

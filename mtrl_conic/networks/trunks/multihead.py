@@ -1,4 +1,4 @@
-"""A trunk that the tasks share, a last layer of each task's own."""
+"""A shared trunk with a separate last layer for each task."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from mtrl_conic.networks.trunks.shared import Shared
 
 @register_network("multihead")
 class MultiHead(Shared):
-    """The trunk is shared, and each task has a last layer of its own."""
+    """A shared trunk with a separate last layer for each task."""
 
     own_output = True

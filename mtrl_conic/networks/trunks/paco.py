@@ -1,4 +1,4 @@
-"""PaCo: every task's network is composed, parameter by parameter, from sets that all tasks share."""
+"""PaCo: the network of every task is composed from parameter sets that all tasks share."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Sets = Annotated[int, Field(ge=1, description="number of parameter sets that eac
 
 @register_network("paco")
 class PaCo(nn.Module):
-    """Each task's network, last layer included, is composed from shared sets of parameters by a vector of its own.
+    """Composes the network of each task, including its last layer, from shared parameter sets by a vector of the task.
 
     Sun et al., PaCo: parameter-compositional multi-task RL, NeurIPS 2022: theta_k = sum_i w_ki phi_i, for n sets phi_i
-    of the whole network and w_k learned with the rest. Networks see the state alone. Five sets and three layers of 400
-    are the paper's on MT10. Actor and critics have vectors of their own here, where the authors' code has one for all
-    of them. How w starts is not stated: here uniform on the unit sphere, so that a composed weight has the variance of
-    each set's.
+    of the whole network; the w_k are learned with the rest. The networks read only the state. The paper uses five sets
+    and three layers of 400 units on MT10. Here the actor and the critics have separate vectors; the authors' code has
+    one for all of them. The initial w is not specified; here it is uniform on the unit sphere, so that a composed
+    weight has the variance of each set's weights.
 
     Args:
-        spec: of the tasks.
-        extra: features beside the observation, an action's.
-        hidden: what the layers are to be.
-        generator: of the initial values.
+        spec: names and sizes of the tasks.
+        extra: number of features beside the observation, those of an action.
+        hidden: settings of the layers.
+        generator: random generator for the initial values.
         sets: n.
     """
 
@@ -52,11 +52,11 @@ class PaCo(nn.Module):
                 self.norms.append(ComposedLayerNorm(sets, hidden.width))
 
     def make_output(self, outputs: int, generator: torch.Generator) -> ComposedOutput:
-        """The last layer, composed as the others are."""
+        """Make the last layer, which is composed like the others."""
         return ComposedOutput(self.vectors, self.width, outputs, generator=generator)
 
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
-        """(K, B, D) and, say, actions (K, B, A) -> (K, B, width)."""
+        """(K, B, D), in a critic with actions (K, B, A) -> (K, B, width)."""
         x, vectors = torch.cat([observations[..., : self.bare], *extra], dim=-1), self.vectors(observations)
         for place, layer in enumerate(self.layers):
             x = layer(x, vectors)

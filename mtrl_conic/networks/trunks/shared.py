@@ -1,4 +1,4 @@
-"""All tasks through the same hidden layers and the same last layer."""
+"""A network in which all tasks share the hidden layers and the last layer."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ Film = Annotated[
 
 @register_network("shared")
 class Shared(nn.Module):
-    """All of it is shared: hidden layers behind the code of the task.
+    """Hidden layers that all tasks share; the observation contains the code of the task.
 
     Args:
-        spec: of the tasks.
-        extra: features beside the observation, an action's.
-        hidden: what the layers are to be.
-        generator: of the initial values.
-        residual: see `ResidualBlock`.
-        embedding: of each task, see `TaskEmbedding`; it is the task's own.
-        film: see `FiLM`; gains and offsets are the task's own.
+        spec: names and sizes of the tasks.
+        extra: number of features beside the observation, those of an action.
+        hidden: settings of the layers.
+        generator: random generator for the initial values.
+        residual: whether to use blocks with skip connections, see `ResidualBlock`.
+        embedding: size of a learned code per task, see `TaskEmbedding`.
+        film: whether to scale and shift features by task, see `FiLM`.
     """
 
     own_output: ClassVar[bool] = False
-    """Whether each task has a last layer of its own."""
+    """Whether each task has its own last layer."""
 
     def __init__(
         self,
@@ -75,11 +75,11 @@ class Shared(nn.Module):
         self.layers = nn.Sequential(*stack)
 
     def _layers(self, spec: TaskSpec, hidden: Hidden, generator: torch.Generator, film: int | None) -> Layers:
-        """What the hidden layers are made of."""
+        """Return the factory of the hidden layers."""
         return Layers(None, generator, hidden.products, film)
 
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
-        """(K, B, D) and, say, actions (K, B, A) -> (K, B, width)."""
+        """(K, B, D), in a critic with actions (K, B, A) -> (K, B, width)."""
         x = observations[..., : self.bare]
         if extra:
             x = torch.cat([x, *extra], dim=-1)

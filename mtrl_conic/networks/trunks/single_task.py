@@ -1,4 +1,4 @@
-"""An agent of its own per task, in one process: what the others are held against."""
+"""A separate agent per task in one process: the baseline of the other networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtrl_conic.networks.trunks.shared import Shared
 
 @register_network("single_task")
 class SingleTask(Shared):
-    """Nothing is shared: an agent of its own per task, in one process. All of its products are in float32."""
+    """A separate agent per task in one process, without shared parameters. All products are in float32."""
 
     own_output = True
 

@@ -19,22 +19,22 @@ Modules = Annotated[int, Field(ge=1, description="number of modules in each laye
 
 @register_network("soft_modularization")
 class SoftModularization(nn.Module):
-    """Modules, and the network that routes between them by task and state, all of it shared.
+    """Modules and a network that routes between them by task and state; all parameters are shared.
 
     Yang et al., Multi-task RL with soft modularization, 2020, section 4. With u = f(s) * h(task) the routing logits of
     a layer to the next are p^1 = W(relu(u)) and p^(l+1) = W(relu(V p^l * u)), (n, n) each; module i of the next layer
     reads sum_j softmax_j(p_ij) relu(W_j x_j).
 
     Args:
-        spec: of the tasks.
-        extra: features beside the observation, an action's.
-        hidden: `width` of a module's output, `depth` layers of modules, at least 2; no layer is normalised, and all
-            products are in float32.
-        generator: of the initial values.
-        modules: n, in a layer.
+        spec: names and sizes of the tasks.
+        extra: number of features beside the observation, those of an action.
+        hidden: `width` of a module's output and `depth`, the number of layers of modules, at least 2. No layer is
+            normalised, and all products are in float32.
+        generator: random generator for the initial values.
+        modules: n, the number of modules in a layer.
 
     Raises:
-        UserError: a single layer.
+        UserError: `depth` is 1.
     """
 
     own_output: ClassVar[bool] = False
@@ -63,7 +63,7 @@ class SoftModularization(nn.Module):
         self.up = nn.ModuleList(linear(self.count**2, width) for _ in range(hidden.depth - 2))
 
     def _tasks(self, observations: Tensor) -> Tensor:
-        """(K, B, K): one-hots of the tasks; where observations tell none, rows stand in the order of the tasks."""
+        """Return one-hot codes (K, B, K) of the tasks; without codes in the observations, rows are ordered by task."""
         if self.one_hot:
             return observations[..., self.bare :]
         return (
@@ -71,7 +71,7 @@ class SoftModularization(nn.Module):
         )
 
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
-        """(K, B, O) and, say, actions (K, B, A) -> (K, B, width), the sum over the last layer's modules."""
+        """(K, B, O), in a critic with actions (K, B, A) -> (K, B, width), the sum over the last layer's modules."""
         state = torch.cat([observations[..., : self.bare], *extra], dim=-1)
         code = self.state(state) * self.task(self._tasks(observations))
         outputs = torch.stack([torch.relu(module(state)) for module in self.first], dim=-2)  # (K, B, n, width)

@@ -41,7 +41,7 @@ def read_scale(random: Path | None, reference: Path | None, tasks: Sequence[str]
         random: returns of a random policy, `mtrl-conic evaluate <preset> --policy random --json FILE`, or a YAML or
             JSON file of `task: return`.
         reference: returns of what counts as 1, in the same form.
-        tasks: of the runs.
+        tasks: tasks of the runs.
 
     Raises:
         UserError: one file without the other, a file that cannot be read or lacks a task, or the same return in both.

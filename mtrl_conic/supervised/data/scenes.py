@@ -28,7 +28,7 @@ class MTANFolder:
     """`<root>/<split>/{image,label,depth,normal}/<i>.npy` (Liu et al., MTAN, CVPR 2019, its code).
 
     Args:
-        folder: of a split.
+        folder: folder of a split.
         classes: labels are -1 to classes - 1.
         label: the folder of the labels.
         normals: whether there are any.

@@ -31,8 +31,8 @@ def segnet(channels: Sequence[int], widths: Sequence[int] = WIDTHS) -> TaskNetwo
     """Encoder and decoder shared, the last two layers of each task its own (MTAN's "split, standard").
 
     Args:
-        channels: of each task's output.
-        widths: of the stages.
+        channels: number of output channels of each task's output.
+        widths: number of channels of the stages.
     """
     trunk = SegNet(widths, taps=False)
     return initialised(TaskNetwork(trunk, SeparateHeads(prediction(widths[0], c) for c in channels), len(channels)))
@@ -44,8 +44,8 @@ def mtan(channels: Sequence[int], widths: Sequence[int] = WIDTHS) -> TaskNetwork
     The convolutions between the masks are shared by the tasks' branches, as in the paper.
 
     Args:
-        channels: of each task's output.
-        widths: of the stages.
+        channels: number of output channels of each task's output.
+        widths: number of channels of the stages.
     """
     heads = SeparateHeads((_Branch(widths, c) for c in channels), shared=_Between(widths))
     return initialised(TaskNetwork(SegNet(widths, taps=True), heads, len(channels)))

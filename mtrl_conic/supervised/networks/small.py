@@ -17,7 +17,7 @@ def small(channels: Sequence[int], width: int = 16) -> TaskNetwork:
     """Four stages from half to a sixteenth of the image and back, with skips; heads of two layers at half size.
 
     Args:
-        channels: of each task's output.
+        channels: number of output channels of each task's output.
         width: channels of the first stage; the others have two, four and eight times as many.
     """
     return initialised(TaskNetwork(_Trunk(width), SeparateHeads(_Head(width, c) for c in channels), len(channels)))

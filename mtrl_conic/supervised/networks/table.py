@@ -55,7 +55,7 @@ class EmbeddedTable(nn.Module):
     Args:
         numbers: numeric columns.
         sizes: values of each categorical column.
-        length: of a category's vector.
+        length: dimension of a category's vector.
     """
 
     def __init__(self, numbers: int, sizes: Sequence[int], length: int) -> None:

@@ -30,8 +30,8 @@ class CelebA(Problem):
     """Forty binary attributes of one image.
 
     Args:
-        names: of the attributes.
-        readers: of the training, validation and test images.
+        names: names of the attributes.
+        readers: readers of the training, validation and test images.
         workers: processes that read.
     """
 
@@ -81,7 +81,7 @@ class Faces:
     """JPEG files with their labels.
 
     Args:
-        folder: of the images.
+        folder: folder of the images.
         files: names.
         labels: (N, attributes) of 0 and 1.
     """

@@ -54,7 +54,7 @@ class Scenes(Problem):
     Args:
         training: reads training images.
         test: reads test images.
-        options: of the problem.
+        options: options of the problem.
         workers: processes that read.
     """
 

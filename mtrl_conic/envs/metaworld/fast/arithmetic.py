@@ -71,7 +71,7 @@ def distance_xy(a: Vector, b: Vector) -> float:
 
 @compiled
 def clip(x: float, lower: float, upper: float) -> float:
-    """`numpy.clip`; what is not a number stays so."""
+    """`numpy.clip`; NaN stays NaN."""
     if x < lower:
         return lower
     return upper if x > upper else x

@@ -1,4 +1,4 @@
-"""The episodes of a task: made once by Meta-World's own reset, then kept."""
+"""The episodes of a task, created once by Meta-World's own reset and then kept."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mtrl_conic.envs.metaworld.fast.models import physics_model
 from mtrl_conic.envs.metaworld.fast.tasks import SPECS, TaskSpec
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
-"""All that the physics carry from step to step, the solver's warm start included."""
+"""The state that the physics carry from step to step, including the solver's warm start."""
 
 
 UNSET = -1.0
-"""Stands for a constant that Meta-World sets at the first step."""
+"""The placeholder for a constant that Meta-World sets at the first step."""
 
 
 class Episode(NamedTuple):
-    """What a reset leads to. It depends on nothing but the task and the goal."""
+    """The result of a reset, which depends only on the task and the goal."""
 
     state: NDArray[np.float64]
     body_pos: NDArray[np.float64]
@@ -36,9 +36,9 @@ class Episode(NamedTuple):
 
 
 class Episodes:
-    """The episodes of one task, one a goal.
+    """The episodes of one task, one per goal.
 
-    A reset simulates 500 physics steps, so it is done when an episode is first asked for and its end is kept.
+    A reset simulates 500 physics steps. It runs when an episode is first needed, and its final state is kept.
 
     Args:
         task_name: a task of `SPECS`.
@@ -66,7 +66,7 @@ class Episodes:
         return self._kept[number]
 
     def _select(self, number: int) -> None:
-        """Give the environment a goal, and with the first one the observation space of visible goals."""
+        """Set the goal of the environment, and with the first goal the observation space of visible goals."""
         data = {
             "rand_vec": self._goals[number],
             "env_cls": ALL_V3_ENVIRONMENTS[self._task_name],
@@ -98,7 +98,7 @@ def _constant(value: Any) -> NDArray[np.float64]:
 
 
 def _physics_class(base: Any, spec: TaskSpec) -> Any:
-    """Meta-World's class of a task, on a model without visual geometry."""
+    """Return Meta-World's class of a task, on a model without visual geometry."""
     keep = tuple(place.name for place in spec.places if place.kind == "geom")
 
     def initialize(self: Any) -> tuple[mujoco.MjModel, mujoco.MjData]:

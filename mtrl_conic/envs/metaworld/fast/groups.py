@@ -1,4 +1,4 @@
-"""Which rewards are compiled together, and the choice among them in compiled code."""
+"""The groups of rewards that are compiled together, and the choice among them in compiled code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUPS: dict[str, tuple[TaskSpec, ...]] = {
     "mt10": tuple(TASKS[name] for name in MT10),
     "mt50": tuple(TASKS.values()),
 }
-"""The tasks that a kernel serves: one kernel for all would take several times as long to compile."""
+"""The tasks of each kernel; one kernel for all tasks would take several times as long to compile."""
 REWARDS = tuple(dict.fromkeys(spec.reward for group in GROUPS.values() for spec in group))
 """The rewards by their numbers in the kernels."""
 
@@ -30,16 +30,16 @@ def group_of(specs: Sequence[TaskSpec]) -> str:
 
 
 def _function(path: str) -> Reward:
-    """The reward that a task's entry names."""
+    """Return the reward function that a task's entry names."""
     module, name = path.split(".")
     return getattr(importlib.import_module(f"{rewards.__name__}.{module}"), name)  # type: ignore[no-any-return]
 
 
 def _choice(group: str) -> Reward:
-    """A compiled function of (number, state) that calls the reward of this number, one of the group's.
+    """Make a compiled function of (number, state) that calls the reward with this number in the group.
 
-    It is written out as a chain of comparisons: functions within functions would be optimised once a level. Its
-    name is its own, because code from numba's cache is linked by names.
+    It is written out as a chain of comparisons, because nested functions would be optimised once per level. Its name is
+    unique, because code from numba's cache is linked by names.
     """
     numbers = list(dict.fromkeys(REWARDS.index(spec.reward) for spec in GROUPS[group]))
     lines = [f"    if number == {number}: return reward_{number}(state)" for number in numbers[:-1]]

@@ -28,7 +28,7 @@ def _read(address: int) -> Vector:
 
 @compiled
 def _write_quaternion(address: int, out: Any) -> None:
-    """The quaternion (x, y, z, w) of a rotation matrix, as `scipy.spatial.transform.Rotation` has it."""
+    """Write the quaternion (x, y, z, w) of a rotation matrix, as `scipy.spatial.transform.Rotation` computes it."""
     m = doubles(address)
     trace = m[0] + m[4] + m[8]
     i = 0
@@ -50,7 +50,7 @@ def _write_quaternion(address: int, out: Any) -> None:
 
 @compiled
 def _write_rotation(kind: int, address: int, out: Any) -> None:
-    """An orientation as Meta-World observes it."""
+    """Write an orientation as Meta-World observes it."""
     out[:] = 0.0
     if kind == UPRIGHT:
         out[0] = 1.0
@@ -64,7 +64,7 @@ def _write_rotation(kind: int, address: int, out: Any) -> None:
 
 @compiled
 def _write_frame(env: Any, frame: Any) -> None:
-    """Hand, gripper and objects, as `_get_curr_obs_combined_no_goal` has them."""
+    """Write hand, gripper and objects as in `_get_curr_obs_combined_no_goal`."""
     hand, obj = _read(env.hand), _read(env.object)
     for i in range(3):
         frame[i] = hand[i]
@@ -85,7 +85,7 @@ def _write_frame(env: Any, frame: Any) -> None:
 
 @compiled
 def _observe(env: Any, observation: Any) -> None:
-    """Frame, last frame and goal, clipped to Meta-World's observation space."""
+    """Write the frame, the last frame and the goal, clipped to Meta-World's observation space."""
     _write_frame(env, observation[:FRAME])
     observation[FRAME : 2 * FRAME] = env.previous
     observation[2 * FRAME :] = env.target
@@ -167,10 +167,10 @@ def kernel(parallel: bool, group: str) -> Callable[..., int]:
 
 
 def _digest(parallel: bool, group: str) -> int:
-    """A number of this package's sources and of how the kernel is compiled.
+    """Return a hash of this package's sources and of the kernel's compiler options.
 
-    numba's cache looks for changes in the file of a compiled function alone, neither in those that it calls
-    from others nor in the options, but tells apart the values it closes over: the kernel closes over this one.
+    numba's cache detects changes only in the file of a compiled function, not in functions from other files or in the
+    options. It does distinguish the values that a function closes over, so the kernel closes over this hash.
     """
     sources = hashlib.blake2b(f"{parallel} {group}".encode(), digest_size=7)
     for path in sorted(Path(__file__).parent.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""What the kernel knows of an environment: one record each."""
+"""The record that describes an environment to the kernel."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ENVIRONMENT = np.dtype(
     ],
     align=True,
 )
-"""All that the kernel knows of one environment."""
+"""The data of one environment for the kernel."""
 
 INFO = ("near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target")
-"""The values of Meta-World's `info` that the kernel gives."""
+"""The values of Meta-World's `info` that the kernel computes."""

@@ -1,4 +1,4 @@
-"""Meta-World's models without what is only seen."""
+"""Meta-World's models without visual elements."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import mujoco
 def physics_model(path: str, keep: tuple[str, ...] = ()) -> mujoco.MjModel:
     """The model of an XML file without cameras, lights and visual geometry, but for the geoms named in `keep`.
 
-    Its physics are those of the whole model bit for bit: visual geoms neither collide nor, after
-    compilation, weigh. A copy, for the caller to change.
+    Its physics equal those of the whole model bit for bit, because visual geoms do not collide and, after compilation,
+    have no mass. The model is a copy that the caller may change.
     """
     return copy.copy(_compile(path, keep))
 
@@ -33,7 +33,7 @@ def _compile(path: str, keep: tuple[str, ...]) -> mujoco.MjModel:
 
 
 def _drop_meshes(spec: mujoco.MjSpec, keep: tuple[str, ...]) -> None:
-    """Remove visual meshes that give their body no inertia, which cost most of the compilation."""
+    """Remove visual meshes that do not contribute to inertia; they take most of the compilation time."""
     used = set()
     for geom in list(spec.geoms):
         if geom.type != mujoco.mjtGeom.mjGEOM_MESH:

@@ -1,4 +1,4 @@
-"""What compiled code needs from numba and from the mujoco library."""
+"""The interface of compiled code to numba and to the mujoco library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def compiled(function: F) -> F:
 
 
 def _library() -> Path:
-    """The shared library that the mujoco package itself has loaded."""
+    """Return the shared library that the mujoco package has loaded."""
     pattern = {"win32": "mujoco.dll", "darwin": "libmujoco.*.dylib"}.get(sys.platform, "libmujoco.so.*")
     return next(Path(mujoco.__file__).parent.glob(pattern))
 
@@ -32,7 +32,7 @@ llvmlite.binding.load_library_permanently(str(_library()))
 
 
 def _function(name: str) -> Any:
-    """A mujoco function of (model, data), both given by their addresses."""
+    """Return a mujoco function of (model, data), both given by their addresses."""
     return types.ExternalFunction(name, types.void(types.int64, types.int64))
 
 
@@ -56,4 +56,4 @@ def _doubles(typing_context: Any, address: Any) -> Any:
 
 
 doubles = cast(Callable[[int], Any], intrinsic(_doubles))
-"""The float64 numbers that begin at an address, as something to index, in compiled code only."""
+"""The float64 numbers at an address as an array; only usable in compiled code."""

@@ -13,12 +13,12 @@ from mtrl_conic.envs.metaworld.fast.native import compiled, doubles
 SUBSTEPS = 5
 """Physics steps in a step of an environment."""
 _LARGEST = 1e10
-"""MuJoCo resets a state that exceeds it (`mjMAXVAL`)."""
+"""MuJoCo resets a state that exceeds this value (`mjMAXVAL`)."""
 
 
 @compiled
 def _sound(numbers: Any, count: int) -> bool:
-    """Whether MuJoCo takes the numbers for good ones (`mju_isBad`)."""
+    """Return whether MuJoCo accepts the numbers (`mju_isBad`)."""
     sound = True
     for i in range(count):
         sound = sound and abs(numbers[i]) <= _LARGEST
@@ -45,8 +45,9 @@ def act(env: Any, action: Any) -> bool:
 def _first_substep(env: Any) -> None:
     """`mj_step` after an `mj_forward` since which only the mocap body was moved and the controls set.
 
-    What depends on neither is still valid: positions of the arm and objects, inertias, contacts, velocities.
-    Of the positions only the mocap body's has to follow, as `mj_kinematics` would make it: nothing hangs on it.
+    Quantities that depend on neither remain valid: positions of the arm and of objects, inertias, contacts and
+    velocities. Only the position of the mocap body must be updated, as `mj_kinematics` would; no other body is attached
+    to it.
     """
     model, data = env.model, env.data
     mocap, body = doubles(env.mocap), doubles(env.mocap_body)
@@ -64,7 +65,7 @@ def _first_substep(env: Any) -> None:
 
 @compiled
 def simulate(env: Any, action: Any) -> None:
-    """Act, and simulate one step of the environment."""
+    """Apply an action and simulate one step of the environment."""
     # MuJoCo turns the body when it resets a bad state: then, as after a reset, nothing is valid
     turned = act(env, action)
     sound = _sound(doubles(env.qpos), env.nq) and _sound(doubles(env.qvel), env.nv)

@@ -1,4 +1,4 @@
-"""One environment's own MuJoCo model and data, and where in them the kernel reads."""
+"""The MuJoCo model and data of one environment, and the addresses that the kernel reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FINGERS = ("leftpad_geom", "rightpad_geom")
 class Simulation:
     """A copy of the physics of `episodes`, described to the kernel by `row`.
 
-    It owns the memory at the addresses that `row` holds: whoever runs the kernel keeps it alive.
+    It owns the memory at the addresses in `row`, so the caller of the kernel must keep it alive.
     """
 
     def __init__(self, episodes: Episodes) -> None:
@@ -43,7 +43,7 @@ class Simulation:
         self._write_task(env)
 
     def reset(self, number: int, row: Any) -> NDArray[np.float64]:
-        """Start episode `number` and write what it fixes to `row`; returns the first observation, a copy."""
+        """Start episode `number`, write its constants to `row`, and return a copy of the first observation."""
         episode: Episode = self._episodes[number]
         mujoco.mj_setState(self.model, self.data, episode.state, STATE)
         self.model.body_pos[:] = episode.body_pos
@@ -58,7 +58,7 @@ class Simulation:
         return observation
 
     def holds(self) -> bool:
-        """Whether both fingers press on the task's object, as `SawyerXYZEnv.touching_object` tells."""
+        """Return whether both fingers press on the task's object, as in `SawyerXYZEnv.touching_object`."""
         if self._episodes.spec.grasped is None:
             return True
         contact = self.data.contact
@@ -89,11 +89,11 @@ class Simulation:
         row["points"][: len(spec.points)] = [self._position(place) for place in spec.points]
 
     def _position(self, place: Place) -> int:
-        """The address of a body's, geom's or site's position."""
+        """Return the address of the position of a body, geom or site."""
         return int(self._view(place).xpos.ctypes.data)
 
     def _rotation(self, rotation: Rotation | None) -> tuple[int, int]:
-        """The address of an orientation, and how it is observed."""
+        """Return the address of an orientation, and how it is observed."""
         if rotation is None:
             return 0, NO_ROTATION
         if rotation.place is None:

@@ -1,4 +1,4 @@
-"""Meta-World stepped in compiled code, exactly."""
+"""Exact stepping of Meta-World in compiled code."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from mtrl_conic.errors import UserError
 class FastStepper(Stepper):
     """Steps Meta-World's environments as Meta-World does, without its Python.
 
-    The physics are those of the same mujoco library bit for bit; observations, rewards and success are
-    computed by a compiled kernel in Meta-World's order of operations. A name may come several times.
+    The physics come from the same mujoco library and are equal bit for bit. A compiled kernel computes observations,
+    rewards and success in Meta-World's order of operations. A name may be given several times.
 
     Args:
-        task_names: Meta-World's names, each with a kernel (`supports`).
-        goals: for each name (N, D), the random vectors of its resets; the same N for all.
+        task_names: names of Meta-World tasks that have a kernel (`supports`).
+        goals: for each name the random vectors of its resets, (N, D), with the same N for all.
         reward_version: "v2", or "v1" for the ten MT10 tasks.
-        threads: how many threads share the environments; the results do not depend on it.
-        copies: environments of each task.
+        threads: number of threads that share the environments; the results do not depend on it.
+        copies: number of environments per task.
 
     Raises:
-        UserError: something asked for has no kernel, goals are not playable, `threads` or `copies` is not positive.
+        UserError: a task has no kernel, goals are not playable, or `threads` or `copies` is not positive.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class FastStepper(Stepper):
         self._points = np.zeros((count, MAX_POINTS, 3))
 
     def reset(self, row: int, episode: int) -> NDArray[np.float64]:
-        """See `Stepper.reset`. The first visit of an episode simulates Meta-World's own reset."""
+        """Start an episode, see `Stepper.reset`. Its first reset simulates Meta-World's own reset."""
         return self.simulations[row].reset(episode, self._environments[row])
 
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """See `Stepper.step`. Every environment must have been reset once."""
+        """Take one step, see `Stepper.step`. Every environment must have been reset once."""
         simulations = self.simulations  # held, so that the memory outlives the call
         actions = np.ascontiguousarray(actions, dtype=np.float32)
         if actions.shape != (len(simulations), self.action_dim):
@@ -106,9 +106,9 @@ class FastStepper(Stepper):
         return Step(self._observations, self._rewards, self._success, self._terminated)
 
     def info(self) -> dict[str, NDArray[np.float64]]:
-        """Meta-World's `info` of the last step, (K,) each, for environments that were not reset since.
+        """Return Meta-World's `info` of the last step, (K,) each, for environments that were not reset since.
 
-        near_object, grasp_success, grasp_reward, in_place_reward and obj_to_target, copies.
+        It contains copies of near_object, grasp_success, grasp_reward, in_place_reward and obj_to_target.
         """
         simulations = self.simulations
         info = {name: self._info[:, i].copy() for i, name in enumerate(INFO)}
@@ -118,7 +118,7 @@ class FastStepper(Stepper):
         return info
 
     def __reduce__(self) -> NoReturn:
-        """Neither copied nor pickled: a copy would hold the addresses of memory that is not its own."""
+        """Refuse to copy or pickle the stepper: a copy would hold addresses of memory that it does not own."""
         raise TypeError("a FastStepper holds addresses of its simulators' memory: make another instead of a copy")
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class FastStepper(Stepper):
 
     @property
     def simulations(self) -> tuple[Simulation, ...]:
-        """Models and data of the environments, to look at.
+        """Return the models and data of the environments for inspection.
 
         Raises:
             RuntimeError: the stepper is closed.
@@ -138,9 +138,9 @@ class FastStepper(Stepper):
 
 
 def _share(costs: Sequence[int], parts: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Deal environments out to `parts` of about equal cost, the costly first.
+    """Distribute environments over `parts` of about equal cost, the most expensive first.
 
-    Returns the environments part by part, and the bounds (parts + 1,) of the parts among them.
+    Returns the environments ordered by part, and the bounds (parts + 1,) of the parts.
     """
     shares: list[list[int]] = [[] for _ in range(parts)]
     loads = [0] * parts

@@ -1,4 +1,4 @@
-"""Whether the compiled stepper can take a task set, told without importing it."""
+"""Whether the compiled stepper supports a task set, without importing the stepper."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from packaging.version import Version
 from mtrl_conic.envs.metaworld.fast.tasks import SPECS
 
 VERSIONS = {"mujoco": "3.3.0", "metaworld": "3.1.1"}
-"""The versions whose every number the kernels reproduce."""
+"""The versions that the kernels reproduce exactly."""
 OLDEST = {"numpy": "2.0", "numba": "0.61"}
-"""Before its version 2 NumPy computes in float64 the rewards that are float32 here."""
+"""The oldest version of NumPy: before version 2 it computes in float64 the rewards that are float32 here."""
 
 
 def supports(task_names: Sequence[str], reward_version: str = "v2") -> str | None:
-    """Why the tasks cannot step through compiled code, in words, or None if they can.
+    """Return why the tasks cannot use compiled stepping; None if they can.
 
-    It asks for the exact mujoco and metaworld that the kernels were checked against: with others the
-    results might differ without an error.
+    It requires the exact versions of mujoco and metaworld that the kernels were checked against, because with other
+    versions the results might differ silently.
     """
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return "NUMBA_DISABLE_JIT is set, so that nothing is compiled"

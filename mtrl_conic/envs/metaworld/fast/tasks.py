@@ -1,4 +1,4 @@
-"""The tasks that have a kernel: what it has to know of each of them."""
+"""The tasks that have a kernel, and their descriptions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Rotation:
-    """An orientation to observe: of a place, or always the same where there is none.
+    """An orientation to observe: that of a place, or a constant one if there is no place.
 
-    Meta-World's classes show the orientation of some bodies as the quaternion (w, x, y, z), of others, as of
-    geoms and sites, as the one (x, y, z, w) of a rotation matrix.
+    Meta-World's classes observe the orientation of some bodies as the quaternion (w, x, y, z), and that of other
+    bodies, geoms and sites as the quaternion (x, y, z, w) of a rotation matrix.
     """
 
     place: Place | None
@@ -28,15 +28,15 @@ class Rotation:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """How a Meta-World task is read.
+    """The description of a Meta-World task for the kernel.
 
     Attributes:
-        reward: its function, `file.function` in `mtrl_conic.envs.metaworld.fast.rewards`.
+        reward: name of its function, `file.function` in `mtrl_conic.envs.metaworld.fast.rewards`.
         object: where the object's position is read; `offset` (m) is added to it, and `radius` (m) is that of the
             circle on which it goes around its place with the angle of `joint`.
         rotation: the object's orientation as observed; zeros where there is none.
         second: where a second object's position is read, with an offset and an orientation of its own.
-        points: what else the reward reads the positions of.
+        points: further places whose positions the reward reads.
         joint: the joint that the reward reads.
         constants: the attributes of Meta-World's environment that an episode fixes, beside target, object's and
             fingers' first positions; -1 stands for what is None until the first step.
@@ -60,7 +60,7 @@ class TaskSpec:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """All that is read of the task's model."""
+        """All places whose positions are read."""
         rotations = (rotation.place for rotation in (self.rotation, self.second_rotation) if rotation is not None)
         read = (self.object, self.second, *rotations, *self.points)
         return tuple(dict.fromkeys(place for place in read if place is not None))
@@ -237,7 +237,7 @@ TASKS = {
     ),
     "window-open-v3": TaskSpec("sliding.window_open", _site("handleOpenStart"), constants=("window_handle_pos_init",)),
 }
-"""With V2 rewards, by Meta-World's names in the order of the alphabet."""
+"""The tasks with V2 rewards, by Meta-World's names in alphabetical order."""
 
 _LIFT = ("heightTarget", "objHeight", "maxPlacingDist")
 _V1 = {
@@ -253,7 +253,7 @@ _V1 = {
     "window-open-v3": ("v1.window", ("maxPullDist",)),
 }
 V1_TASKS = {name: replace(TASKS[name], reward=reward, constants=read) for name, (reward, read) in _V1.items()}
-"""With V1 rewards, which read other constants of the episode."""
+"""The tasks with V1 rewards, which read other constants of the episode."""
 
 SPECS = {"v1": V1_TASKS, "v2": TASKS}
-"""The tasks that have a kernel, by the version of their rewards."""
+"""The tasks that have a kernel, by version of the rewards."""

@@ -1,7 +1,7 @@
-"""How well the gripper holds an object, as Meta-World's `_gripper_caging_reward` has it in its versions.
+"""How well the gripper holds an object, following the versions of Meta-World's `_gripper_caging_reward`.
 
-What depends on the gripper's action is a float32 in Meta-World where the action itself came through; such
-functions tell so beside their value.
+Values that depend on the gripper's action are float32 in Meta-World if the action itself was not converted. Such
+functions return this as a flag beside their value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mtrl_conic.envs.metaworld.fast.rewards.state import State
 
 @compiled
 def closing(effort: float, desired: float = 1.0) -> tuple[float, bool]:
-    """How far the gripper is told to close, in [0, 1] of `desired`, and whether Meta-World has it as a float32."""
+    """The commanded closing of the gripper, in [0, 1] of `desired`, and whether it is a float32 in Meta-World."""
     if not effort > 0:
         return 0.0, False
     if effort > narrow(desired, True):

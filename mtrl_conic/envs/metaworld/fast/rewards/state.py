@@ -1,4 +1,4 @@
-"""What a reward is computed from, and what it gives."""
+"""The inputs and the outputs of a reward function."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mtrl_conic.envs.metaworld.fast.arithmetic import Vector
 
 
 class State(NamedTuple):
-    """What a reward reads: positions in metres, constants of the episode last."""
+    """The inputs of a reward: positions in metres, and the constants of the episode."""
 
     hand: Vector
     opened: float
@@ -31,7 +31,7 @@ class State(NamedTuple):
     obj_init: Vector
     tcp_init: Vector
     constants: Any
-    """(C,), what else the episode fixes."""
+    """(C,), further constants of the episode."""
 
 
 class Outcome(NamedTuple):

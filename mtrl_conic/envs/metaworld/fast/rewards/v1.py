@@ -1,4 +1,4 @@
-"""The V1 rewards of the ten MT10 tasks: reach the object, then bring it where it belongs."""
+"""The V1 rewards of the ten MT10 tasks: reach the object, then move it to its target."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mtrl_conic.envs.metaworld.fast.rewards.state import Outcome, State
 
 @compiled
 def _approach(error: float, farthest: float) -> float:
-    """What rises as an error falls from the farthest to 0, steeply at its end."""
+    """A term that rises as an error falls from its maximum to 0, steeply near 0."""
     return 1000 * (farthest - error) + 1000 * (math.exp(-(error**2) / 0.01) + math.exp(-(error**2) / 0.001))
 
 
 @compiled
 def _pull(s: State, error: float, success_error: float, grasp_success: float) -> Outcome:
-    """Reach the handle, then bring it along; the episode's first constant is the farthest it can be."""
+    """Reach the handle, then pull it; the episode's first constant is its largest distance."""
     reach = distance(s.obj, s.tcp)
     pull = max(_approach(error, s.constants[0]), 0.0) if reach < 0.05 else 0.0
     return Outcome(-reach + pull, error <= success_error, 1.0, grasp_success, 0.0, 0.0, error)
@@ -63,7 +63,7 @@ def button_press_topdown(s: State) -> Outcome:
 
 @compiled
 def window(s: State) -> Outcome:
-    """window-open-v3 and window-close-v3, the only ones that a handle on the wrong side costs"""
+    """window-open-v3 and window-close-v3, the only tasks with a cost for a handle on the wrong side"""
     error = abs(s.obj[0] - s.target[0])
     reach = distance(s.obj, s.tcp)
     pull = _approach(error, s.constants[0]) if reach < 0.05 else 0.0
@@ -85,9 +85,9 @@ def peg_insert_side(s: State) -> Outcome:
 
 @compiled
 def _place(s: State, error: float, height_weight: float) -> Outcome:
-    """Reach the object, lift it to a height, bring it to its place.
+    """Reach the object, lift it to a height, move it to its target.
 
-    The constants of the episode are that height, the height at which the object lay, and the farthest it can be.
+    The constants of the episode are that height, the initial height of the object, and its largest distance.
     """
     height, lying, farthest = s.constants[0], s.constants[1], s.constants[2]
     target_to_obj = distance(s.obj, s.target)

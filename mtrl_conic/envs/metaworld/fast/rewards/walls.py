@@ -1,4 +1,4 @@
-"""A wall between an object and its target: the way leads over or around a point in the middle."""
+"""A wall between an object and its target: the object must pass a point above or beside the wall."""
 
 from __future__ import annotations
 
