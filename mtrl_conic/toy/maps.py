@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mtrl_conic import balancers
 from mtrl_conic.toy.curves import write
@@ -26,7 +27,7 @@ def grids(trajectories: Sequence[Trajectory]) -> dict[tuple[str, str, str], list
 
 def draw_map(first: str, second: str, grid: Sequence[Trajectory], path: Path) -> None:
     """Write an SVG: starts at the optimum of the mean loss as the colour, the step from which all are as the text."""
-    values = []
+    values: list[dict[str, Any]] = []
     for trajectory in grid:
         ((_, options),) = balancers.parse_methods(trajectory.label)
         arrived = trajectory.steps_to_optimum
