@@ -1,4 +1,4 @@
-"""Errors that the user can mend, told in one line; and the request to stop."""
+"""Errors that the user can mend, told in one line; what ends a run in one line; and the request to stop."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ class UserError(ValueError):
 
 class Damaged(UserError):
     """A file is not what was written into it."""
+
+
+class Failed(Exception):
+    """What was asked for cannot go on, and its input is not to blame: no room, say.
+
+    The message is one line that says what to do; the exit code is 1.
+    """
+
+
+class Diverged(Failed, FloatingPointError):
+    """The numbers of a training went bad."""
 
 
 class Interrupted(Exception):

@@ -10,7 +10,6 @@ from typing import Any
 from mtrl_conic import files
 from mtrl_conic.agents.model_card import model_card
 from mtrl_conic.agents.policy import Policy
-from mtrl_conic.errors import UserError
 
 CARD = "README.md"
 
@@ -47,10 +46,7 @@ def export_policy(
     models = [policy.export_onnx(folder / "policy.onnx")] if onnx else []
     models += [policy.export_onnx(folder / f"{_file_name(task)}.onnx", task=task) for task in onnx_tasks]
     card = model_card(policy, run=run, result=result, models=[file.name for file in models])
-    try:
-        files.replace(folder / CARD, card.encode())
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+    files.write(folder / CARD, card)
     return [*written, folder / CARD, *models]
 
 

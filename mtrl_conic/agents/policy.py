@@ -136,15 +136,13 @@ class Policy(nn.Module):
             "observation_scale": self.observations.over if isinstance(self.observations, Standardize) else "none",
             "provenance": self.provenance,
         }
-        try:
+        with files.told_of(folder):
             folder.mkdir(parents=True, exist_ok=True)
             before = _weights_named_in(folder)
             files.replace(folder / name, weights)
             files.replace(folder / DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
             if before is not None and before.name != name:
                 before.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write to {folder}: {error.strerror}") from None
         return [folder / name, folder / DESCRIPTION]
 
     @classmethod

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from mtrl_conic import files
 from mtrl_conic.cli.flags import add_imports, whole
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import make_config, preset_names
@@ -59,8 +60,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.checkpoint == BEST:
         say("best: chosen by evaluations on the same goals, so higher than what the final agent reaches")
     if arguments.json:
-        try:
-            arguments.json.write_text(json.dumps(record, indent=2) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write {arguments.json}: {error.strerror}") from None
+        files.write(arguments.json, json.dumps(record, indent=2) + "\n")
     return 0

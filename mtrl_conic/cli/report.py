@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtrl_conic import files
 from mtrl_conic.cli.flags import whole
 from mtrl_conic.cli.terminal import say
 from mtrl_conic.errors import UserError, unknown
@@ -72,14 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
     look = _look(arguments)
     report = _report(arguments)
     write = {"html": page.html, "md": page.as_markdown, "csv": page.as_csv, "tex": page.as_tex}[kind]
-    try:
-        arguments.out.write_text(write(report))
-        say(f"Written: {arguments.out}")
-        if arguments.figures:
-            written = write_figures(report.figures, arguments.figures, look)
-            say(f"Written: {len(written)} files in {arguments.figures}")
-    except OSError as error:
-        raise UserError(f"cannot write {error.filename}: {error.strerror}") from None
+    files.write(arguments.out, write(report))
+    say(f"Written: {arguments.out}")
+    if arguments.figures:
+        written = write_figures(report.figures, arguments.figures, look)
+        say(f"Written: {len(written)} files in {arguments.figures}")
     return 0
 
 

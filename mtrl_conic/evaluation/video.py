@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from mtrl_conic import files
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError, not_installed
 from mtrl_conic.evaluation.success import Act
@@ -93,26 +95,39 @@ def write(shown: Iterable[Picture], file: Path, *, fps: int) -> int:
         UserError: another format, a package that is missing, or a place that cannot be written.
     """
     imageio = _writer_library(file)
-    options: dict[str, Any] = {"duration": 1000 / fps, "loop": 0}
-    if file.suffix == ".mp4":
-        options = {"fps": fps, "macro_block_size": 2, "quality": 7}
-    fresh = file.with_name(f"{file.stem}.tmp{file.suffix}")
-    count = 0
-    try:
+    with files.told_of(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {file}: {error.strerror}") from None
-    try:
-        with imageio.get_writer(fresh, **options) as writer:
-            for frame in shown:
-                writer.append_data(frame)
-                count += 1
-        os.replace(fresh, file)
-    except OSError as error:
-        raise UserError(f"cannot write {file}: {error.strerror}") from None
-    finally:
-        fresh.unlink(missing_ok=True)
+        if file.suffix == ".gif":
+            whole = io.BytesIO()
+            count = _fill(imageio.get_writer(whole, format="GIF", duration=1000 / fps, loop=0), shown)
+            files.replace(file, whole.getvalue())
+            return count
+        with files.replacing(file, ending=f".tmp{file.suffix}") as fresh:  # the ending tells it the format
+            count = _fill(imageio.get_writer(fresh, fps=fps, macro_block_size=2, quality=7), shown)
+            _check_whole(fresh, count)
     return count
+
+
+def _fill(writer: Any, shown: Iterable[Picture]) -> int:
+    """The number of frames."""
+    count = 0
+    with writer:
+        for frame in shown:
+            writer.append_data(frame)
+            count += 1
+    return count
+
+
+def _check_whole(file: Path, count: int) -> None:
+    """The program that writes MP4 files does not tell of a full disk."""
+    import imageio_ffmpeg
+
+    try:
+        there, _ = imageio_ffmpeg.count_frames_and_secs(str(file))
+    except (OSError, RuntimeError):
+        there = 0
+    if there != count:
+        raise OSError(errno.EIO, f"only {there} of {count} frames were written; is there room?")
 
 
 def check_writable(file: Path) -> None:

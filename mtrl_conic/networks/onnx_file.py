@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtrl_conic import files
-from mtrl_conic.errors import UserError, not_installed
+from mtrl_conic.errors import not_installed
 
 
 def write_onnx(module: nn.Module, example: Tensor, file: Path) -> Path:
@@ -39,9 +39,7 @@ def write_onnx(module: nn.Module, example: Tensor, file: Path) -> Path:
             verbose=False,
         )
     assert program is not None
-    try:
+    with files.told_of(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         files.replace(file, program.model_proto.SerializeToString())
-    except OSError as error:
-        raise UserError(f"cannot write {file}: {error.strerror}") from None
     return file

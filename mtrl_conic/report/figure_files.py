@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtrl_conic import files
 from mtrl_conic.errors import UserError
 from mtrl_conic.escaping import as_file_name
 from mtrl_conic.report.charts import Figure
@@ -65,17 +66,21 @@ def write_figures(figures: Sequence[Figure], folder: Path, look: Look | None = N
 
     Returns:
         The files.
+
+    Raises:
+        UserError: a file cannot be written; what was there before is still there.
     """
     import vl_convert
 
-    folder.mkdir(parents=True, exist_ok=True)
+    with files.told_of(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     written = []
     for figure in figures:
         specification = figure.specification if look is None else fitted(figure.specification, look)
         svg = vl_convert.vegalite_to_svg(specification)
         for suffix, data in ((".svg", svg.encode()), (".pdf", vl_convert.svg_to_pdf(svg))):
             file = folder / f"{as_file_name(figure.name)}{suffix}"
-            file.write_bytes(data)
+            files.write(file, data)
             written.append(file)
     return written
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mtrl_conic.archives import load_archive
 from mtrl_conic.errors import Damaged, UserError
-from mtrl_conic.files import sync
+from mtrl_conic.files import replacing, sync
 from mtrl_conic.reading import open_regular
 
 LATEST, PREVIOUS = "latest", "previous"
@@ -23,13 +23,37 @@ def write(folder: Path, name: str, state: State) -> None:
     import torch  # seconds, which listing runs need not spend
 
     file = folder / f"{name}.pt"
-    fresh = file.with_suffix(".tmp")
-    torch.save(state, fresh)
-    sync(fresh)
-    if name == LATEST and file.exists():
-        file.replace(folder / f"{PREVIOUS}.pt")  # a kill here leaves the previous one, which goes on to the same end
-    fresh.replace(file)
-    sync(folder)
+    with replacing(file) as fresh:
+        with fresh.open("wb") as handle:
+            writer = _Writer(handle)
+            torch.save(state, writer)  # type: ignore[arg-type]  # what it writes to need not be read
+        if writer.refused is not None:
+            raise writer.refused
+        sync(fresh)
+        if name == LATEST and file.exists():
+            file.replace(
+                folder / f"{PREVIOUS}.pt"
+            )  # a kill here leaves the previous one, which goes on to the same end
+
+
+class _Writer:
+    """What `torch.save` writes to: it tells of a full disk in its own way, and in several."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self._handle = handle
+        self.refused: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, until there is no room."""
+        if self.refused is None:
+            try:
+                self._handle.write(data)
+            except OSError as error:
+                self.refused = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the file is closed after it."""
 
 
 def newest(

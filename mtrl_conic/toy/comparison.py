@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtrl_conic import balancers
+from mtrl_conic import balancers, files
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError, unknown
-from mtrl_conic.files import replace
 from mtrl_conic.reading import read_json, read_text
 from mtrl_conic.toy.curves import draw_fronts, draw_losses
 from mtrl_conic.toy.fronts import HEAD, traced
@@ -115,15 +115,13 @@ def _make(name: str, options: dict[str, Any], seed: int) -> Balancer:
 
 def _claim(out: Path, settings: dict[str, int | None]) -> None:
     """Make the directory `out`, or see that what it holds was made with the same settings."""
+    with files.told_of(out):
+        out.mkdir(parents=True, exist_ok=True)
     file = out / "run.json"
     if not file.exists():
         if any(out.glob("*/*.csv")):
             raise UserError(f"{out} holds trajectories, yet no run.json that tells their steps: choose another folder")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            replace(file, (json.dumps(settings) + "\n").encode())
-        except OSError as error:
-            raise UserError(f"cannot write to {out}: {error.strerror}") from None
+        files.write(file, json.dumps(settings) + "\n")
     elif (before := read_json(file)) != settings:
         raise UserError(f"{out} holds a run with {before}, not {settings}: choose another folder")
 
@@ -150,7 +148,8 @@ def _write_trajectory(path: Path, trajectory: Trajectory) -> None:
     rows = []
     for step, starts in zip(trajectory.steps.tolist(), numbers, strict=True):
         rows += [[str(step), str(start), *row] for start, row in enumerate(_rounded(starts))]
-    path.parent.mkdir(exist_ok=True)
+    with files.told_of(path):
+        path.parent.mkdir(exist_ok=True)
     _write_csv(path, ["step", "start", "x1", "x2", "loss1", "loss2"], rows)
 
 
@@ -176,8 +175,6 @@ def _rounded(numbers: Tensor) -> list[list[str]]:
 
 
 def _write_csv(path: Path, head: list[str], rows: list[list[str]]) -> None:
-    """Write beside `path` and rename: a file that is there is whole."""
-    beside = path.with_name(path.name + ".part")
-    with beside.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([head, *rows])
-    beside.replace(path)
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    files.write(path, text.getvalue())

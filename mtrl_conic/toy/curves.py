@@ -9,6 +9,7 @@ from typing import Any
 
 import vl_convert
 
+from mtrl_conic import files
 from mtrl_conic.toy.fronts import Traced
 from mtrl_conic.toy.paths import Trajectory
 from mtrl_conic.toy.problems import Problem
@@ -90,4 +91,4 @@ def draw_fronts(problem: Problem, traced: Sequence[Traced], path: Path) -> None:
 def write(spec: dict[str, Any], path: Path) -> None:
     """A specification of Vega-Lite as an SVG."""
     whole = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "background": "white", **spec}
-    path.write_text(vl_convert.vegalite_to_svg(json.dumps(whole)))
+    files.write(path, vl_convert.vegalite_to_svg(json.dumps(whole)))

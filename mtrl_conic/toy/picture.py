@@ -11,7 +11,7 @@ import torch
 import vl_convert
 from torch import Tensor
 
-from mtrl_conic.files import replace
+from mtrl_conic import files
 from mtrl_conic.toy.paths import Trajectory
 from mtrl_conic.toy.problems import Problem
 
@@ -26,9 +26,9 @@ def draw(problem: Problem, trajectories: list[Trajectory], path: Path) -> None:
     """
     specification = json.dumps(_figure(problem, trajectories))
     if path.suffix == ".png":
-        replace(path, vl_convert.vega_to_png(specification, scale=1.5))
+        files.write(path, vl_convert.vega_to_png(specification, scale=1.5))
     else:
-        replace(path, vl_convert.vega_to_svg(specification).encode())
+        files.write(path, vl_convert.vega_to_svg(specification))
 
 
 def _figure(problem: Problem, trajectories: list[Trajectory]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 import vl_convert
 from torch import Tensor
 
-from mtrl_conic import balancers
+from mtrl_conic import balancers, files
 
 GRADIENTS = {
     "two": torch.tensor([[1.6, 0.4], [-0.6, 0.8]], dtype=torch.float64),
@@ -41,15 +41,16 @@ def run(names: Sequence[str], out: Path, *, seed: int = 0) -> str:
         seed: of the balancers.
     """
     methods = balancers.parse_methods(",".join(names))
-    out.mkdir(parents=True, exist_ok=True)
+    with files.told_of(out):
+        out.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, gradients in GRADIENTS.items():
         directions = {balancers.label(*method): _direction(*method, gradients, seed) for method in methods}
-        (out / f"vectors_{name}.svg").write_text(_picture(gradients, directions))
+        files.write(out / f"vectors_{name}.svg", _picture(gradients, directions))
         rows += [_row(name, method, gradients, direction) for method, direction in directions.items()]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_HEAD, *rows])
-    (out / "vectors.csv").write_text(text.getvalue())
+    files.write(out / "vectors.csv", text.getvalue())
     return "\n".join(_FORMAT.format(*row) for row in [_HEAD, *rows])
 
 

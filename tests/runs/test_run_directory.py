@@ -10,21 +10,25 @@ import sys
 import threading
 import tracemalloc
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config, read_result
+from mtrl_conic.runs.earlier import completed
 
-CONFIG = {
-    "kind": "reinforcement",
-    "balancer": "ls",
-    "balancer_options": {},
-    "seed": 0,
-    "steps": 9,
-    "agent": {"width": 3},
-}
+CONFIG = completed(
+    {
+        "kind": "reinforcement",
+        "balancer": "ls",
+        "balancer_options": {},
+        "seed": 0,
+        "steps": 9,
+        "agent": {"width": 3},
+    }
+)
 
 
 def test_same_configuration_is_taken_up_again(tmp_path: Path) -> None:
@@ -37,7 +41,7 @@ def test_same_configuration_is_taken_up_again(tmp_path: Path) -> None:
     ("other", "words"),
     [
         ({**CONFIG, "balancer": "pcgrad"}, "balancer is 'ls' there, 'pcgrad' here"),
-        ({**CONFIG, "agent": {"width": 4}}, "agent.width is 3 there, 4 here"),
+        ({**CONFIG, "agent": {**CONFIG["agent"], "width": 4}}, "agent.width is 3 there, 4 here"),
         ({**CONFIG, "balancer_options": {"c": 1}}, "balancer_options.c is None there, 1 here"),
     ],
 )
@@ -137,8 +141,8 @@ def test_a_checkpoint_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.Monk
     class Crash(Exception):
         pass
 
-    def torn(state: object, file: Path) -> None:
-        file.write_bytes(b"half")
+    def torn(state: object, file: BinaryIO) -> None:
+        file.write(b"half")
         raise Crash
 
     monkeypatch.setattr(torch, "save", torn)

@@ -66,10 +66,7 @@ class SavedAgent:
         buffer = io.BytesIO()
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         torch.save({**values, "spec": asdict(self.spec), "config": self.config.model_dump()}, buffer)
-        try:
-            files.replace(path, buffer.getvalue())
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+        files.write(path, buffer.getvalue())
 
     @classmethod
     def read(cls, path: Path, *, balancer: Method | None = None, tasks: TaskSpec | None = None) -> SavedAgent:

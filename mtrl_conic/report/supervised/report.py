@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mtrl_conic import files
 from mtrl_conic.report.charts import styles
 from mtrl_conic.report.contrasts import baseline_of, result
 from mtrl_conic.report.page import Report, as_markdown, html
@@ -14,7 +15,6 @@ from mtrl_conic.report.supervised.figures import figures
 from mtrl_conic.report.supervised.source import Summary
 from mtrl_conic.report.supervised.sweeps import fronts
 from mtrl_conic.report.tables import csv_text
-from mtrl_conic.runs.directory import write_text
 
 
 def make_report(summary: Summary, *, baseline: str | None = None, methods: Sequence[str] = ()) -> Report:
@@ -60,5 +60,5 @@ def write(summary: Summary, folder: Path) -> list[Path]:
     trade_offs = [figure for figure in report.figures if figure.name.startswith("trade_off_")]
     made |= {f"{figure.name}.svg": vl_convert.vegalite_to_svg(figure.specification) for figure in trade_offs}
     for name, content in made.items():
-        write_text(folder / name, content)
+        files.write(folder / name, content)
     return [folder / name for name in made]
