@@ -10,7 +10,7 @@ from pathlib import Path
 import mtrl_conic
 
 ROOT = Path(mtrl_conic.__file__).parent
-LAYERS = """_lazy archives compilation errors escaping files reading schema plugins
+LAYERS = """_lazy archives compilation errors escaping files reading schema plugins workers
 linalg
 balancers
 gradients

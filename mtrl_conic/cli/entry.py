@@ -12,9 +12,9 @@ from importlib import import_module
 
 from typing_extensions import override
 
-from mtrl_conic import plugins
+from mtrl_conic import plugins, workers
 from mtrl_conic.cli.parser import Parser, help_text
-from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.errors import Failed, UserError, unknown
 from mtrl_conic.escaping import one_line
 
 COMMANDS = {
@@ -37,6 +37,8 @@ COMMANDS = {
 _HELP = ("-h", "--help", "--help-all")
 _FLAGS = {"version": "--version", "help": "--help"}
 """What is no command, though others have one of this name."""
+_GRACE_SECONDS = 60.0
+"""For a run to write its checkpoint once the comparison that started it is gone."""
 
 
 class _Plain(logging.Formatter):
@@ -54,11 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a name of a file may be no text
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())  # where nobody has said how warnings are shown
+    parent = os.environ.pop(workers.PARENT, None)  # whom this process starts has another one
+    if parent is not None:
+        workers.end_with(int(parent), grace=_GRACE_SECONDS)
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
         print(f"mtrl-conic: {_red('error:')} {one_line(str(error))}", file=sys.stderr)
         return 2
+    except Failed as error:
+        print(f"mtrl-conic: {_red('error:')} {one_line(str(error))}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("mtrl-conic: stopped", file=sys.stderr)
         return 1

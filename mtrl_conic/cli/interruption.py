@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from mtrl_conic.runs.local import PARENT
 
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
     """Turns the first Ctrl-C (or SIGTERM, or SIGHUP) into a request; the second one ends the process at once.
 
-    Under `nohup` SIGHUP stays ignored. A process that a comparison started is also asked to stop when the comparison
-    is gone.
+    Under `nohup` SIGHUP stays ignored.
     """
-    asked, parent = False, os.environ.get(PARENT)
+    asked = False
 
     def ask(number: int, frame: object) -> None:
         nonlocal asked
@@ -28,7 +24,7 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
     stopping = (signal.SIGINT, signal.SIGTERM, *([] if nohup else [signal.SIGHUP]))
     before = {number: signal.signal(number, ask) for number in stopping}
     try:
-        yield lambda: asked or (parent is not None and os.getppid() != int(parent))
+        yield lambda: asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
 from mtrl_conic.schema import Role
+from mtrl_conic.workers import TIMEOUT
 
 
 class SteppingConfig(BaseModel):
@@ -33,6 +34,12 @@ class SteppingConfig(BaseModel):
             "Gymnasium tasks: sync steps the environments one after the other, async runs each in its own process; "
             "none: sync"
         ),
+    )
+    worker_timeout: Annotated[float, Role.EXECUTION] = Field(
+        default=TIMEOUT,
+        gt=0,
+        description="seconds that the processes of vector=async have to answer; one that does not, or that ends, is "
+        "started again once",
     )
 
 

@@ -18,6 +18,7 @@ from mtrl_conic.envs.streams import EpisodeStream
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
 from mtrl_conic.schema import parse
+from mtrl_conic.workers import TIMEOUT
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ def make_task_set(
     goal_stream: Literal["independent", "metaworld"] = "independent",
     copies: int = 1,
     vector: Literal["sync", "async"] | None = None,
+    worker_timeout: float = TIMEOUT,
     time_limit: int | None = None,
     one_hot: bool = True,
     goals_seed: int | None = None,
@@ -43,8 +45,8 @@ def make_task_set(
 
     Args:
         spec: see `mtrl_conic.envs.names.check_spec`. Gymnasium's and registered sets take `seed`, `copies`, `vector`,
-            `time_limit`, `one_hot` and `render_mode`. See `TaskSet.from_gymnasium` for environments that are not
-            registered, and for more options.
+            `worker_timeout`, `time_limit`, `one_hot` and `render_mode`. See `TaskSet.from_gymnasium` for environments
+            that are not registered, and for more options.
         seed: chooses the goal of each episode, 0 or more.
         stepping: `fast` is compiled, `metaworld` the reference; `auto` is `fast` for each task that it supports.
         stepping_threads: how many threads share the tasks of compiled stepping; the results do not depend on it.
@@ -58,6 +60,7 @@ def make_task_set(
         copies: environments of each task, which step together: rows are then (N, .), the copies of a task side by
             side, and a step of all of them counts as so many steps of each task.
         vector: `sync` or `async`, see `TaskSet.from_gymnasium`.
+        worker_timeout: see there.
         time_limit: steps after which an episode of a Gymnasium environment is truncated, where its entry does not
             say; by default its own limit.
         one_hot: whether observations end with the code of the task.
@@ -78,6 +81,7 @@ def make_task_set(
         "goal_stream": goal_stream,
         "copies": copies,
         "vector": vector,
+        "worker_timeout": worker_timeout,
         "time_limit": time_limit,
         "one_hot": one_hot,
     }
@@ -107,7 +111,7 @@ def _make(spec: Spec, config: TaskSetOptions, seed: int, goals_seed: int | None,
 
 
 _OF_METAWORLD = ("stepping", "stepping_threads", "horizon", "reward_version", "num_goals", "goal_stream")
-_OF_GYMNASIUM = ("vector", "time_limit")
+_OF_GYMNASIUM = ("vector", "worker_timeout", "time_limit")
 
 
 def _check_kind(config: TaskSetOptions, fields: Sequence[str], kind: str) -> None:
@@ -119,7 +123,7 @@ def _check_kind(config: TaskSetOptions, fields: Sequence[str], kind: str) -> Non
 
 def _make_own(spec: Spec, config: TaskSetOptions, seed: int, render_mode: str | None) -> TaskSet:
     """A registered set, or one of registered environments, with what was chosen about it."""
-    chosen = config.model_dump(include={"copies", "vector", "one_hot"}, exclude_defaults=True)
+    chosen = config.model_dump(include={"copies", "vector", "worker_timeout", "one_hot"}, exclude_defaults=True)
     if config.time_limit is not None:
         chosen["horizon"] = config.time_limit
     if render_mode is not None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mtrl_conic.envs.task_set import TaskSet
 
 Builder = Callable[..., "TaskSet"]
-"""(seed, and by name what else was chosen: copies, vector, horizon, one_hot, render_mode) -> a new task set."""
+"""(seed, and by name what else was chosen, see `register_task_set`) -> a new task set."""
 AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
 
 OWN = "own:"
@@ -23,8 +23,9 @@ _REGISTRY: dict[str, Builder] = {}
 def register_task_set(name: str) -> Callable[[AnyBuilder], AnyBuilder]:
     """Decorator of a function that makes a task set, which is then known by `name` wherever one is asked for.
 
-    The function is called with `seed`, and with those of `copies`, `vector`, `horizon`, `one_hot` and `render_mode`
-    that were chosen, as `TaskSet.from_gymnasium` takes them; every call makes a new one. A name is taken once.
+    The function is called with `seed`, and with those of `copies`, `vector`, `worker_timeout`, `horizon`, `one_hot` and
+    `render_mode` that were chosen, as `TaskSet.from_gymnasium` takes them; every call makes a new one. A name is taken
+    once.
 
     Raises:
         UserError: the name is that of another task set.

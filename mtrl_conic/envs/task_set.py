@@ -22,6 +22,7 @@ from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.envs.stepper import Stepper
 from mtrl_conic.envs.streams import EpisodeStream, make_streams
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.workers import TIMEOUT
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -119,6 +120,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         horizon: int | Mapping[str, int] | None = None,
         copies: int = 1,
         vector: Literal["sync", "async"] = "sync",
+        worker_timeout: float = TIMEOUT,
         one_hot: bool = True,
         render_mode: str | None = None,
     ) -> TaskSet:
@@ -142,6 +144,8 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             copies: environments of each task, which step together: rows are then (N, .), the copies of a task side
                 by side, and a step of all of them counts as so many steps of each task.
             vector: `sync`, or `async` for a process per environment.
+            worker_timeout: seconds that these processes have to answer; one that does not, or that ends, is started
+                again once, and led to where it was.
             one_hot: whether observations end with the code of the task.
             render_mode: how the environments are drawn, for ids and for functions that take a `render_mode`.
 
@@ -151,7 +155,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         tasks = make_tasks(
             environments, success=success, reward_scale=reward_scale, horizon=horizon, render_mode=render_mode
         )
-        stepper = GymnasiumStepper(tasks, copies=copies, vector=vector)
+        stepper = GymnasiumStepper(tasks, copies=copies, vector=vector, worker_timeout=worker_timeout)
         _LOGGER.info("%s", success_in_words(stepper))
         scales = [task.reward_scale for task in tasks]
         made = cls(stepper, seed=seed, horizon=stepper.horizons, one_hot=one_hot, reward_scales=scales)
@@ -161,7 +165,8 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
             "horizon": horizon,
             "render_mode": render_mode,
         }
-        made.again = partial(cls.from_gymnasium, environments, vector=vector, one_hot=one_hot, **given)
+        given |= {"vector": vector, "worker_timeout": worker_timeout, "one_hot": one_hot}
+        made.again = partial(cls.from_gymnasium, environments, **given)
         return made
 
     def reset(

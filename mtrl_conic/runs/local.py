@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from mtrl_conic.runs.plan import Job
 from mtrl_conic.runs.pool import End, Outcome, Watcher, carry_out
+from mtrl_conic.workers import PARENT
 
-PARENT = "MTRL_CONIC_PARENT"
-"""The environment variable by which a process knows who started it: once that is gone, it ends too."""
+_KILL_SECONDS = 10.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -66,17 +67,18 @@ class _Process:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait()
-        self._errors.unlink()
+        with suppress(subprocess.TimeoutExpired):  # what waits for a disk that is gone does not even die
+            self._process.wait(_KILL_SECONDS)
+        self._errors.unlink(missing_ok=True)
 
     def outcome(self) -> Outcome | None:
         code = self._process.poll()
         if code is None:
             return None
         errors = self._errors.read_text(errors="replace")
-        self._errors.unlink()
+        self._errors.unlink(missing_ok=True)
         if code == 0 or self._stopping:
-            with self._output.open("a") as output:
+            with suppress(OSError), self._output.open("a") as output:
                 output.write(errors)
             return Outcome("finished" if code == 0 else "stopped")
         if code < 0:

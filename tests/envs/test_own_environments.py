@@ -286,7 +286,6 @@ class Failing(Line):
         return observation, reward, *rest  # type: ignore[return-value]
 
 
-@pytest.mark.filterwarnings("ignore:.*(Worker-1|Traceback|last exception)")  # Gymnasium shows the process's own words
 @pytest.mark.parametrize("vector", ["sync", "async"])
 @pytest.mark.parametrize(
     ("how", "words"),

@@ -9,9 +9,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
-from gymnasium.vector import AsyncVectorEnv
 
 from mtrl_conic import MTSAC, TaskSet
+from mtrl_conic.envs.gymnasium import workers
 from mtrl_conic.evaluation.success import Evaluator
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.trainer import Trainer
@@ -91,17 +91,17 @@ def test_after_an_error_learning_goes_on_in_new_episodes(where: str, error: type
     assert float(agent.return_scale._largest.max()) <= sum(0.99**k for k in range(10)) + 1e-6
 
 
-def test_after_an_interrupt_environments_in_processes_are_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_an_interrupt_environments_in_processes_go_on_in_new_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
     envs = TaskSet.from_gymnasium({"one": "Pendulum-v1"}, horizon=10, vector="async")
     agent = MTSAC(envs, **AGENT, random_steps=5)
     agent.learn(3)
-    wait = AsyncVectorEnv.step_wait
+    wait = workers.wait
 
-    def interrupted(*args: Any, **kwargs: Any) -> None:
-        monkeypatch.setattr(AsyncVectorEnv, "step_wait", wait)
+    def interrupted(*args: Any) -> None:
+        monkeypatch.setattr(workers, "wait", wait)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(AsyncVectorEnv, "step_wait", interrupted)
+    monkeypatch.setattr(workers, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         agent.learn(4)
     agent.learn(12)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from mtrl_conic.envs.gymnasium.probe import probe
 from mtrl_conic.envs.gymnasium.task import Task
+from mtrl_conic.envs.gymnasium.workers import Workers
 from mtrl_conic.envs.stepper import Step, Stepper, check_copies
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.workers import TIMEOUT
 
 VECTOR = ("sync", "async")
 EPISODES = 2**31 - 1
@@ -35,12 +33,21 @@ class GymnasiumStepper(Stepper):
         vector: `sync` steps one after the other in this process, `async` each in a process of its own: worth it where
             a step takes milliseconds. A program that uses `async` must be importable: guard it with
             `if __name__ == "__main__":`.
+        worker_timeout: seconds that these processes have to answer. One that does not, or that ends, is started again
+            once, and led to where it was.
 
     Raises:
         UserError: there is no task, two have one name, or an environment cannot be used; it is told which and why.
     """
 
-    def __init__(self, tasks: Sequence[Task], *, copies: int = 1, vector: Literal["sync", "async"] = "sync") -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        copies: int = 1,
+        vector: Literal["sync", "async"] = "sync",
+        worker_timeout: float = TIMEOUT,
+    ) -> None:
         if vector not in VECTOR:
             raise unknown("vector", vector, VECTOR)
         _check_names([task.name for task in tasks])
@@ -64,42 +71,18 @@ class GymnasiumStepper(Stepper):
             for probed in found
             for _ in range(copies)
         ]
-        self._count = len(sized)
-        self._start: Callable[[], SyncVectorEnv | AsyncVectorEnv] = partial(_start, sized, vector)
-        self._envs: SyncVectorEnv | AsyncVectorEnv = self._start()
-        self._broken = False
-        self._closed = False
+        self._envs: Here | Workers = Here(sized) if vector == "sync" else Workers(sized, timeout=worker_timeout)
 
     def reset(self, row: int, episode: int) -> NDArray[np.float64]:
         """See `Stepper.reset`: the environment is reset with the episode's number as its seed."""
-        if self._broken:
-            self._envs, self._broken = self._start(), False
-        mask = np.zeros(self._count, np.bool_)
-        mask[row] = True
-        seeds: list[int | None] = [None] * self._count
-        seeds[row] = episode
-        with self._whole():
-            observations, _ = self._envs.reset(seed=seeds, options={"reset_mask": mask})
-        return np.array(observations[row])
+        return self._envs.reset(row, episode)
 
     def step(self, actions: NDArray[np.float32]) -> Step:
         """See `Stepper.step`."""
-        with self._whole():
-            observations, rewards, terminated, truncated, infos = self._envs.step(actions)
-        return Step(observations, np.asarray(rewards, np.float64), infos["success"], terminated, truncated)
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """A call that is broken off leaves processes with answers for nobody: the next reset starts others."""
-        try:
-            yield
-        except BaseException:
-            if isinstance(self._envs, AsyncVectorEnv):
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # Gymnasium's, that a call is pending: therefore it is closed
-                    self._envs.close(terminate=True)
-                self._broken = True
-            raise
+        observations, rewards, terminated, truncated, infos = zip(*self._envs.step(actions), strict=True)
+        success = np.array([info["success"] for info in infos], np.bool_)
+        ended = np.array([terminated, truncated], np.bool_)
+        return Step(np.stack(observations), np.array(rewards, np.float64), success, *ended)
 
     def render(self) -> Sequence[NDArray[np.uint8]]:
         """A picture (H, W, 3) of each environment.
@@ -108,7 +91,6 @@ class GymnasiumStepper(Stepper):
             UserError: one was not made to be drawn, with `render_mode="rgb_array"`.
         """
         pictures = self._envs.render()
-        assert pictures is not None
         for row, picture in enumerate(pictures):
             if not isinstance(picture, np.ndarray):
                 name = self.task_names[row // self.copies]
@@ -116,25 +98,35 @@ class GymnasiumStepper(Stepper):
                     f"task {name!r} cannot be drawn: its render() returned {type(picture).__name__}, no picture; "
                     'let its function take render_mode and draw "rgb_array"'
                 )
-        return pictures  # type: ignore[return-value]  # said to be any frame
+        return pictures
 
     def close(self) -> None:
         """Close the environments; safe to call twice."""
-        if not self._closed:
-            self._closed = True
-            self._envs.close()
+        self._envs.close()
 
 
-def _start(sized: Sequence[Callable[[], Any]], vector: Literal["sync", "async"]) -> SyncVectorEnv | AsyncVectorEnv:
-    mode = AutoresetMode.DISABLED  # the task set chooses the next episode
-    envs: SyncVectorEnv | AsyncVectorEnv
-    if vector == "sync":
-        envs = SyncVectorEnv(sized, copy=False, autoreset_mode=mode)
-    else:
-        # A fork of this process would inherit the locks of torch's threads.
-        envs = AsyncVectorEnv(sized, copy=False, autoreset_mode=mode, context="forkserver")
-    envs.reset(seed=[0] * len(sized))  # the vector environment starts with all of them, not with one
-    return envs
+class Here:
+    """The environments of `tasks` in this process, one after the other."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._envs = [task() for task in tasks]
+
+    def reset(self, row: int, episode: int) -> NDArray[np.float64]:
+        """The first observation (O,) of an episode of one environment."""
+        return self._envs[row].reset(seed=episode)[0]
+
+    def step(self, actions: NDArray[np.float32]) -> list[Any]:
+        """What each environment's `step` returns."""
+        return [env.step(row) for env, row in zip(self._envs, actions, strict=True)]
+
+    def render(self) -> list[Any]:
+        """What each environment's `render` returns."""
+        return [env.render() for env in self._envs]
+
+    def close(self) -> None:
+        """Close them; safe to call twice."""
+        while self._envs:
+            self._envs.pop().close()
 
 
 def _check_names(names: Sequence[str]) -> None:

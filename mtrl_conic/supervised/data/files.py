@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -12,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mtrl_conic.supervised.data.rows import shuffled
 from mtrl_conic.supervised.problem import Batch
+from mtrl_conic.workers import TIMEOUT, end_with, leave_requests_to_parent
 
 Sample = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 """Inputs and targets of one row."""
@@ -76,8 +79,16 @@ class Files:
             num_workers=self.workers,
             collate_fn=_collate,
             multiprocessing_context="spawn" if self.workers else None,
+            worker_init_fn=_begin,
+            timeout=TIMEOUT if self.workers else 0,
         )
         yield from loader
+
+
+def _begin(worker: int) -> None:
+    """What a process does first; torch ends it by SIGTERM where it does not end by itself."""
+    leave_requests_to_parent(but=signal.SIGTERM)
+    end_with(os.getppid())
 
 
 def _collate(samples: Sequence[Sample]) -> Batch:

@@ -1,0 +1,278 @@
+"""Environments in processes of their own, each of which may end or stop answering at any moment."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
+from multiprocessing.util import Finalize
+from typing import Any
+
+import numpy as np
+from gymnasium.vector.utils import CloudpickleWrapper
+from numpy.typing import NDArray
+
+from mtrl_conic import workers
+from mtrl_conic.envs.failures import failure
+from mtrl_conic.envs.gymnasium.task import Task
+from mtrl_conic.errors import UserError, first_line
+
+_CLOSING_SECONDS = 5.0
+"""For all environments to close by themselves."""
+_MAKING_SECONDS = 120.0
+"""For a process to be there and make its environment, at least."""
+_REMEDIES = (
+    "find what its step() does there, free memory, or allow more time by worker_timeout",
+    'a program that uses vector=async guards its own start by `if __name__ == "__main__":`, and worker_timeout allows '
+    "more time",
+)
+"""Where a process is lost twice, and where that is at the start."""
+_LOGGER = logging.getLogger(__name__)
+
+Request = tuple[str, Any]
+"""A command and its argument."""
+
+
+class Workers:
+    """The environments of `tasks`, each in a process of its own.
+
+    One that ends, or does not answer in time, is started again, once, and led by the actions of its episode to where
+    it was; where that fails too, an error names the task.
+
+    Args:
+        tasks: one per environment.
+        timeout: seconds without any answer.
+
+    Raises:
+        UserError: an environment fails, or its process does, twice; with task, episode and step.
+    """
+
+    def __init__(self, tasks: Sequence[Task], *, timeout: float) -> None:
+        self._timeout = timeout
+        self._workers = [_Worker(task) for task in tasks]
+        # Before the module `multiprocessing` itself waits for them, at the end of the program.
+        self._end = Finalize(self, _end, args=(self._workers,), exitpriority=10)
+        try:
+            for worker in self._workers:
+                worker.start()
+            self._answers([(worker, worker.making) for worker in self._workers])
+        except BaseException:
+            self.close()
+            raise
+
+    def reset(self, row: int, episode: int) -> NDArray[np.float64]:
+        """The first observation (O,) of an episode of one environment."""
+        worker = self._workers[row]
+        worker.episode, worker.actions, worker.seen = episode, [], None
+        (worker.seen,) = self._answers([(worker, ("reset", episode))])
+        return worker.seen
+
+    def step(self, actions: NDArray[np.float32]) -> list[Any]:
+        """What each environment's `step` returns."""
+        answers = self._answers([(worker, ("step", row)) for worker, row in zip(self._workers, actions, strict=True)])
+        for worker, row, answer in zip(self._workers, actions, answers, strict=True):
+            worker.actions.append(np.array(row))
+            worker.seen = answer[0]
+        return answers
+
+    def render(self) -> list[Any]:
+        """What each environment's `render` returns."""
+        return self._answers([(worker, ("render", None)) for worker in self._workers])
+
+    def close(self) -> None:
+        """Close the environments, and end their processes whether they have or not; safe to call twice."""
+        self._end()
+
+    def _answers(self, requests: Sequence[tuple[_Worker, Request]]) -> list[Any]:
+        if not self._end.still_active():
+            raise UserError("these environments have been closed")
+        answers, lost = self._ask(requests)
+        for worker, words in lost.items():
+            request = dict(requests)[worker]
+            _LOGGER.warning("%s; it is started again", worker.failure(request, f"its process {words}"))
+            answers[worker] = self._again(worker, request, words)
+        for good, value in answers.values():
+            if not good:
+                raise UserError(value)
+        return [answers[worker][1] for worker, _ in requests]
+
+    def _ask(
+        self, requests: Sequence[tuple[_Worker, Request]]
+    ) -> tuple[dict[_Worker, tuple[bool, Any]], dict[_Worker, str]]:
+        """The answers, and of those that gave none the reason."""
+        answers: dict[_Worker, tuple[bool, Any]] = {}
+        lost: dict[_Worker, str] = {}
+        for worker, request in requests:
+            if not worker.send(request):
+                lost[worker] = worker.ending()
+        waiting = {worker.connection: worker for worker, _ in requests if worker not in lost}
+        making = any(request[0] == "make" for _, request in requests)
+        timeout = max(self._timeout, _MAKING_SECONDS) if making else self._timeout
+        while waiting:
+            ready = wait(list(waiting), timeout)
+            if not ready:
+                lost |= dict.fromkeys(waiting.values(), f"did not answer for {timeout:g} seconds")
+                break
+            for connection in ready:
+                worker = waiting[connection]  # type: ignore[index]  # they are what was waited for
+                try:
+                    answer = worker.receive()
+                except (EOFError, OSError):
+                    lost[worker] = worker.ending()
+                else:
+                    if answer is None:
+                        continue
+                    answers[worker] = answer
+                del waiting[connection]  # type: ignore[arg-type]
+        return answers, lost
+
+    def _again(self, worker: _Worker, request: Request, words: str) -> tuple[bool, Any]:
+        """The answer to `request` of a new process in the place of the worker's."""
+        worker.end()
+        worker.start()
+        answer: tuple[bool, Any] = (True, None)
+        for each in worker.way_to(request):
+            if each is request and worker.seen is not None and not np.array_equal(worker.seen, answer[1]):
+                raise worker.failure(
+                    request,
+                    f"its process {words}, and a new one, led to the same place by the same actions, sees something "
+                    "else: the environment is not determined by its reset seed and actions",
+                )
+            answers, lost = self._ask([(worker, each)])
+            if lost:
+                again = f"its process {words}, and a new one {lost[worker]}"
+                raise worker.failure(request, f"{again}: {_REMEDIES[request[0] == 'make']}")
+            good, value = answers[worker]
+            if not good:
+                return False, value
+            answer = (True, value[0] if each[0] == "step" and each is not request else value)
+        return answer
+
+
+class _Worker:
+    """One process, as its parent sees it, and the episode that it is in the middle of."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.episode: int | None = None
+        self.actions: list[NDArray[np.float32]] = []
+        self.seen: NDArray[np.float64] | None = None
+        """The last observation of the episode."""
+        try:
+            self.making: Request = ("make", bytes(ForkingPickler.dumps(CloudpickleWrapper(task))))
+        except Exception as error:
+            raise UserError(
+                f"task {task.name!r}: its environment cannot be sent to a process of its own: "
+                f"{type(error).__name__}: {first_line(error)}; use vector=sync"
+            ) from error
+        self.connection: Connection
+        self._requests = 0
+
+    def start(self) -> None:
+        """Begin a process, which makes nothing yet.
+
+        Raises:
+            UserError: there can be no more of them.
+        """
+        context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of torch's threads
+        self.connection, other = context.Pipe()
+        at_once = threading.current_thread() is threading.main_thread()
+        arguments = (self.task.name, other, os.getpid(), at_once)
+        self.process = context.Process(target=_work, args=arguments, daemon=True)
+        try:
+            with workers.requests_held_back():
+                self.process.start()
+        except OSError as error:
+            raise UserError(
+                f"task {self.task.name!r}: no process can be started for its environment: {error.strerror}; "
+                "lower copies, or use vector=sync"
+            ) from None
+        other.close()  # the end of the process is now the end of the connection
+
+    def way_to(self, request: Request) -> Iterator[Request]:
+        """What a new process is asked, so that it can be asked `request`; that is the last."""
+        if request[0] != "make":
+            yield self.making
+        if request[0] in ("step", "render") and self.seen is not None:
+            yield "reset", self.episode
+            for action in self.actions:
+                yield "step", action
+        yield request
+
+    def send(self, request: Request) -> bool:
+        """Whether there is somebody to receive it."""
+        self._requests += 1
+        try:
+            self.connection.send((self._requests, *request))
+        except OSError:
+            return False
+        return True
+
+    def receive(self) -> tuple[bool, Any] | None:
+        """The answer to the last request, or None where it was to an earlier one that was broken off."""
+        number, *answer = self.connection.recv()
+        return (answer[0], answer[1]) if number == self._requests else None
+
+    def ending(self) -> str:
+        """How the process ended."""
+        self.process.join(1.0)
+        code = self.process.exitcode
+        return f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+
+    def failure(self, request: Request, words: str) -> UserError:
+        """An error at the step that `request` is about."""
+        return failure(self.task.name, self.episode, len(self.actions) + (request[0] == "step"), words)
+
+    def end(self) -> None:
+        """End the process without waiting for what cannot end."""
+        self.connection.close()
+        self.process.kill()
+        self.process.join(1.0)
+
+
+def _end(of: Iterable[_Worker]) -> None:
+    """Let the environments close, for a while; then end what is left."""
+    started = [worker for worker in of if hasattr(worker, "process")]
+    asked = {worker.process.sentinel for worker in started if worker.send(("close", None))}
+    deadline = time.monotonic() + _CLOSING_SECONDS
+    while asked and (left := deadline - time.monotonic()) > 0:
+        asked -= set(wait(list(asked), left))
+    for worker in started:
+        worker.end()
+
+
+def _work(name: str, connection: Connection, parent: int, at_once: bool) -> None:
+    """What the process does: it answers."""
+    workers.leave_requests_to_parent()
+    workers.end_with(parent, at_once=at_once)
+    env: Any = None
+    answer: tuple[bool, Any]
+    while True:
+        try:
+            number, command, argument = connection.recv()
+        except (EOFError, OSError):
+            return  # nobody is there to ask any more
+        try:
+            if command == "close":
+                if env is not None:
+                    env.close()
+                return
+            if command == "make":
+                env = pickle.loads(argument).fn()
+                answer = True, None
+            elif command == "reset":
+                answer = True, env.reset(seed=argument)[0]
+            else:
+                answer = True, env.step(argument) if command == "step" else env.render()
+        except UserError as error:
+            answer = False, str(error)
+        except Exception as error:
+            answer = False, f"task {name!r}: its environment fails: {type(error).__name__}: {first_line(error)}"
+        connection.send((number, *answer))

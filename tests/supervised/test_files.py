@@ -1,0 +1,71 @@
+"""Processes that read files: lost, or asked to stop with the run that they read for."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mtrl_conic.errors import Failed, Interrupted
+from mtrl_conic.supervised.config import SupervisedConfig
+from mtrl_conic.supervised.data.files import Files, Sample
+from mtrl_conic.supervised.learners import Learner
+from mtrl_conic.supervised.training import train
+from tests.supervised.conftest import write_mtan
+
+
+class Numbers:
+    """A row per number."""
+
+    def __len__(self) -> int:
+        return 200
+
+    def read(self, row: int, generator: np.random.Generator | None) -> Sample:
+        return (torch.tensor([row]),), (torch.tensor([row]),)
+
+
+def test_requests_to_stop_are_not_for_those_that_read() -> None:
+    batches = Files(Numbers(), workers=1).batches(1)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    for number in (signal.SIGINT, signal.SIGHUP):
+        os.kill(worker.pid, number)
+    assert [int(batch.inputs[0]) for batch in batches] == list(range(1, 200))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_lost_process_is_one_line(asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the run was asked to stop too, the process may have been with it: that is no fault."""
+    folder = write_mtan(tmp_path / "data", classes=13, label="label", normals=True, size=(16, 32))
+    config = SupervisedConfig.complete(
+        {
+            "problem": "nyuv2",
+            "data": str(folder),
+            "epochs": 1,
+            "batch_size": 2,
+            "options": {"network": "small"},
+            "execution": {"threads": 1, "workers": 1, "device": "cpu"},
+        }
+    )
+    killed = False
+    step = Learner.step
+
+    def kill(self: Learner, batch: object) -> object:
+        nonlocal killed
+        for worker in [] if killed else multiprocessing.active_children():
+            killed = True
+            os.kill(worker.pid, signal.SIGKILL)
+        return step(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "step", kill)
+    error, words = (
+        (Interrupted, None) if asked else (Failed, r"process that reads files is lost: DataLoader worker .*same")
+    )
+    with pytest.raises(error, match=words):
+        train(config, tmp_path / "run", interrupted=lambda: asked and killed)
