@@ -19,6 +19,7 @@ from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.evaluation.record import Record
 from mtrl_conic.evaluation.success import Evaluator
 from mtrl_conic.execution.memory import PeakMemory
+from mtrl_conic.files import stopped_by_storage
 from mtrl_conic.runs import run
 from mtrl_conic.runs.config import RunConfig, make_config
 from mtrl_conic.runs.directory import open_run
@@ -48,6 +49,7 @@ class MTSAC(agent.MTSAC):
         callbacks: Sequence[Callback] = (),
         evaluate_every: int | None = None,
         run_dir: str | Path | None = None,
+        allow_changes: bool = False,
         progress: bool = False,
     ) -> Self:
         """Train for another `steps` environment steps of every task.
@@ -64,19 +66,23 @@ class MTSAC(agent.MTSAC):
             run_dir: keep a run there, as `train` does: records, checkpoints, result. Where it holds one of this agent,
                 that is taken up first, and its steps count: the same program again goes on where it was stopped. Given
                 at the first call of `learn`, it is given at all of them.
+            allow_changes: go on in a directory though this agent's constants of learning (its learning rate, say) are
+                not those that the run there had; what changed is kept in `changes.jsonl`.
             progress: show a bar.
 
         Raises:
             UserError: the agent was made without a task set, or one of which there is no second; or the directory holds
                 another run, or is missing after a call that had it.
-            FloatingPointError: the training diverged.
+            Diverged: numbers went bad, a `FloatingPointError`.
+            Failed: there is no room to write.
         """
         if self.envs is None:
             raise UserError("this agent has no task set to learn on: give one to MTSAC.load(path, envs=...)")
         self._check_directory(run_dir)
         if run_dir is not None:
             until = self._asked + steps
-            self._learn_in(Path(run_dir), until, evaluate_every, [*callbacks, *([Progress(until)] if progress else [])])
+            told = [*callbacks, *([Progress(until)] if progress else [])]
+            self._learn_in(Path(run_dir), until, evaluate_every, told, allow_changes)
             self._asked = until
             return self
         if self._trainer is None:
@@ -94,7 +100,14 @@ class MTSAC(agent.MTSAC):
         elif self._run_dir != (None if run_dir is None else Path(run_dir)):
             raise UserError(f"this agent learns in run_dir={str(self._run_dir) if self._run_dir else None!r} already")
 
-    def _learn_in(self, directory: Path, until: int, evaluate_every: int | None, callbacks: Sequence[Callback]) -> None:
+    def _learn_in(
+        self,
+        directory: Path,
+        until: int,
+        evaluate_every: int | None,
+        callbacks: Sequence[Callback],
+        allow_changes: bool,
+    ) -> None:
         assert self.envs is not None
         method = self.balancing
         if not method.named:
@@ -111,19 +124,20 @@ class MTSAC(agent.MTSAC):
             }
         )
         memory = PeakMemory(self.device)
-        kept = open_run(directory, config)
-        try:
-            if self._trainer is None:
-                self._trainer = Trainer(self.envs, self, config=training, evaluator=evaluator, run=kept)
-            self._trainer.run, self._trainer.config = kept, training
-            self._trainer.callbacks = [*run.recording(kept), *callbacks]
-            if kept.result is None:
-                kept.append(PROVENANCE, provenance())
-                run.go_on(self._trainer, kept, config, memory)
-            elif self._trainer.step == 0:
-                self._trainer.resume()
-        finally:
-            kept.close()
+        with stopped_by_storage(directory):
+            kept = open_run(directory, config, changes="make" if allow_changes else "refuse")
+            try:
+                if self._trainer is None:
+                    self._trainer = Trainer(self.envs, self, config=training, evaluator=evaluator, run=kept)
+                self._trainer.run, self._trainer.config = kept, training
+                self._trainer.callbacks = [*run.recording(kept), *callbacks]
+                if kept.result is None:
+                    kept.append(PROVENANCE, provenance())
+                    run.go_on(self._trainer, kept, config, memory)
+                elif self._trainer.step == 0:
+                    self._trainer.resume()
+            finally:
+                kept.close()
 
     def evaluate(self, episodes_per_task: int | None = None) -> dict[str, Any]:
         """Success and return of the deterministic policy, on environments of its own.
@@ -186,6 +200,7 @@ def train(
     run_dir: str | Path,
     task_set: TaskSet | Spec | None = None,
     callbacks: Sequence[Callback] = (),
+    allow_changes: bool = False,
     **fields: Any,
 ) -> dict[str, Any]:
     """A run with its directory: trained, evaluated, checkpointed; the same call again goes on with it.
@@ -197,6 +212,7 @@ def train(
             own, for training and evaluation; its seed and its number of environments are the run's where no others are
             given. Another program that reads the run has to register it, see `register_task_set`.
         callbacks: called in this order, see `mtrl_conic.training.callbacks.Callback`.
+        allow_changes: go on though constants of learning differ from those of the run; see `docs/runs.md`.
         fields: any field of `RunConfig` by its own name, as the command line takes it: `steps=`, `balancer=`, `width=`.
 
     Returns:
@@ -219,4 +235,5 @@ def train(
         for part in paths[name][:-1]:
             section = section.setdefault(part, {})
         section[name] = value
-    return Record(run.train(make_config(preset, given), Path(run_dir), callbacks=callbacks))
+    config, directory = make_config(preset, given), Path(run_dir)
+    return Record(run.train(config, directory, callbacks=callbacks, allow_changes=allow_changes))

@@ -18,10 +18,11 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 class Role(Enum):
-    """A mark in the annotation of a field that is no part of a run's identity."""
+    """A mark in the annotation of a field that may differ between the sittings of a run."""
 
     EXECUTION = "how or where a run is carried out"
     BUDGET = "how long it goes on"
+    SETTING = "a constant of learning: it changes what the run is, and only when that is asked for"
 
 
 def parse(model: type[Model], values: Mapping[str, Any], *, where: str = "") -> Model:

@@ -135,7 +135,10 @@ class Agent(Protocol):
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next update or action depends on, in tensors and plain values."""
+        """Everything that the next update or action depends on, in tensors and plain values.
+
+        A tensor with a number that is not finite is a training that diverged: no checkpoint of it is written.
+        """
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from a `state_dict` of an agent that was made in the same way."""

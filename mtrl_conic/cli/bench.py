@@ -45,8 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table."""
+    from mtrl_conic.execution.cores import check_fits_cores
+
     if arguments.what not in MEASURES:
         raise unknown("benchmark", arguments.what, MEASURES)
+    check_fits_cores("--threads", arguments.threads)
     print(MEASURES[arguments.what](arguments))
     return 0
 

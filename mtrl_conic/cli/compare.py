@@ -60,8 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _planned(arguments: argparse.Namespace, folder: Path) -> list[Job]:
     from mtrl_conic.runs.configuration import check_kind
+    from mtrl_conic.runs.directory import is_finished
     from mtrl_conic.runs.plan import plan
-    from mtrl_conic.runs.run import check, probe
+    from mtrl_conic.runs.run import check, check_fits, probe
     from mtrl_conic.training.recorders import make_recorders
 
     values, given = read_preset(arguments.preset), given_run(arguments, many=True)
@@ -71,6 +72,9 @@ def _planned(arguments: argparse.Namespace, folder: Path) -> list[Job]:
     configs = [planned.config for planned in runs if isinstance(planned.config, RunConfig)]
     for config in configs:
         check(config)
+    for planned in runs:
+        if isinstance(planned.config, RunConfig) and not is_finished(planned.directory, planned.config):
+            check_fits(planned.config, planned.directory)
     make_recorders(arguments.record, folder)  # a service that is not installed is told now
     probe(configs)
     return runs

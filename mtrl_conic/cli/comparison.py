@@ -74,12 +74,15 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Job], folder: Path, 
     from mtrl_conic.cli.terminal import Terminal
     from mtrl_conic.execution.cores import available_cores
     from mtrl_conic.runs.claim import claim
+    from mtrl_conic.runs.run import check_jobs
     from mtrl_conic.runs.status import read_state
 
     console = Terminal()
     on_ray = arguments.engine == "ray"
     jobs = arguments.jobs or (len(runs) if on_ray else min(available_cores(), len(runs)))
     threads = 1 if on_ray else max(1, available_cores() // jobs)
+    if not on_ray:
+        check_jobs([run.config for run in runs], jobs)
     if arguments.dry_run:
         for run in runs:
             console.print(f"{run.directory}  {read_state(run.directory)}", soft_wrap=True)

@@ -37,6 +37,16 @@ def add_imports(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_changes(parser: argparse.ArgumentParser) -> None:
+    """`--allow-changes`, of the commands that carry out one run."""
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="go on though learning rate, batch size and the like are not those that the run had; which, and from what "
+        "step on, is kept in changes.jsonl",
+    )
+
+
 def add_fields(
     parser: argparse.ArgumentParser, model: type[pydantic.BaseModel], *, leave_out: Collection[str] = ()
 ) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mtrl_conic import plugins
 from mtrl_conic.cli import comparison
-from mtrl_conic.cli.flags import add_fields, described, given_fields
+from mtrl_conic.cli.flags import add_changes, add_fields, described, given_fields
 from mtrl_conic.cli.interruption import asked_to_stop
 from mtrl_conic.cli.terminal import say
+from mtrl_conic.errors import Interrupted, UserError
 from mtrl_conic.evaluation.words import metrics_in_words
 from mtrl_conic.reading import as_yaml
 
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--run-dir", type=Path, help="carry out a single run in this process, and keep it there")
     parser.add_argument("--targets", help="regression: the columns to predict, a,b,c")
+    add_changes(parser)
     comparison.add_arguments(parser)
     add_fields(parser, SupervisedConfig, leave_out=("problem",))
     parser.epilog = "Any field that takes a single value may be given several, a,b,c: each combination is a run."
@@ -68,7 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
     values, given = _values(arguments)
     if arguments.run_dir is not None:
         config = SupervisedConfig.complete(merge(values, given))
-        return _show(config) if arguments.dry_run else _train(config, arguments.run_dir)
+        if arguments.dry_run:
+            return _show(config)
+        return _train(config, arguments.run_dir, arguments.allow_changes)
+    if arguments.allow_changes:
+        raise UserError("--allow-changes goes with --run-dir: a change is made to one run at a time")
     comparison.check_arguments(arguments)
     folder = comparison.place(arguments, arguments.out or Path("runs") / Path(arguments.source).stem)
     runs = plan(SupervisedConfig, values, given, folder)
@@ -102,8 +108,7 @@ def _show(config: SupervisedConfig) -> int:
     return 0
 
 
-def _train(config: SupervisedConfig, directory: Path) -> int:
-    from mtrl_conic.errors import Interrupted
+def _train(config: SupervisedConfig, directory: Path, allow_changes: bool) -> int:
     from mtrl_conic.runs.results import check_result
     from mtrl_conic.supervised.training import train
 
@@ -112,7 +117,7 @@ def _train(config: SupervisedConfig, directory: Path) -> int:
 
     with asked_to_stop() as interrupted:
         try:
-            result = train(config, directory, listener=tell, interrupted=interrupted)
+            result = train(config, directory, listener=tell, allow_changes=allow_changes, interrupted=interrupted)
         except Interrupted:
             say(f"Stopped. The same command goes on from the last finished epoch in {directory}.")
             return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtrl_conic.cli.flags import add_fields, given_run, shown_preset
+from mtrl_conic.cli.flags import add_changes, add_fields, given_run, shown_preset
 from mtrl_conic.cli.interruption import asked_to_stop
 from mtrl_conic.cli.recording import add_recorders
 from mtrl_conic.reading import as_yaml
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run-dir", type=Path, metavar="DIR", help="where the run is kept [runs/<preset>_<method>_<seed>]"
     )
     parser.add_argument("--dry-run", action="store_true", help="check, print the complete configuration, write nothing")
+    add_changes(parser)
     add_recorders(parser)
     add_fields(parser, RunConfig)
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train to the end, or until interrupted."""
     config = make_config(arguments.preset, given_run(arguments))
     if arguments.dry_run:
-        return _show(config)
+        return _show(config, arguments.run_dir or Path())
     name = f"{Path(arguments.preset).stem}_{folder_name(config)}_{config.seed}"
     directory = arguments.run_dir or Path("runs") / name
 
@@ -67,7 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
     callbacks = [display.Progress(config), *make_recorders(arguments.record, directory, labels)]
     with asked_to_stop() as interrupted:
         try:
-            result = train(config, directory, callbacks=callbacks, interrupted=interrupted)
+            result = train(
+                config,
+                directory,
+                callbacks=callbacks,
+                allow_changes=arguments.allow_changes,
+                interrupted=interrupted,
+            )
         except Interrupted:
             say(f"Stopped. A checkpoint is in {directory}; the same command goes on from there.")
             return 1
@@ -75,10 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(config: RunConfig) -> int:
-    from mtrl_conic.runs.run import check, probe
+def _show(config: RunConfig, directory: Path) -> int:
+    from mtrl_conic.runs.run import check, check_fits, probe
 
     check(config)
+    check_fits(config, directory)
     probe([config])
     print(as_yaml(config.model_dump(mode="json")), end="")
     return 0

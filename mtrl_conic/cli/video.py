@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.cli.terminal import say
     from mtrl_conic.evaluation.pictures import rendered
     from mtrl_conic.evaluation.video import check_writable, frames, write
-    from mtrl_conic.runs.run import check_goals, make_agent, read_run
+    from mtrl_conic.runs.run import check_goals, make_agent, read_run, take_up
 
     check_writable(out)
     config, saved = read_run(arguments.run, checkpoint=arguments.checkpoint)
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     with drawn as (envs, pictures):
         on_processor = config.model_copy(update={"execution": config.execution.model_copy(update={"device": "cpu"})})
         agent = make_agent(on_processor, envs)
-        agent.load_state_dict(saved["agent"])
+        take_up(agent, saved, of=arguments.checkpoint or arguments.run)
         shown = frames(
             envs,
             pictures,

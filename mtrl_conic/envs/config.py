@@ -38,8 +38,8 @@ class SteppingConfig(BaseModel):
     worker_timeout: Annotated[float, Role.EXECUTION] = Field(
         default=TIMEOUT,
         gt=0,
-        description="seconds that the processes of vector=async have to answer; one that does not, or that ends, is "
-        "started again once",
+        description="Gymnasium tasks: number of seconds within which a process of vector=async must answer; one that "
+        "does not, or that is killed, is started again once",
     )
 
 

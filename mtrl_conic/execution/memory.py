@@ -1,9 +1,11 @@
-"""Memory: what a run takes at its highest, and keeping the pages that an update frees for the next update."""
+"""Memory: what is free, what a run takes at its highest, keeping the pages that an update frees for the next one."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import torch
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MEBIBYTE = 1 << 20
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_STATUS, _CLEAR, _MEMINFO = Path("/proc/self/status"), Path("/proc/self/clear_refs"), Path("/proc/meminfo")
+_GROUP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def keep_freed_memory() -> bool:
@@ -66,3 +69,36 @@ def _resident() -> int:
         unit = 1 if sys.platform == "darwin" else 1024
         return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that this process may still take: of the GPU; or of the machine, swap included, and within the limits of
+    its control group and of `ulimit -v`.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
+        free = sum(1024 * int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+    except (OSError, KeyError, ValueError):  # another system than Linux
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(free, *_group_limits(), _address_space_left())
+
+
+def _group_limits() -> Iterator[int]:
+    """What the control groups (version 2) that this process is in have left, each."""
+    with suppress(OSError, ValueError):
+        inner = Path(_GROUP.read_text().splitlines()[-1].rpartition("::")[2].lstrip("/"))
+        for group in (inner, *inner.parents):
+            with suppress(OSError, ValueError):  # at the top, or `max`
+                folder = _GROUPS / group
+                most, now = (int((folder / f"memory.{name}").read_text()) for name in ("max", "current"))
+                statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                yield max(0, most - now + int(statistics["inactive_file"]))
+
+
+def _address_space_left() -> int:
+    import resource  # not on Windows
+
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return sys.maxsize if most == resource.RLIM_INFINITY else most

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from mtrl_conic.networks.hidden import Hidden
 from mtrl_conic.networks.registry import available
+from mtrl_conic.schema import Role
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -30,7 +31,7 @@ class NetworkConfig(BaseModel):
     layer_norm: Literal["none", "critic", "both"] = Field(
         "none", description="networks that apply layer normalisation before each activation"
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Annotated[Literal["auto", "float32", "bfloat16"], Role.SETTING] = Field(
         "float32",
         description=(
             "precision of the products in the shared hidden layers; auto uses bfloat16 if the CPU or GPU supports it "

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from mtrl_conic.errors import UserError
-from mtrl_conic.files import replace, sync
+from mtrl_conic.files import append, replace, sync
 from mtrl_conic.reading import as_yaml, read_json, read_yaml
 from mtrl_conic.runs import checkpoints
 from mtrl_conic.runs.configuration import KINDS, Configuration, keys_of, read_budget
 from mtrl_conic.runs.earlier import completed
 from mtrl_conic.runs.lock import lock
-from mtrl_conic.runs.records import file_of, is_number, parse_record, read_records, whole_lines
+from mtrl_conic.runs.records import CHANGES, file_of, is_number, parse_record, read_records, whole_lines
 from mtrl_conic.schema import Role, flat_items
 
 EARLIER = "earlier_results"
@@ -26,10 +28,21 @@ DOING = "doing.txt"
 _CLAIMED = {".lock", "checkpoints", "config.yaml.tmp"}
 """What a process that was killed before it had written the configuration may leave."""
 _BEFORE_IT_BEGINS = _CLAIMED | {"config.yaml", "output.txt", "error.txt", "provenance.jsonl", DOING}
+Changes = Literal["refuse", "follow", "make"]
+"""Of settings: refuse a run that has others; follow those that were made; make one."""
 _RESULT = ("step", "seconds")
 """Numbers in every result."""
+_LOGGER = logging.getLogger(__name__)
 _PAUSES = (0.02, 0.1)
 """Seconds between attempts at the lock: whoever asks for the state of a run holds it for an instant."""
+
+
+class _Rules(NamedTuple):
+    """What may differ from the configuration that a directory holds, see `RunDirectory`."""
+
+    free: Collection[str]
+    settings: Collection[str]
+    changes: Changes
 
 
 class RunDirectory:
@@ -39,6 +52,8 @@ class RunDirectory:
         path: made if it is not there.
         config: the complete configuration, plain values only.
         free: keys, with their path in dots, that may differ between the sittings of one run.
+        settings: keys that may be changed.
+        changes: what is done about settings that differ.
         patience: seconds to wait for another process that writes the directory.
 
     Raises:
@@ -46,13 +61,22 @@ class RunDirectory:
     """
 
     def __init__(
-        self, path: str | Path, config: dict[str, Any], *, free: Collection[str] = (), patience: float = 0.0
+        self,
+        path: str | Path,
+        config: dict[str, Any],
+        *,
+        free: Collection[str] = (),
+        settings: Collection[str] = (),
+        changes: Changes = "refuse",
+        patience: float = 0.0,
     ) -> None:
         self.path, self.config = Path(path), config
+        """The configuration is the one given, but for settings that were changed in an earlier sitting."""
         self._made = False
         """Whether the configuration was written here and now."""
         self._was_there = self.path.exists()
-        self._check(config, free)  # before anything is made: what is refused stays as it is
+        rules = _Rules(free, settings, changes)
+        self._check(config, rules)  # before anything is made: what is refused stays as it is
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a+")
@@ -60,8 +84,8 @@ class RunDirectory:
             raise UserError(f"cannot write to run directory {self.path}: {error.strerror}") from None
         self._acquire(patience)
         try:
-            self._claim(config, free)
-        except UserError:
+            self._claim(config, rules)
+        except BaseException:
             self.close()
             raise
 
@@ -96,25 +120,45 @@ class RunDirectory:
         self._lock.close()
         raise UserError(f"run directory {self.path} is being written by process {owner}; wait for it or choose another")
 
-    def _claim(self, config: dict[str, Any], free: Collection[str]) -> None:
-        self._check(config, free)
+    def _claim(self, config: dict[str, Any], rules: _Rules) -> None:
+        differing = self._check(config, rules)
         if not (self.path / "config.yaml").exists():
             self._write_config(config)
             self._made = True
+        elif differing and rules.changes == "follow":
+            _LOGGER.warning("%s goes on with %s, as it was changed", self.path, ", ".join(differing))
+            self.config = _with(config, {key: there for key, (there, _) in differing.items()})
+        elif differing:
+            self._keep_change({key: list(values) for key, values in differing.items()})
 
-    def _check(self, config: dict[str, Any], free: Collection[str]) -> None:
-        """That the directory is no other run's, and nothing else."""
+    def _check(self, config: dict[str, Any], rules: _Rules) -> dict[str, tuple[Any, Any]]:
+        """That the directory is no other run's, and nothing else; settings that differ, with their values."""
         if not (self.path / "config.yaml").exists():
             names = os.listdir(self.path) if self.path.is_dir() else []
             foreign = sorted(name for name in names if name not in _CLAIMED)
             if foreign:
                 raise UserError(f"{self.path} is no run directory, it holds {foreign[0]!r}; choose another --run-dir")
-            return
+            return {}
         there, here = dict(flat_items(read_config(self.path))), dict(flat_items(config))
-        differing = [key for key in {**there, **here} if there.get(key) != here.get(key) and key not in free]
-        if differing:
-            what = "; ".join(f"{key} is {there.get(key)!r} there, {here.get(key)!r} here" for key in differing[:3])
-            raise UserError(f"{self.path} holds another configuration ({what}); choose another --run-dir")
+        keys = [key for key in {**there, **here} if there.get(key) != here.get(key) and key not in rules.free]
+        differing = {key: (there.get(key), here.get(key)) for key in keys}
+        may_differ = set(differing) <= set(rules.settings)
+        made = rules.changes == "make" and may_differ
+        if differing and not made and not (rules.changes == "follow" and self._were_changed(differing)):
+            what = "; ".join(f"{key} is {differing[key][0]!r} there, {differing[key][1]!r} here" for key in keys[:3])
+            hint = ", or give --allow-changes to go on with the change" if may_differ else ""
+            raise UserError(f"{self.path} holds another configuration ({what}); choose another --run-dir{hint}")
+        return differing
+
+    def _were_changed(self, differing: Mapping[str, tuple[Any, Any]]) -> bool:
+        """Whether each of these settings was changed, from the value that is given here, in an earlier sitting."""
+        made = [record["changes"] for record in self.records(CHANGES)]
+        return all(any(key in one and one[key][0] == here for one in made) for key, (_, here) in differing.items())
+
+    def _keep_change(self, changes: dict[str, list[Any]]) -> None:
+        """What was changed, and when; the configuration follows as the run goes on."""
+        state = read_checkpoint(self.path) or {}
+        self.append(CHANGES, {"step": state.get("step", state.get("epoch", 0)), "changes": changes})
 
     def _write_config(self, config: dict[str, Any]) -> None:
         write_text(self.path / "config.yaml", as_yaml(config))
@@ -159,8 +203,7 @@ class RunDirectory:
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add a line to `name`.jsonl."""
-        with (self.path / f"{name}.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append(file_of(self.path, name), (json.dumps(record) + "\n").encode())
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """The lines of `name`.jsonl, none where there is no such file."""
@@ -210,7 +253,7 @@ class RunDirectory:
         self._lock.close()
 
 
-def open_run(path: Path, config: Configuration, *, patience: float = 0.0) -> RunDirectory:
+def open_run(path: Path, config: Configuration, *, changes: Changes = "follow", patience: float = 0.0) -> RunDirectory:
     """The directory of the run that `config` describes, made or taken up again.
 
     How and where it is carried out may differ from the last time, and so may the budget: a finished run whose budget
@@ -219,15 +262,22 @@ def open_run(path: Path, config: Configuration, *, patience: float = 0.0) -> Run
     Args:
         path: of the directory.
         config: complete.
+        changes: what is done about settings, fields of the role `SETTING`, that differ.
         patience: see `RunDirectory`.
+
+    Returns:
+        The directory; its `config` is what the run goes on with.
 
     Raises:
         UserError: see `RunDirectory`.
     """
-    values, free = config.model_dump(mode="json"), keys_of(type(config), *Role)
-    run = RunDirectory(path, values, free=free, patience=patience)
+    values, model = config.model_dump(mode="json"), type(config)
+    free, settings = keys_of(model, Role.EXECUTION, Role.BUDGET), keys_of(model, Role.SETTING)
+    if is_finished(path, config):
+        settings = frozenset()  # there is nothing left to learn with others
+    run = RunDirectory(path, values, free=free, settings=settings, changes=changes, patience=patience)
     if not is_finished(path, config):
-        run.go_on(values)
+        run.go_on(run.config)
     return run
 
 
@@ -297,6 +347,18 @@ def read_result(path: Path) -> dict[str, Any] | None:
 def write_text(file: Path, text: str) -> None:
     """Replace `file`, all or nothing."""
     replace(file, text.encode())
+
+
+def _with(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with other values at some keys, given by their path in dots."""
+    changed = copy.deepcopy(dict(config))
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        inner = changed
+        for section in sections:
+            inner = inner[section]
+        inner[name] = value
+    return changed
 
 
 def _wrong(values: Mapping[str, Any]) -> str:

@@ -6,12 +6,13 @@ import shlex
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mtrl_conic.runs.directory import write_text
 from mtrl_conic.runs.plan import Job
-from mtrl_conic.runs.status import ERROR_FILE, read_error
+from mtrl_conic.runs.status import ERROR_FILE, last_line
 
 ATTEMPTS = 3
 """A run that was killed (no memory left, its node lost) goes on from its checkpoint. After so many kills without a
@@ -167,9 +168,11 @@ class _Pool:
         if outcome.end == "killed":
             reason += f", {ATTEMPTS} times; is there memory for so many runs?"
         command = shlex.join(active.attempt.arguments)
-        write_text(run.directory / ERROR_FILE, f"mtrl-conic {command}\n{reason}\n{outcome.errors}")
+        told = f"mtrl-conic {command}\n{reason}\n{outcome.errors}"
+        with suppress(OSError):  # the disk may be full, which is what the run ended for
+            write_text(run.directory / ERROR_FILE, told)
         self.ends[run.name] = "refused" if outcome.end == "refused" else "failed"
-        self._watcher.ended(run, self.ends[run.name], read_error(run.directory))
+        self._watcher.ended(run, self.ends[run.name], last_line(told))
 
     def _killed_too_often(self, run: Job) -> bool:
         checkpoint = run.directory / "checkpoints" / "latest.pt"

@@ -10,7 +10,7 @@ from typing import Any
 from mtrl_conic.errors import UserError
 from mtrl_conic.reading import open_regular, parse_json
 
-EVALUATIONS, METRICS = "evaluations", "metrics"
+EVALUATIONS, METRICS, CHANGES = "evaluations", "metrics", "changes"
 LINE_BYTES = 1 << 22
 """Of the longest line that is taken for a record."""
 _TAIL = 1 << 16
@@ -113,7 +113,9 @@ def _wrong(record: Any, name: str) -> str:
     """What is wrong with a record, empty where nothing is."""
     if not isinstance(record, dict):
         return "it has no keys"
-    if name not in (EVALUATIONS, METRICS):
+    if name == CHANGES and not _are_changes(record.get("changes")):
+        return "it has no changes"
+    if name not in (EVALUATIONS, METRICS, CHANGES):
         return ""
     step = record.get("step")
     if not isinstance(step, int) or step < 0:
@@ -141,3 +143,7 @@ def is_number(value: object) -> bool:
 def are_by_task(values: object) -> bool:
     """Whether `values` are a number per task, or per metric."""
     return isinstance(values, dict) and all(map(is_number, values.values()))
+
+
+def _are_changes(values: object) -> bool:
+    return isinstance(values, dict) and all(isinstance(value, list) and len(value) == 2 for value in values.values())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,19 +20,21 @@ from mtrl_conic.agents.mtsac.making import make_networks
 from mtrl_conic.envs import TaskSet, make_task_set, why_untraceable
 from mtrl_conic.envs.names import check_spec, is_metaworld, task_names
 from mtrl_conic.envs.spec import TaskSpec
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import UserError, first_line
 from mtrl_conic.evaluation.curves import best_evaluation
 from mtrl_conic.evaluation.success import Evaluator, check_episodes
 from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.execution.compiled import check_compiler
-from mtrl_conic.execution.cores import available_cores
+from mtrl_conic.execution.cores import available_cores, check_fits_cores
 from mtrl_conic.execution.device import choose_device
-from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
+from mtrl_conic.execution.memory import PeakMemory, free_memory, keep_freed_memory
+from mtrl_conic.files import stopped_by_storage
 from mtrl_conic.networks.registry import choose
 from mtrl_conic.runs.config import RunConfig, require_modules
-from mtrl_conic.runs.configuration import check_kind
+from mtrl_conic.runs.configuration import Configuration, check_kind
 from mtrl_conic.runs.directory import EARLIER, RunDirectory, open_run, read_checkpoint, read_config
 from mtrl_conic.runs.provenance import PROVENANCE, processor, provenance, versions
+from mtrl_conic.runs.room import PROCESS, check_room, of_process
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.trainer import Trainer
@@ -43,6 +47,7 @@ def train(
     directory: Path,
     *,
     callbacks: Sequence[Callback] = (),
+    allow_changes: bool = False,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Run, or go on with, the training that `config` describes, and evaluate it at the end.
@@ -51,6 +56,8 @@ def train(
         config: complete and checked field by field.
         directory: of the run, made where it is missing.
         callbacks: besides TensorBoard.
+        allow_changes: go on though constants of learning (the role `SETTING`) differ, and keep in `changes.jsonl`
+            which. A run that was changed goes on so, whichever of its values is given.
         interrupted: see `Trainer`.
 
     Returns:
@@ -59,17 +66,20 @@ def train(
 
     Raises:
         UserError: a name or value that does not fit, or a directory that cannot be used.
+        Failed: no room to write, numbers that went bad: the last checkpoint is kept.
         Interrupted: stopped between two steps; the same call goes on.
     """
     check(config)
-    run = open_run(directory, config)
-    try:
-        return run.result or _train(config, run, callbacks, interrupted=interrupted)
-    except UserError:
-        run.withdraw()  # what only the environments or the networks could tell
-        raise
-    finally:
-        run.close()
+    with stopped_by_storage(directory):
+        run = open_run(directory, config, changes="make" if allow_changes else "follow")
+        try:
+            config = RunConfig.complete(run.config)
+            return run.result or _train(config, run, callbacks, interrupted=interrupted)
+        except UserError:
+            run.withdraw()  # what only the environments or the networks could tell
+            raise
+        finally:
+            run.close()
 
 
 def check(config: RunConfig) -> None:
@@ -80,11 +90,48 @@ def check(config: RunConfig) -> None:
     networks.check_options(config.agent.network, config.agent.network_options)
     for episodes in (config.training.training_episodes_per_task, config.training.episodes_per_task):
         check_goals(config, episodes)
+    check_fits_cores("threads", config.execution.threads)
+    check_fits_cores("stepping_threads", config.execution.stepping_threads)
     device = choose_device(config.execution.device)
     if config.execution.compile is True:
         check_compiler()
     if config.training.replay == "disk" and device.type != "cpu":
         raise UserError("replay=disk needs --device cpu; use replay=memory on a GPU")
+
+
+def check_fits(config: RunConfig, directory: Path) -> None:
+    """That the machine holds a run on Meta-World, before any of its environments is made; see `check_room`.
+
+    How large the tasks of others are is known once there is one of each.
+
+    Args:
+        config: of the run.
+        directory: of the run, which need not be there.
+    """
+    if is_metaworld(config.task_set):
+        check_room(config, spec_of(config), directory)
+
+
+def check_jobs(configs: Sequence[Configuration], jobs: int) -> None:
+    """That memory holds so many processes of a comparison at a time.
+
+    Raises:
+        UserError: it does not; it names a number that fits.
+    """
+    sizes = sorted((_process_bytes(config) for config in configs), reverse=True)[:jobs]
+    room = free_memory(torch.device("cpu"))
+    fitting = sum(total <= room for total in itertools.accumulate(sizes))
+    if fitting < len(sizes):
+        raise UserError(
+            f"--jobs {jobs}: {len(sizes)} runs at a time would take {sum(sizes) / 1e9:,.1f} GB of memory, and "
+            f"{room / 1e9:,.1f} GB are free; --jobs {max(1, fitting)} fits"
+        )
+
+
+def _process_bytes(config: Configuration) -> int:
+    if isinstance(config, RunConfig) and is_metaworld(config.task_set):
+        return of_process(config, spec_of(config))
+    return PROCESS  # how large the tasks of others are is not known yet
 
 
 def probe(configs: Sequence[RunConfig]) -> None:
@@ -184,8 +231,25 @@ def load_agent(directory: Path, *, device: str = "auto", checkpoint: Path | None
     config = config.model_copy(update={"execution": config.execution.model_copy(update={"device": device})})
     envs = make_evaluation_envs(config)
     agent = make_agent(config, envs)
-    agent.load_state_dict(saved["agent"])
+    take_up(agent, saved, of=checkpoint or directory)
     return LoadedRun(config, agent, envs)
+
+
+def take_up(agent: Agent, saved: dict[str, Any], *, of: Path) -> None:
+    """Give an agent the state in a checkpoint.
+
+    Args:
+        agent: of the run's configuration.
+        saved: content of the checkpoint.
+        of: which run or file it is.
+
+    Raises:
+        UserError: it is another agent's.
+    """
+    try:
+        agent.load_state_dict(saved["agent"])
+    except (UserError, RuntimeError, KeyError, TypeError) as error:  # what torch says of other shapes and names
+        raise UserError(f"the checkpoint of {of} does not fit its configuration: {first_line(error)}") from None
 
 
 def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
@@ -220,12 +284,16 @@ def _train(
     *,
     interrupted: Callable[[], bool],
 ) -> dict[str, Any]:
+    check_fits(config, run.path)
     run.append(PROVENANCE, provenance())
     keep_freed_memory()
     memory = PeakMemory(choose_device(config.execution.device))
     if config.execution.threads:
         torch.set_num_threads(config.execution.threads)
-    envs, evaluation_envs = make_envs(config), make_evaluation_envs(config)
+    evaluation_envs = make_evaluation_envs(config)
+    if not is_metaworld(config.task_set):
+        check_room(config, TaskSpec.of(evaluation_envs), run.path)
+    envs = make_envs(config)
     evaluator = Evaluator(evaluation_envs, config.training.episodes_per_task)
     trainer = Trainer(
         envs,
@@ -287,7 +355,8 @@ class _Tells(Callback):
         self._run.tell(words)
 
     def on_stop(self, trainer: Trainer) -> None:
-        self._run.tell("")
+        with suppress(OSError):  # on a full disk; that is told where it ended the run
+            self._run.tell("")
 
 
 def _warn_of_untraceable(envs: TaskSet, config: RunConfig) -> None:

@@ -13,7 +13,7 @@ from mtrl_conic.reading import open_regular, read_text
 from mtrl_conic.runs.configuration import Budget
 from mtrl_conic.runs.directory import DOING, read_config, read_result
 from mtrl_conic.runs.lock import look
-from mtrl_conic.runs.records import last_record
+from mtrl_conic.runs.records import CHANGES, last_record, read_records
 
 State = Literal["finished", "running", "failed", "stale", "waiting"]
 """finished: it has a result. running: a process writes it. failed: it ended with an error, see `error.txt`.
@@ -86,8 +86,22 @@ def read_state(directory: Path) -> State:
 def read_error(directory: Path) -> str:
     """The last line of what a failed run left, empty where there is nothing."""
     file = directory / ERROR_FILE
-    lines = read_text(file).strip().splitlines() if file.exists() else []
+    return last_line(read_text(file)) if file.exists() else ""
+
+
+def last_line(text: str) -> str:
+    """Of an error: what it says, below where it came from; empty where there is nothing."""
+    lines = text.strip().splitlines()
     return lines[-1] if lines else ""
+
+
+def changes_in_words(directory: Path) -> list[str]:
+    """What was changed, when that was asked for, while the run in `directory` went on."""
+    return [
+        f"{key} from {before} to {after} at step {record['step']}"
+        for record in read_records(directory, CHANGES)
+        for key, (before, after) in record["changes"].items()
+    ]
 
 
 def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambda words: None) -> list[Path]:

@@ -49,9 +49,15 @@ class SupervisedConfig(Configuration):
     epochs: Annotated[int | None, Role.BUDGET] = Field(
         None, ge=1, description="number of passes over the training rows; none: as published"
     )
-    batch_size: int | None = Field(None, ge=1, description="number of rows per step; none: as published")
-    learning_rate: float | None = Field(None, gt=0, description="learning rate of Adam; none: as published")
-    halve_every: int | None = Field(None, ge=1, description="number of epochs after which the learning rate is halved")
+    batch_size: Annotated[int | None, Role.SETTING] = Field(
+        None, ge=1, description="number of rows per step; none: as published"
+    )
+    learning_rate: Annotated[float | None, Role.SETTING] = Field(
+        None, gt=0, description="learning rate of Adam; none: as published"
+    )
+    halve_every: Annotated[int | None, Role.SETTING] = Field(
+        None, ge=1, description="number of epochs after which the learning rate is halved"
+    )
     gradients: Gradients | None = Field(
         None,
         description=(

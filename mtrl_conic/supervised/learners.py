@@ -82,10 +82,14 @@ class Learner(ABC):
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`; the step sizes are this learner's own."""
         self.network.load_state_dict(saved["network"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+            rates = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
             optimizer.load_state_dict(state)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+                group.pop("initial_lr", None)
 
 
 class Balanced(Learner):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,16 +13,20 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from mtrl_conic.errors import Interrupted, UserError
+from mtrl_conic.errors import Diverged, Failed, Interrupted, UserError, first_line
+from mtrl_conic.execution.cores import check_fits_cores
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
+from mtrl_conic.files import stopped_by_storage
 from mtrl_conic.runs.directory import RunDirectory, open_run
 from mtrl_conic.runs.provenance import PROVENANCE, provenance, versions
 from mtrl_conic.supervised.config import SupervisedConfig
+from mtrl_conic.supervised.gradients import Statistics
 from mtrl_conic.supervised.learners import SINGLE_TASK, Learner, make_learner
 from mtrl_conic.supervised.problem import Batch, Meter, Problem, Source
 from mtrl_conic.supervised.selection import select
 from mtrl_conic.training.metrics import Means, plain
+from mtrl_conic.training.sound import REMEDY, TAKE_UP, unsound
 
 Record = dict[str, Any]
 
@@ -38,6 +43,7 @@ def train(
     directory: Path,
     *,
     listener: Listener = lambda config, record: None,
+    allow_changes: bool = False,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Record:
     """Run, or go on with, what a complete `config` describes; see `SupervisedConfig.complete`.
@@ -46,6 +52,8 @@ def train(
         config: nothing in it may be open.
         directory: of the run, made where it is missing.
         listener: called after every epoch.
+        allow_changes: go on though constants of learning (the role `SETTING`) differ, and keep in `changes.jsonl`
+            which.
         interrupted: asked between two steps.
 
     Returns:
@@ -53,16 +61,20 @@ def train(
 
     Raises:
         UserError: the data are not as they should be, or a directory that cannot be used.
+        Failed: no room to write, numbers that went bad: the last checkpoint is kept.
         Interrupted: it was; the same call goes on from the last finished epoch.
     """
-    run = open_run(directory, config)
-    try:
-        return run.result or _Run(config, run, listener, interrupted).train()
-    except UserError:
-        run.withdraw()  # what only the data could tell
-        raise
-    finally:
-        run.close()
+    _check_machine(config)
+    with stopped_by_storage(directory):
+        run = open_run(directory, config, changes="make" if allow_changes else "follow")
+        try:
+            config = SupervisedConfig.complete(run.config)
+            return run.result or _Run(config, run, listener, interrupted).train()
+        except UserError:
+            run.withdraw()  # what only the data could tell
+            raise
+        finally:
+            run.close()
 
 
 def check(configs: Iterable[SupervisedConfig]) -> None:
@@ -75,7 +87,7 @@ def check(configs: Iterable[SupervisedConfig]) -> None:
     problems: dict[tuple[str, str, str], Problem] = {}
     methods: set[tuple[str, ...]] = set()
     for config in configs:
-        choose_device(config.execution.device)
+        _check_machine(config)
         of = (config.problem, config.data, repr(config.options))
         if of not in problems:
             problems[of] = _load(config)
@@ -83,6 +95,13 @@ def check(configs: Iterable[SupervisedConfig]) -> None:
             methods.add((*of, config.method))
             with _seeded(torch.device("cpu"), config.seed, 0):
                 _learner(config, problems[of], torch.device("cpu"))
+
+
+def _check_machine(config: SupervisedConfig) -> None:
+    """That the machine has what a run asks for."""
+    choose_device(config.execution.device)
+    check_fits_cores("threads", config.execution.threads)
+    check_fits_cores("workers", config.execution.workers)
 
 
 def _load(config: SupervisedConfig) -> Problem:
@@ -127,11 +146,27 @@ class _Run:
         assert self.config.epochs is not None
         self._resume()
         while self.epoch < self.config.epochs:
-            self._one_epoch()
+            with self._workers_told():
+                self._one_epoch()
             self._save()
         result = self._result()
         self.run.finish(result)
         return result
+
+    @contextmanager
+    def _workers_told(self) -> Iterator[None]:
+        """torch tells of a process that reads files and is lost by an error anywhere."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader"):
+                raise
+            if self.interrupted():  # and it was asked to stop as well
+                raise Interrupted from None
+            raise Failed(
+                f"a process that reads files is lost: {first_line(error)}; the same command goes on, free memory or "
+                "lower --workers first"
+            ) from None
 
     def _one_epoch(self) -> None:
         config = self.config
@@ -142,12 +177,13 @@ class _Run:
         self.learner.network.train()
         with _seeded(self.device, config.seed, self.epoch + 1) as order:
             for batch in self.problem.training.batches(config.batch_size, seed=order):
-                means.add(self.learner.step(self._moved(batch)))
+                means.add(self._step(batch))
                 if self.interrupted():
                     raise Interrupted
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
         self.epoch, self.seconds = self.epoch + 1, self.seconds + seconds
         told = {name: plain(value, self.problem.tasks) for name, value in means.take().items()}
+        self._check_finite(told["loss"])  # a GPU is not asked at every step
         self.run.append("metrics", {"step": self.epoch, "time": self.seconds, **told})
         record: Record = {
             "step": self.epoch,
@@ -162,6 +198,23 @@ class _Run:
         self.curve.append(record)
         self.run.append("evaluations", record)
         self.listener(config, record)
+
+    def _step(self, batch: Batch) -> Statistics:
+        try:
+            statistics = self.learner.step(self._moved(batch))
+        except FloatingPointError as error:
+            raise self._diverged(str(error).partition(": nothing")[0]) from error
+        if self.device.type == "cpu":
+            self._check_finite(plain(statistics["loss"], self.problem.tasks))
+        return statistics
+
+    def _check_finite(self, losses: dict[str, float]) -> None:
+        bad = [task for task, loss in losses.items() if not math.isfinite(loss)]
+        if bad:
+            raise self._diverged(f"the loss of {', '.join(bad)} is not finite")
+
+    def _diverged(self, what: str) -> Diverged:
+        return Diverged(f"training diverged after epoch {self.epoch}: {what}; {REMEDY}; {TAKE_UP}")
 
     def _evaluate(self, source: Source) -> dict[str, float]:
         assert self.config.batch_size is not None
@@ -178,7 +231,11 @@ class _Run:
 
     def _save(self) -> None:
         state = {"epoch": self.epoch, "seconds": self.seconds, "curve": self.curve, "memory": self.memory.peak()}
-        self.run.save_checkpoint({**state, "learner": self.learner.state_dict()})
+        learner = self.learner.state_dict()
+        place = unsound(learner)
+        if place:
+            raise self._diverged(f"the learner's {place} is not finite")
+        self.run.save_checkpoint({**state, "learner": learner})
 
     def _resume(self) -> None:
         self.run.resume(self._take_up)

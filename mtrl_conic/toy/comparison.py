@@ -115,12 +115,12 @@ def _make(name: str, options: dict[str, Any], seed: int) -> Balancer:
 
 def _claim(out: Path, settings: dict[str, int | None]) -> None:
     """Make the directory `out`, or see that what it holds was made with the same settings."""
-    with files.told_of(out):
-        out.mkdir(parents=True, exist_ok=True)
     file = out / "run.json"
     if not file.exists():
         if any(out.glob("*/*.csv")):
             raise UserError(f"{out} holds trajectories, yet no run.json that tells their steps: choose another folder")
+        with files.told_of(out):
+            out.mkdir(parents=True, exist_ok=True)
         files.write(file, json.dumps(settings) + "\n")
     elif (before := read_json(file)) != settings:
         raise UserError(f"{out} holds a run with {before}, not {settings}: choose another folder")

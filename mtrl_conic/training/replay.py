@@ -14,7 +14,22 @@ from torch.nn import functional
 
 from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.errors import Damaged, UserError
-from mtrl_conic.training.ring_file import checksums, fitting_rows, map_file
+from mtrl_conic.training.ring_file import checksums, fitting_rows, map_file, reserve
+
+
+def parts_of(observation_dim: int, action_dim: int) -> tuple[int, ...]:
+    """The numbers in each part of a transition's row."""
+    return observation_dim, action_dim, 1, 1, 1, observation_dim
+
+
+def rows_for(capacity: int, copies: int, slack: int) -> int:
+    """The rows of a ring, see `Replay`: a step lies in one piece."""
+    return -(-(capacity + 2 * slack) // copies) * copies
+
+
+def slack_for(checkpoint_every: int, copies: int) -> int:
+    """The most steps between two saves, of a run that saves after the first step which is due."""
+    return checkpoint_every + copies - 1
 
 
 class Replay:
@@ -63,9 +78,8 @@ class Replay:
     ) -> None:
         self.capacity = capacity
         self._n_step, self._discount, self._copies = n_step, discount, copies
-        self._parts = (observation_dim, action_dim, 1, 1, 1, observation_dim)
-        rows = -(-(capacity + 2 * slack) // copies) * copies  # a step lies in one piece
-        shape = (num_tasks, rows, sum(self._parts))
+        self._parts = parts_of(observation_dim, action_dim)
+        shape = (num_tasks, rows_for(capacity, copies, slack), sum(self._parts))
         if file is not None:
             # Files of earlier versions have room for one save: a run goes on from its last one as it did.
             shape = (num_tasks, fitting_rows(file, shape, fewest=capacity + slack), shape[2])
@@ -79,6 +93,7 @@ class Replay:
         if memory_map:
             if file is None or torch.device(device).type != "cpu":
                 raise UserError("a memory-mapped replay needs a run directory and --device cpu")
+            reserve(self._on_disk(), [(0, shape[1])])
             self._block = torch.from_numpy(self._on_disk())
         else:
             self._block = torch.zeros(self._shape, device=device)
@@ -187,7 +202,9 @@ class Replay:
             raise RuntimeError(f"{self.unsaved} steps since the last save, more than the slack allows")
         disk = self._on_disk()
         if not self._mapped:
-            for start, stop in self._runs(self._saved_position, self.position):
+            runs = self._runs(self._saved_position, self.position)
+            reserve(disk, runs)
+            for start, stop in runs:
                 disk[:, start:stop] = self._block[:, start:stop].cpu().numpy()
         if isinstance(disk, np.memmap):
             disk.flush()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.errors import Damaged, UserError, first_line
+from mtrl_conic.files import replacing
 from mtrl_conic.reading import open_regular
 
 Rows = NDArray[np.float32]
@@ -15,12 +19,14 @@ Shape = tuple[int, int, int]
 
 _STEPS = 1024
 """Steps whose checksums are made at once: they take eight bytes for each number."""
+_PIECE = 1 << 20
+"""Bytes that are read and written again at once, where the system has no call that reserves them."""
 
 
 def map_file(file: Path, shape: Shape) -> tuple[Rows, bool]:
     """The array in `file`, mapped for reading and writing, and whether it was made here and now, of zeros.
 
-    A new file is sparse: it takes up what has been written.
+    A new file is sparse: it takes up what was reserved, see `reserve`.
 
     Args:
         file: of NumPy's format.
@@ -32,12 +38,40 @@ def map_file(file: Path, shape: Shape) -> tuple[Rows, bool]:
     """
     made = not file.exists()
     if made:
-        fresh = file.with_name(f"{file.name}.tmp")
-        np.lib.format.open_memmap(fresh, mode="w+", dtype=np.float32, shape=shape).flush()
-        fresh.replace(file)
+        with replacing(file) as fresh:
+            np.lib.format.open_memmap(fresh, mode="w+", dtype=np.float32, shape=shape).flush()
     elif (there := _shape(file)) != shape:
         raise UserError(f"{file} holds a replay of shape {there}, not {shape}")
     return np.lib.format.open_memmap(file, mode="r+"), made
+
+
+def reserve(rows: Rows, runs: Iterable[tuple[int, int]]) -> None:
+    """Take up the space of some rows of every task, so that a full disk is an error here.
+
+    Where a mapping is written that has no space behind it, a full disk is a signal (SIGBUS) and the end of the process.
+
+    Args:
+        rows: of `map_file`.
+        runs: first row, and the one behind the last, of each.
+
+    Raises:
+        OSError: there is no room.
+    """
+    assert isinstance(rows, np.memmap)
+    assert rows.filename is not None
+    num_tasks, count, width = rows.shape
+    of_row = width * rows.itemsize
+    opened = os.open(rows.filename, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for start, stop in runs:
+            whole = (start, stop) == (0, count)  # then all tasks are one piece
+            for task in range(1 if whole else num_tasks):
+                length = (num_tasks if whole else 1) * (stop - start) * of_row
+                _take_up(opened, rows.offset + (task * count + start) * of_row, length)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(rows.filename)) from None
+    finally:
+        os.close(opened)
 
 
 def fitting_rows(file: Path, shape: Shape, *, fewest: int) -> int:
@@ -65,6 +99,19 @@ def checksums(rows: Rows) -> NDArray[np.int64]:
         part = np.ascontiguousarray(rows[:, at : at + _STEPS], np.float32).view(np.uint32)
         sums[at : at + _STEPS] = (part * factors).sum((0, 2), dtype=np.uint64)
     return sums.view(np.int64)
+
+
+def _take_up(opened: int, start: int, length: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(opened, start, length)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+    end = start + length
+    while start < end:  # what is written has its space
+        start += os.pwrite(opened, os.pread(opened, min(_PIECE, end - start), start), start)
 
 
 def _shape(file: Path) -> Shape:

@@ -18,16 +18,15 @@ from numpy.typing import NDArray
 from mtrl_conic.agents.protocol import Agent, Statistics
 from mtrl_conic.envs.running import Untraceable
 from mtrl_conic.envs.task_set import TaskSet
-from mtrl_conic.errors import Interrupted
+from mtrl_conic.errors import Diverged, Interrupted
 from mtrl_conic.evaluation.success import Evaluation, Evaluator
 from mtrl_conic.execution.preparation import PREPARATION
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import TrainingConfig
 from mtrl_conic.training.metrics import Means, plain
-from mtrl_conic.training.replay import Replay
+from mtrl_conic.training.replay import Replay, slack_for
 from mtrl_conic.training.run import Run
-
-REMEDY = "lower the learning rate, or bring the task's rewards to a smaller scale"
+from mtrl_conic.training.sound import REMEDY, TAKE_UP, unsound
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ class Trainer:
             n_step=agent.schedule.n_step,
             discount=agent.schedule.discount,
             copies=envs.copies,
-            slack=self.config.checkpoint_every + envs.copies - 1 if run else 0,
+            slack=slack_for(self.config.checkpoint_every, envs.copies) if run else 0,
             seed=agent.seed,
             device=agent.device,
             file=run.checkpoints / "replay.npy" if run else None,
@@ -103,6 +102,7 @@ class Trainer:
             The final evaluation, None without evaluator.
 
         Raises:
+            Diverged: numbers went bad; it says which, and no checkpoint of them is written.
             Interrupted: see `interrupted`; training can go on where it stopped.
         """
         self._now, self._prepared = time.perf_counter(), PREPARATION.seconds
@@ -186,7 +186,9 @@ class Trainer:
         with watch("acting"):
             actions = agent.act(observations) if learning else agent.random_actions(self.envs.copies)
         if not np.isfinite(actions).all():
-            raise self._diverged("the policy's actions are not finite")
+            of_tasks = zip(self.envs.task_names, np.isfinite(actions).reshape(self.envs.num_tasks, -1), strict=True)
+            named = [name for name, finite in of_tasks if not finite.all()]
+            raise self._diverged(f"the policy's actions for {', '.join(named)} are not finite")
         finish = self._begin_step(actions)
         if learning and len(self.replay):
             with nullcontext() if self._has_updated else PREPARATION("compiling"):
@@ -276,8 +278,9 @@ class Trainer:
                 if not math.isfinite(loss):
                     raise self._diverged(f"the {component}'s loss of {task} is {loss}")
 
-    def _diverged(self, what: str) -> FloatingPointError:
-        return FloatingPointError(f"training diverged at step {self.step}: {what}; {REMEDY}")
+    def _diverged(self, what: str) -> Diverged:
+        kept = f"; {TAKE_UP}" if self.run else ""
+        return Diverged(f"training diverged at step {self.step}: {what}; {REMEDY}{kept}")
 
     def _evaluate_if_due(self, steps: int) -> None:
         # The last step is left to the final evaluation.
@@ -305,11 +308,19 @@ class Trainer:
     # Checkpoints.
 
     def save(self) -> None:
-        """Write a checkpoint: with it, and nothing else, training goes on bit for bit."""
+        """Write a checkpoint: with it, and nothing else, training goes on bit for bit.
+
+        Raises:
+            Diverged: the agent's state is not finite; the checkpoint before it is kept.
+        """
         assert self.run is not None
         self._tick()
         with self.watch("writing"):
-            self.run.save_checkpoint(self.state_dict())
+            state = self.state_dict()
+            place = unsound(state["agent"])
+            if place:
+                raise self._diverged(f"the agent's {place} is not finite")
+            self.run.save_checkpoint(state)
 
     def resume(self, *, evaluated_at: int = 0) -> bool:
         """Continue from the run directory's checkpoint; False where there is none.

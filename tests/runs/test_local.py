@@ -158,8 +158,8 @@ def test_a_run_that_crashes_does_not_stop_the_others(preset: str, tmp_path: Path
     assert (read_state(bad), read_state(good)) == ("failed", "finished")
     text = (bad / "error.txt").read_text()
     assert text.startswith("mtrl-conic train ")
-    assert "Traceback (most recent call last)" in text
-    assert read_error(bad).startswith("FloatingPointError: training diverged")
+    assert "Traceback" not in text
+    assert read_error(bad).startswith("mtrl-conic: error: training diverged")
     assert f"mtrl-conic report {out}" in shown
 
 

@@ -136,9 +136,12 @@ def test_a_dry_run_of_train_prints_the_complete_configuration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "mt10_small", "--balancer", "conicgrad:c=0.9", "--width", "100000000", "--dry-run"]) == 0
+    command = ["train", "mt10_small", "--balancer", "conicgrad:c=0.9", "--dry-run", "--width"]
+    assert main([*command, "100000000"]) == 2, "the networks are measured without memory"
+    assert "agent.width=100000000: the networks would take" in capsys.readouterr().err
+    assert main([*command, "1000"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     config = parse(RunConfig, shown)
-    assert (config.kind, config.method, config.agent.width) == ("reinforcement", "conicgrad:c=0.9", 100_000_000)
+    assert (config.kind, config.method, config.agent.width) == ("reinforcement", "conicgrad:c=0.9", 1000)
     assert shown["training"]["episodes_per_task"] == 50
     assert not list(tmp_path.iterdir())

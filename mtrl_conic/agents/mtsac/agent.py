@@ -29,6 +29,7 @@ from mtrl_conic.agents.policy import Policy
 from mtrl_conic.agents.protocol import Batch, Schedule, Statistics
 from mtrl_conic.envs.given import as_task_set
 from mtrl_conic.envs.spec import TaskSpec
+from mtrl_conic.errors import UserError
 from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.eager import Eager
@@ -286,7 +287,14 @@ class MTSAC:
         return {**state_of(self, _PARTS), "updates": self.updates, "generator": self._generator.get_state()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of an agent of the same configuration."""
+        """Continue from a `state_dict` of an agent of the same networks and tasks.
+
+        Raises:
+            UserError: the state is another agent's.
+        """
+        missing = {"updates", "generator"} - saved.keys()
+        if missing:
+            raise UserError(f"this is the state of another agent: {min(missing)} is missing")
         load_state(self, _PARTS, saved)
         self.updates = saved["updates"]
         self._generator.set_state(saved["generator"].cpu())
@@ -315,5 +323,8 @@ class MTSAC:
         """
         saved = SavedAgent.read(Path(path), balancer=balancer, tasks=None if envs is None else TaskSpec.of(envs))
         agent = cls(saved.spec if envs is None else envs, **saved.arguments(balancer), **new)
-        agent.load_state_dict(saved.state)
+        try:
+            agent.load_state_dict(saved.state)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
         return agent

@@ -41,6 +41,7 @@ class Component:
         self.balancer = balancer
         self.block = flatten(network)
         self.layout = Layout(network, balanced)
+        self._settings = {"lr": learning_rate, "weight_decay": weight_decay}
         self.optimizer = torch.optim.AdamW([self.block], lr=learning_rate, weight_decay=weight_decay, fused=True)
 
     def told(self, gradients: TaskGradients, decided: Statistics, compare: bool) -> Statistics:
@@ -64,7 +65,7 @@ class Component:
         """Which of the K `tasks` have a loss or a gradient that is not finite."""
         unsound = ~(gradients.losses + gradients.gramian.diagonal()).isfinite()
         named = [name for name, is_ in zip(tasks, unsound.tolist(), strict=True) if is_]
-        return FloatingPointError(f"the {self.name}'s loss or gradient of {', '.join(named)} is not finite")
+        return FloatingPointError(f"the {self.name}'s loss or gradient of {', '.join(named or tasks)} is not finite")
 
     def state_dict(self) -> dict[str, Any]:
         """Network, optimiser and balancer."""
@@ -75,7 +76,8 @@ class Component:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of the same configuration."""
+        """Continue from a `state_dict` of the same networks; learning rate and weight decay are this one's own."""
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        self.optimizer.param_groups[0].update(self._settings)
         self.balancer.load_state_dict(saved["balancer"])

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mtrl_conic.agents.normalisation.config import NormalisationConfig
 from mtrl_conic.networks.config import ActorConfig, CriticConfig, NetworkConfig
+from mtrl_conic.schema import Role
 
 BASES: dict[str, dict[str, Any]] = {
     "classic": {},
@@ -37,6 +38,7 @@ describes its parts and the experiments behind it.
 """
 
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, Field(ge=0)]
@@ -77,9 +79,13 @@ class BalancingConfig(BaseModel):
 class OptimizerConfig(BaseModel):
     """The optimisers of actor and critic."""
 
-    learning_rate: Positive = Field(3e-4, description="learning rate of AdamW for actor and critic")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="weight decay of AdamW for the critic")
-    actor_weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="weight decay of AdamW for the actor")
+    learning_rate: Annotated[Positive, Role.SETTING] = Field(
+        3e-4, description="learning rate of AdamW for actor and critic"
+    )
+    weight_decay: Annotated[NotNegative, Role.SETTING] = Field(0.0, description="weight decay of AdamW for the critic")
+    actor_weight_decay: Annotated[NotNegative, Role.SETTING] = Field(
+        0.0, description="weight decay of AdamW for the actor"
+    )
 
 
 class TemperatureConfig(BaseModel):
@@ -91,19 +97,21 @@ class TemperatureConfig(BaseModel):
         "their rows",
     )
     initial_temperature: Positive = Field(1.0, description="initial temperature alpha of every task")
-    target_entropy: float | None = Field(
+    target_entropy: Annotated[float | None, Role.SETTING] = Field(
         None,
         description="target entropy of each task's temperature, in nats; none: minus the number of action components",
     )
-    temperature_learning_rate: Positive = Field(3e-4, description="learning rate of Adam for the temperatures")
+    temperature_learning_rate: Annotated[Positive, Role.SETTING] = Field(
+        3e-4, description="learning rate of Adam for the temperatures"
+    )
 
 
 class TargetConfig(BaseModel):
     """The targets that critics are fitted to."""
 
-    discount: Fraction = Field(0.99, description="discount factor gamma per step")
-    n_step: Count = Field(1, description="number of rewards in a target before it bootstraps")
-    target_rate: Fraction = Field(
+    discount: Annotated[Fraction, Role.SETTING] = Field(0.99, description="discount factor gamma per step")
+    n_step: Annotated[Count, Role.SETTING] = Field(1, description="number of rewards in a target before it bootstraps")
+    target_rate: Annotated[Fraction, Role.SETTING] = Field(
         0.005,
         description="Polyak averaging rate tau: share of the critic that the target network takes over in each update",
     )
@@ -112,7 +120,7 @@ class TargetConfig(BaseModel):
 class ScheduleConfig(BaseModel):
     """The schedule of updates, and their batches."""
 
-    batch_size: Count = Field(128, description="number of transitions per task in an update")
+    batch_size: Annotated[Count, Role.SETTING] = Field(128, description="number of transitions per task in an update")
     batch: Literal["balanced", "uniform"] = Field(
         "balanced",
         description=(
@@ -121,9 +129,13 @@ class ScheduleConfig(BaseModel):
             "task without any is left out of the update"
         ),
     )
-    updates_per_step: Count = Field(1, description="number of updates per environment step of all tasks")
-    actor_every: Count = Field(1, description="number of critic updates per update of the actor and the temperatures")
-    reset_every: Count | None = Field(
+    updates_per_step: Annotated[Count, Role.SETTING] = Field(
+        1, description="number of updates per environment step of all tasks"
+    )
+    actor_every: Annotated[Count, Role.SETTING] = Field(
+        1, description="number of critic updates per update of the actor and the temperatures"
+    )
+    reset_every: Annotated[Count | None, Role.SETTING] = Field(
         None,
         description="number of updates after which networks and optimisers are reset while the replay is kept; none: "
         "never",

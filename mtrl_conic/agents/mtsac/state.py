@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from torch import Tensor
+
+from mtrl_conic.errors import UserError
+
+_THEIR_OWN = {"optimizer", "balancer"}
+"""Whose states grow with the first update, and who look at them themselves."""
+
 
 class Part(Protocol):
     """Whatever carries something from update to update."""
@@ -23,10 +30,45 @@ def state_of(agent: object, parts: Sequence[str]) -> dict[str, Any]:
 
 
 def load_state(agent: object, parts: Sequence[str], saved: Mapping[str, Any]) -> None:
-    """Continue from what `state_of` gave for an agent of the same configuration."""
-    for name, part in _parts(agent, parts).items():
-        if part is not None:
-            part.load_state_dict(saved[name])
+    """Continue from what `state_of` gave for an agent of the same configuration.
+
+    Raises:
+        UserError: the state is another agent's.
+    """
+    present = {name: part for name, part in _parts(agent, parts).items() if part is not None}
+    for name, part in present.items():
+        other = difference(part.state_dict(), saved.get(name), name)
+        if other:
+            raise UserError(f"this is the state of another agent: {other}")
+    for name, part in present.items():
+        part.load_state_dict(saved[name])
+
+
+def difference(own: Any, saved: Any, name: str) -> str:
+    """What a saved state lacks, or has in another shape than an agent's own; empty where it fits.
+
+    Args:
+        own: of the agent.
+        saved: of any.
+        name: of the part that both are of.
+    """
+    if isinstance(own, Tensor):
+        if not isinstance(saved, Tensor):
+            return f"{name} is missing"
+        return "" if own.shape == saved.shape else f"{name} has shape {_shape(saved)} there, {_shape(own)} here"
+    if not isinstance(own, Mapping):
+        return ""
+    if not isinstance(saved, Mapping):
+        return f"{name} is missing"
+    more = [key for key in saved if key not in own]
+    if more and not set(own) & _THEIR_OWN:
+        return f"{name}.{more[0]} is not in this one"
+    below = (difference(own[key], saved.get(key), f"{name}.{key}") for key in own if key not in _THEIR_OWN)
+    return next(filter(None, below), "")
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "1"
 
 
 def _parts(agent: object, names: Sequence[str]) -> dict[str, Part | None]:

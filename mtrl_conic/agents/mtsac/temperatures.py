@@ -33,6 +33,7 @@ class Temperatures:
         self._shared = shared
         self.log = nn.Parameter(torch.full((1 if shared else num_tasks,), initial, device=device).log())
         self.target_entropy = target_entropy
+        self._learning_rate = learning_rate
         self.optimizer = torch.optim.Adam([self.log], lr=learning_rate, fused=True)
 
     def differentiate(self, log_density: Tensor, weights: Tensor | None = None) -> None:
@@ -53,7 +54,8 @@ class Temperatures:
         return {"log": self.log.detach().clone(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`; the learning rate is this one's own."""
         with torch.no_grad():
             self.log.copy_(saved["log"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        self.optimizer.param_groups[0]["lr"] = self._learning_rate

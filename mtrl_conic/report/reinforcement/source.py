@@ -18,7 +18,7 @@ from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.configuration import keys_of
 from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.records import EVALUATIONS, METRICS, read_records, sampled_records
-from mtrl_conic.runs.status import State, read_error, read_progress, read_state
+from mtrl_conic.runs.status import State, changes_in_words, read_error, read_progress, read_state
 from mtrl_conic.schema import Role, flat_items
 
 _NOT_THE_METHOD = {"seed", "training.checkpoint_every", *keys_of(RunConfig, Role.EXECUTION)}
@@ -44,6 +44,8 @@ class Run:
     conflicts: list[dict[str, float]]
     """See `read_conflicts`."""
     result: dict[str, Any] | None
+    changes: list[str]
+    """Of settings, while it went on; in words."""
 
     @property
     def seed(self) -> int:
@@ -191,6 +193,7 @@ def _read_run(directory: Path) -> Run:
         evaluations=list(read_records(directory, EVALUATIONS)),
         conflicts=read_conflicts(directory),
         result=read_result(directory),
+        changes=changes_in_words(directory),
     )
 
 

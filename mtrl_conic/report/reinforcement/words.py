@@ -66,6 +66,8 @@ def warnings(comparison: Comparison) -> list[str]:
     if keys:
         said.append(f"The methods do not share one protocol: they differ in {', '.join(keys)}. See the settings.")
     said += _seeds(comparison) + _budget(comparison)
+    for run in (run for method in comparison.methods for run in method.runs if run.changes):
+        said.append(f"Settings were changed while {run.directory} went on: {'; '.join(run.changes)}.")
     unfinished = sum(run.result is None for method in comparison.methods for run in method.runs)
     runs = sum(len(method.runs) for method in comparison.methods)
     if unfinished:

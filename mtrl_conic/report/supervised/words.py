@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtrl_conic.report.supervised.source import Summary
+from mtrl_conic.runs.status import changes_in_words
 from mtrl_conic.supervised.learners import SINGLE_TASK
 
 _SEEN = {"parameters": "shared parameters", "representation": "shared representation"}
@@ -31,4 +32,9 @@ def protocol(summary: Summary) -> list[str]:
 def warnings(summary: Summary) -> list[str]:
     """What a reader must know before comparing any two numbers."""
     single = [label for label, runs in summary.methods.items() if len(runs) == 1]
-    return [f"A single seed, so no standard error: {', '.join(single)}."] if single else []
+    said = [f"A single seed, so no standard error: {', '.join(single)}."] if single else []
+    for run in (run for runs in summary.methods.values() for run in runs):
+        changes = changes_in_words(run.directory)
+        if changes:
+            said.append(f"Settings were changed while {run.directory} went on: {'; '.join(changes)}.")
+    return said
