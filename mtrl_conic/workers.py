@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REQUESTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Signals by which a terminal or a scheduler asks all processes of a group to stop, whichever of them can answer."""
 TIMEOUT = 300.0
 """Seconds for an answer, where nothing else is said: far above what the slowest environments take to be made."""
@@ -30,7 +30,8 @@ def leave_requests_to_parent(*, but: signal.Signals | None = None) -> None:
     for number in REQUESTS:
         if number != but:
             signal.signal(number, _do_nothing)  # a handler is not handed on to programs that the worker starts
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
 
 
 @contextmanager
@@ -39,6 +40,9 @@ def requests_held_back() -> Iterator[None]:
 
     It is `leave_requests_to_parent` that does; until then a Ctrl-C would end them while they load.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
     try:
         yield

@@ -61,12 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers.end_with(int(parent), grace=_GRACE_SECONDS)
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
-    except UserError as error:
+    except (UserError, Failed) as error:
         print(f"mtrl-conic: {_red('error:')} {one_line(str(error))}", file=sys.stderr)
-        return 2
-    except Failed as error:
-        print(f"mtrl-conic: {_red('error:')} {one_line(str(error))}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt:
         print("mtrl-conic: stopped", file=sys.stderr)
         return 1

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from mtrl_conic import files
+from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.policy import Policy
 from mtrl_conic.cli import main
 from mtrl_conic.errors import Failed, UserError
@@ -96,7 +97,9 @@ def test_a_video_stays(ending: str, tmp_path: Path) -> None:
 
 
 def test_an_agent_and_a_policy_stay(folder: Path, tmp_path: Path) -> None:
-    _, agent = load_agent(folder / "run", device="cpu")
+    _, agent, envs = load_agent(folder / "run", device="cpu")
+    envs.close()
+    assert isinstance(agent, MTSAC)
     agent.save(tmp_path / "agent.pt")
     agent.policy().save(tmp_path / "policy")
     before = contents(tmp_path)
