@@ -1,4 +1,4 @@
-"""Write the headline numbers of MT10 into results/mt10/README.md.
+"""Write the headline numbers of MT10 into README.md and results/mt10/README.md.
 
     python scripts/headline.py
 
@@ -18,7 +18,7 @@ from mtrl_conic.evaluation import statistics
 
 ROOT = Path(__file__).parent.parent
 RUNS = ("strong_50k", "strong_200k", "strong_1m")
-PAGES = (ROOT / "results" / "mt10" / "README.md",)
+PAGES = (ROOT / "README.md", ROOT / "results" / "mt10" / "README.md")
 _BLOCK = re.compile(r"(<!-- headline -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

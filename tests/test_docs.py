@@ -93,7 +93,10 @@ def test_a_balancer_of_your_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(weights, torch.tensor([1 / 3, 2 / 3], dtype=torch.float64))
 
 
-def test_a_balancer_with_a_state() -> None:
+def test_a_balancer_with_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mtrl_conic.balancers import registry
+
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
     code = blocks((ROOT / "CONTRIBUTING.md").read_text(), "python")[1]
     exec(compile(code, "smoothed_norm.py", "exec"), {"__name__": "smoothed_norm"})
     balancer = balancers.make("smoothed_norm", 2, rate=0.5)
