@@ -1,4 +1,4 @@
-"""List the balancers: what each one is, its paper and its options."""
+"""List the balancers with a description, the paper and the options of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ EXAMPLES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Modules that register more of them."""
-    parser.add_argument("--cite", nargs="+", default=[], metavar="NAME", help="print the BibTeX of these, and no table")
+    parser.add_argument(
+        "--cite",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="print the BibTeX entries of these balancers instead of the table",
+    )
     add_imports(parser)
 
 

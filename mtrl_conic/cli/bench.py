@@ -1,4 +1,4 @@
-"""Measure ours beside others, in one run: environments, updates or solvers."""
+"""Measure this package and others in one run: environments, updates or solvers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mtrl_conic.cli.flags import add_imports, whole
 from mtrl_conic.errors import UserError, unknown
 
 EXAMPLES = {
-    "environment steps per second, beside Meta-World": "mtrl-conic bench env",
-    "what balancing adds to an update": "mtrl-conic bench update --balancers pcgrad,conicgrad",
+    "environment steps per second, compared with Meta-World": "mtrl-conic bench env",
+    "the time that balancing adds to an update": "mtrl-conic bench update --balancers pcgrad,conicgrad",
 }
 
 
@@ -18,28 +18,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, and how."""
     parser.add_argument(
         "what",
-        help="env: steps per second; update: a learning update; train: a whole training step; "
-        "solvers: gradients to direction; scaling: a step on shared rows as tasks and parameters grow",
+        help=(
+            "what to measure: env (environment steps per second), update (a learning update), train (a whole "
+            "training step), solvers (from gradients to a direction) or scaling (a step on shared rows as tasks and "
+            "parameters grow)"
+        ),
     )
-    parser.add_argument("--threads", type=whole, default=1, help="processor threads [1]")
-    parser.add_argument("--seconds", type=float, default=10.0, help="env: for each item [10]")
-    parser.add_argument("--task-sets", default="mt10", help="env: of mt10, mt25, mt50, separated by commas [mt10]")
-    parser.add_argument("--rounds", type=whole, default=15, help="all but env, scaling: measurements of an item [15]")
+    parser.add_argument("--threads", type=whole, default=1, help="number of processor threads [1]")
+    parser.add_argument("--seconds", type=float, default=10.0, help="env: seconds for each item [10]")
     parser.add_argument(
-        "--balancers", help="names, or all [update, scaling: pcgrad,conicgrad; train: conicgrad; solvers: all]"
-    )
-    parser.add_argument("--precision", help="update, train: of ours; the plain way keeps float32 [float32]")
-    parser.add_argument("--base", help="update, train: of the agent [update: classic; others: strong]")
-    parser.add_argument(
-        "--batch-size", type=whole, help="update, train: transitions per task [the base's]; scaling: rows [256]"
+        "--task-sets", default="mt10", help="env: task sets among mt10, mt25 and mt50, separated by commas [mt10]"
     )
     parser.add_argument(
-        "--compile", action="store_true", default=None, help="update, train: ours with its networks compiled"
+        "--rounds", type=whole, default=15, help="all but env: number of measurements of each item [15]"
+    )
+    parser.add_argument(
+        "--balancers",
+        help="names of balancers, or all [update, scaling: pcgrad,conicgrad; train: conicgrad; solvers: all]",
+    )
+    parser.add_argument(
+        "--precision", help="update, train: precision of this package; the plain implementation uses float32 [float32]"
+    )
+    parser.add_argument("--base", help="update, train: base of the agent [update: classic; train: strong]")
+    parser.add_argument(
+        "--batch-size",
+        type=whole,
+        help="update, train: transitions per task [that of the base]; scaling: number of rows [256]",
+    )
+    parser.add_argument(
+        "--compile", action="store_true", default=None, help="update, train: also compile the networks of this package"
     )
     parser.add_argument("--tasks", help="scaling: numbers of tasks [2,5,10,20,40]")
-    parser.add_argument("--ways", help="scaling: representation,parameters,torchjd [all]")
-    parser.add_argument("--network", help="update, train: of ours [shared]; scaling: mlp or celeba [mlp]")
-    parser.add_argument("--width", type=whole, help="update, train: units of a hidden layer [the base's]")
+    parser.add_argument(
+        "--ways", help="scaling: ways to compute gradients, among representation, parameters and torchjd [all]"
+    )
+    parser.add_argument(
+        "--network", help="update, train: network of this package [shared]; scaling: mlp or celeba [mlp]"
+    )
+    parser.add_argument(
+        "--width", type=whole, help="update, train: number of units of each hidden layer [that of the base]"
+    )
     add_imports(parser)
 
 

@@ -1,4 +1,4 @@
-"""Train many runs: every field given as a list is compared. The same command again goes on."""
+"""Train many runs: every field that is given as a list is varied. The same command resumes the comparison."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 EXAMPLES = {
     "three methods, three seeds, ten minutes each": "mtrl-conic compare mt10_small --minutes 10 "
     "--balancers ls,pcgrad,conicgrad --seeds 0,1,2 --out runs/cmp",
-    "an option over its range": "mtrl-conic compare mt10_small --balancers conicgrad:c=0.3,conicgrad:c=0.9 "
+    "two values of an option": "mtrl-conic compare mt10_small --balancers conicgrad:c=0.3,conicgrad:c=0.9 "
     "--seeds 0,1,2 --out runs/cone",
-    "what it would train": "mtrl-conic compare mt10 --balancers all --seeds 0,1,2 --out runs/all --dry-run",
+    "list the runs without training": "mtrl-conic compare mt10 --balancers all --seeds 0,1,2 --out runs/all --dry-run",
 }
 COMMON = (
     *("--task-set", "--steps", "--minutes", "--base", "--network", "--width", "--batch-size", "--learning-rate"),
@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A preset, where to write, how many at a time, and every field of the configuration."""
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", required=True, help="folder of the comparison: <method>/seed_<n> below it"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        required=True,
+        help="folder of the comparison, with each run in <method>/seed_<n>",
     )
     comparison.add_arguments(parser)
     add_recorders(parser)

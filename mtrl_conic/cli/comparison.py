@@ -24,15 +24,28 @@ ENGINES = ("local", "ray")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Methods and seeds, how many at a time, and what carries them out."""
     parser.add_argument(
-        "--jobs", type=whole, help="runs at a time [one per processor core; ray: what there is room for]"
+        "--jobs", type=whole, help="number of runs at a time [one per processor core; ray: as many as fit]"
     )
-    parser.add_argument("--engine", default="local", help="local: processes of this machine; ray: a cluster [local]")
+    parser.add_argument(
+        "--engine",
+        default="local",
+        help="where runs are executed: local (processes of this machine) or ray (a cluster) [local]",
+    )
     ray = parser.add_argument_group("ray")
-    ray.add_argument("--ray-address", metavar="HOST:PORT", help="of the cluster's head [the one on this machine]")
-    ray.add_argument("--gpus-per-run", type=float, metavar="N", help="reserved by ray, or a part of one [0]")
-    parser.add_argument("--dry-run", action="store_true", help="check and list the runs, and write nothing")
-    methods = "such as ls,conicgrad:c=0.9,nashmtl:update_every=50; all: every one with its defaults"
-    seeds = "a run of every method for each"
+    ray.add_argument(
+        "--ray-address", metavar="HOST:PORT", help="address of the cluster's head [the cluster of this machine]"
+    )
+    ray.add_argument(
+        "--gpus-per-run",
+        type=float,
+        metavar="N",
+        help="number of GPUs that ray reserves for each run, may be a fraction [0]",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check and list the runs without writing anything")
+    methods = (
+        "methods to compare, such as ls,conicgrad:c=0.9,nashmtl:update_every=50; all: every balancer with its defaults"
+    )
+    seeds = "seeds; every method is run with each of them"
     for plural, field, example, words in (
         ("--balancers", "balancer", "ls,conicgrad", methods),
         ("--seeds", "seed", "0,1,2", seeds),

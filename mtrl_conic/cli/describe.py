@@ -1,4 +1,4 @@
-"""The parameters of a preset's networks: shared by the tasks or each task's own, combined by the balancer or not."""
+"""List the parameters of a preset's networks: whether tasks share them, and whether the balancer combines them."""
 
 from __future__ import annotations
 

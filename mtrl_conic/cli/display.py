@@ -124,7 +124,7 @@ def show_evaluation(record: dict[str, Any], title: str) -> None:
     say(f"return: mean over the {episodes} episodes per task, with a 95 % interval where there are at least {MIN_RUNS}")
     none = without_success(record)
     if none:
-        say(f"no success is defined for {', '.join(none)}: their returns are what counts")
+        say(f"no success is defined for {', '.join(none)}; see their returns")
 
 
 def _rate(mean: float | None) -> str:
@@ -167,6 +167,7 @@ def _show_best(record: dict[str, Any]) -> None:
     by = record.get("chosen_by", "mean_success")
     say(
         f"{BEST}: {by.replace('_', ' ')} {number(record[by])}, at step {record['step']}, of {record['evaluations']} "
-        f"evaluations on {record['episodes_per_task']} episodes per task; chosen by the episodes it reports, so higher "
-        "than what the final agent reaches, and to be compared with numbers of the same label only"
+        f"evaluations on {record['episodes_per_task']} episodes per task; the same episodes select and score it, so "
+        f"it is "
+        "higher than for the final agent; compare it only with numbers of the same label"
     )

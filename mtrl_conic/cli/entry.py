@@ -1,4 +1,4 @@
-"""The command line: `mtrl-conic COMMAND ...`. A command's own imports wait until it is called."""
+"""The command line: `mtrl-conic COMMAND ...`. The module of a command is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from mtrl_conic.errors import Failed, UserError, unknown
 from mtrl_conic.escaping import one_line
 
 COMMANDS = {
-    "train": "train an agent on a task set; the same command again resumes",
-    "compare": "train several methods and seeds; the same command again goes on",
-    "runs": "list runs and what has become of them",
-    "watch": "one run's live view",
-    "report": "one page of evidence from runs: tables, curves, cost",
-    "evaluate": "success of a run's agent, or of a random or scripted policy",
-    "video": "one video of all tasks of a run, success marked",
+    "train": "train an agent on a task set; the same command resumes the run",
+    "compare": "train several methods and seeds; the same command resumes them",
+    "runs": "list runs and their states",
+    "watch": "show the progress of a run",
+    "report": "write a report of runs: tables, curves, cost",
+    "evaluate": "evaluate a run's agent, or a random or scripted policy",
+    "video": "write a video of all tasks of a run",
     "export": "write a run's policy as safetensors with a model card, or as ONNX",
-    "describe": "the parameters of a preset's networks: whose they are, how many",
-    "networks": "list the networks: what tasks share in each, and its options",
-    "balancers": "list the balancers, their papers and options",
-    "toy": "balancers on toy problems in the plane: trajectories and pictures",
-    "supervised": "balancers on supervised problems: census, scenes, your own table",
-    "bench": "measure environments, updates or solvers beside others",
+    "describe": "list the parameters of a preset's networks, shared and per task",
+    "networks": "list the networks with their shared parameters and options",
+    "balancers": "list the balancers with their papers and options",
+    "toy": "run balancers on toy problems in the plane; draw trajectories",
+    "supervised": "compare balancers on supervised problems or your own table",
+    "bench": "measure environments, updates or solvers, compared with others",
     "completion": "print the script that completes commands in bash, zsh or fish",
 }
 _HELP = ("-h", "--help", "--help-all")
 _FLAGS = {"version": "--version", "help": "--help"}
-"""What is no command, though others have one of this name."""
+"""Names that are commands of other programs and flags of this one."""
 _GRACE_SECONDS = 60.0
 """For a run to write its checkpoint once the comparison that started it is gone."""
 

@@ -1,4 +1,4 @@
-"""Success of a run's agent, or of a random or scripted policy on a preset's tasks."""
+"""Evaluate the agent of a run, or a random or scripted policy on the tasks of a preset."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ from mtrl_conic.runs.config import make_config, preset_names
 
 EXAMPLES = {
     "all 50 goals of each task": "mtrl-conic evaluate runs/a --episodes-per-task 50",
-    "what a random policy reaches": "mtrl-conic evaluate mt10 --policy random --json random.json",
+    "a random policy": "mtrl-conic evaluate mt10 --policy random --json random.json",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, or a preset for the policies that need no run."""
     parser.add_argument("run", help=f"a run directory; with --policy random or expert, one of {preset_names()}")
-    parser.add_argument("--policy", default="agent", help="agent, random or expert (Meta-World's scripts) [agent]")
-    parser.add_argument("--episodes-per-task", type=whole, default=50, metavar="N", help="the first N goals [50]")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N [auto]")
     parser.add_argument(
-        "--checkpoint", metavar="NAME", help="best, of a run with KeepBest, or a file that was kept [the latest]"
+        "--policy", default="agent", help="policy: agent, random or expert (Meta-World's scripted policies) [agent]"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rates to FILE")
+    parser.add_argument(
+        "--episodes-per-task", type=whole, default=50, metavar="N", help="number of goals per task, the first N [50]"
+    )
+    parser.add_argument("--device", default="auto", help="device: auto, cpu, cuda or cuda:N [auto]")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="NAME",
+        help="checkpoint to use: best (of a run with KeepBest) or a saved file [the latest]",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
     add_imports(parser)
 
 
@@ -58,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     which = "" if arguments.checkpoint is None else f", checkpoint {arguments.checkpoint}"
     show_evaluation(record, f"{arguments.run}: {arguments.policy}{which}")
     if arguments.checkpoint == BEST:
-        say("best: chosen by evaluations on the same goals, so higher than what the final agent reaches")
+        say("best: selected and scored on the same goals, so it is higher than for the final agent")
     if arguments.json:
         files.write(arguments.json, json.dumps(record, indent=2) + "\n")
     return 0

@@ -1,4 +1,4 @@
-"""Write a run's policy as safetensors and JSON, with a model card: to act elsewhere, or to publish."""
+"""Write a run's policy as safetensors and JSON with a model card, to use it elsewhere or to publish it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ EXAMPLES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and where to write."""
     parser.add_argument("run", type=Path, help="a run directory")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made where it is missing")
-    parser.add_argument("--onnx", action="store_true", help="also as ONNX, of all tasks (needs onnx, onnxscript)")
     parser.add_argument(
-        "--onnx-task", action="append", default=[], metavar="TASK", help="also as ONNX, this task alone; repeatable"
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write to; it is created if needed"
+    )
+    parser.add_argument(
+        "--onnx", action="store_true", help="also write an ONNX file for all tasks (needs onnx and onnxscript)"
+    )
+    parser.add_argument(
+        "--onnx-task",
+        action="append",
+        default=[],
+        metavar="TASK",
+        help="also write an ONNX file for this task; may be repeated",
     )
     add_imports(parser)
 

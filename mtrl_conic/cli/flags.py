@@ -32,8 +32,10 @@ def add_imports(parser: argparse._ActionsContainer) -> None:
         action="append",
         default=argparse.SUPPRESS,
         metavar="MODULE",
-        help="a module, or a path to a .py file, imported first: balancers, networks, environments and task sets of "
-        "your own; may be given several times",
+        help=(
+            "module, or path to a .py file, to import first; it registers your own balancers, networks, environments "
+            "and task sets. May be repeated"
+        ),
     )
 
 
@@ -42,8 +44,10 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-changes",
         action="store_true",
-        help="go on though learning rate, batch size and the like are not those that the run had; which, and from what "
-        "step on, is kept in changes.jsonl",
+        help=(
+            "resume the run although settings such as the learning rate or the batch size differ; changes.jsonl "
+            "records the changes and their step"
+        ),
     )
 
 

@@ -97,20 +97,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def help_text(parser: Parser, command: ModuleType, arguments: Sequence[str], *, everything: bool) -> str:
-    """The help of a command.
+    """Return the help of a command.
 
     A command's module may have `EXAMPLES`, `COMMON` (the flags of argument groups that the short help shows) and
-    `shown`: it takes the parsed arguments, and returns what the values are of and the help of each field, by the
-    `dest` of its flag.
+    `shown`, which takes the parsed arguments and returns the name of the preset whose values are shown, and the help of
+    each field by the `dest` of its flag.
 
     Args:
-        parser: of the command.
-        command: its module.
-        arguments: those given beside the one that asks for help.
-        everything: every argument, by group, instead of what people mostly need.
+        parser: parser of the command.
+        command: module of the command.
+        arguments: arguments that were given besides the request for help.
+        everything: whether to list every argument by group instead of the common ones.
 
     Raises:
-        UserError: there is no such preset, or it does not fit what else is given.
+        UserError: the preset does not exist, or it contradicts other arguments.
     """
     usage, given = _usage(parser), parser.parse_leniently(arguments)
     plugins.load(getattr(given, "imports", ()))
@@ -131,18 +131,18 @@ def help_text(parser: Parser, command: ModuleType, arguments: Sequence[str], *, 
     _section(formatter, "arguments", positional._group_actions)
     _section(formatter, "options", options._group_actions)
     if of:
-        formatter.add_text(f"The values in brackets below are those of {of}.")
+        formatter.add_text(f"Values in brackets below are those of {of}.")
     if everything:
         for group in groups:
             _section(formatter, str(group.title), group._group_actions)
     else:
         by_flag = {flag: action for action in parser._actions for flag in action.option_strings}
-        _section(formatter, "often set", [by_flag[flag] for flag in getattr(command, "COMMON", ())])
+        _section(formatter, "common options", [by_flag[flag] for flag in getattr(command, "COMMON", ())])
     parts = [formatter.format_help().rstrip(), *_examples(command)]
     if parser.epilog:
         parts.append(parser.epilog)
     if groups and not everything:
-        parts.append(f"{parser.prog} --help-all lists all {len(parser.flags)} options, by what they belong to.")
+        parts.append(f"{parser.prog} --help-all lists all {len(parser.flags)} options in groups.")
     return "\n\n".join(parts)
 
 
@@ -173,7 +173,7 @@ def _examples(command: ModuleType) -> list[str]:
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
-    """`--flag -1e-3` as `--flag=-1e-3`: argparse takes a negative number in this form for a flag."""
+    """Rewrite `--flag -1e-3` as `--flag=-1e-3`, because argparse takes such a negative number for a flag."""
     joined: list[str] = []
     for argument in arguments:
         if joined and joined[-1].startswith("--") and "=" not in joined[-1] and _is_negative(argument):

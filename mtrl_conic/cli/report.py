@@ -1,4 +1,4 @@
-"""One page of evidence from runs: tables with intervals, learning curves, conflict, cost."""
+"""Write a report of runs: tables with intervals, learning curves, conflict, cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMATS = ("html", "md", "csv", "tex")
 
 
 EXAMPLES = {
-    "one page": "mtrl-conic report runs/cmp --out report.html",
+    "a self-contained page": "mtrl-conic report runs/cmp --out report.html",
     "the main table for a paper, and figures for one column": "mtrl-conic report runs/cmp --out table.tex "
     "--figures figures --figure-width 3.25",
 }
@@ -27,37 +27,51 @@ EXAMPLES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which runs, and what to write."""
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="runs, or folders that hold some")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="report.html, .md, .csv or .tex")
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders that contain some"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="file to write, such as report.html; .md, .csv or .tex"
+    )
     parser.add_argument(
         "--format",
-        help="html: a page that needs no network; md: its tables; csv: all evaluations; tex: for LaTeX",
+        help="format: html (a self-contained page), md (its tables), csv (all evaluations) or tex (tables for LaTeX)",
     )
-    parser.add_argument("--baseline", metavar="METHOD", help="held against the others [ls, or else the first]")
     parser.add_argument(
-        "--methods", nargs="+", default=[], metavar="METHOD", help="those of the report, in this order [all of them]"
+        "--baseline", metavar="METHOD", help="method that the others are compared with [ls, otherwise the first]"
     )
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="also write every figure there as SVG and PDF")
     parser.add_argument(
-        "--figure-width", type=float, metavar="INCHES", help="of a figure, such as 3.25 for a column [as on the page]"
+        "--methods", nargs="+", default=[], metavar="METHOD", help="methods of the report, in this order [all]"
     )
-    parser.add_argument("--figure-font", metavar="NAME", help="of a figure's text, such as Helvetica [sans-serif]")
-    parser.add_argument("--figure-font-size", type=float, metavar="POINTS", help="of a figure's text [8]")
+    parser.add_argument(
+        "--figures", type=Path, metavar="DIR", help="folder to which every figure is also written as SVG and PDF"
+    )
+    parser.add_argument(
+        "--figure-width",
+        type=float,
+        metavar="INCHES",
+        help="width of a figure, such as 3.25 for a column [as on the page]",
+    )
+    parser.add_argument("--figure-font", metavar="NAME", help="font of the figures, such as Helvetica [sans-serif]")
+    parser.add_argument("--figure-font-size", type=float, metavar="POINTS", help="font size of the figures [8]")
     parser.add_argument(
         "--reference",
         nargs="+",
         default=[],
         metavar="PROTOCOL=FILE",
-        help="published curves to lay over: a CSV with number_of_environment_steps and mean, and what it measured",
+        help=(
+            "published curves to add: their protocol, and a CSV file with the columns number_of_environment_steps "
+            "and mean"
+        ),
     )
     for kind, at in (("random", "0"), ("reference", "1")):
         parser.add_argument(
             f"--{kind}-returns",
             type=Path,
             metavar="FILE",
-            help=f"returns that count as {at}, to normalise by: of `evaluate --json`, or YAML with `task: return`",
+            help=f"returns that are normalised to {at}: a file of `evaluate --json`, or YAML with `task: return`",
         )
-    parser.add_argument("--seed", type=whole, default=0, help="of the bootstrap [0]")
+    parser.add_argument("--seed", type=whole, default=0, help="seed of the bootstrap [0]")
 
 
 def run(arguments: argparse.Namespace) -> int:

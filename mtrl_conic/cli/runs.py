@@ -1,4 +1,4 @@
-"""List runs and what has become of them."""
+"""List runs and their states."""
 
 from __future__ import annotations
 
@@ -26,16 +26,22 @@ _NOTHING = object()
 
 
 EXAMPLES = {
-    "every run below a folder": "mtrl-conic runs runs",
-    "those of a method that failed": "mtrl-conic runs runs --where balancer=ls state=failed",
+    "all runs in a folder": "mtrl-conic runs runs",
+    "the failed runs of a method": "mtrl-conic runs runs --where balancer=ls state=failed",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where they are, and which ones."""
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="runs, or folders that hold some")
     parser.add_argument(
-        "--where", nargs="+", default=[], metavar="KEY=VALUE", help="only those: a field, such as balancer=ls, or state"
+        "folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders that contain some"
+    )
+    parser.add_argument(
+        "--where",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="list only runs with these values of fields, such as balancer=ls, or of state",
     )
 
 

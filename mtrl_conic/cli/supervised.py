@@ -1,4 +1,4 @@
-"""Compare balancers on a supervised problem. The same command again goes on where it stopped."""
+"""Compare balancers on a supervised problem. The same command resumes the comparison."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("source", metavar="problem", help=f"{', '.join(available())}, or a YAML file")
     parser.add_argument(
-        "--out", type=Path, help="folder of the comparison: <method>/seed_<n> below it [runs/<problem>]"
+        "--out", type=Path, help="folder of the comparison, with each run in <method>/seed_<n> [runs/<problem>]"
     )
-    parser.add_argument("--run-dir", type=Path, help="carry out a single run in this process, and keep it there")
-    parser.add_argument("--targets", help="regression: the columns to predict, a,b,c")
+    parser.add_argument("--run-dir", type=Path, help="execute a single run in this process, in this directory")
+    parser.add_argument("--targets", help="regression: the columns to predict, separated by commas")
     add_changes(parser)
     comparison.add_arguments(parser)
     add_fields(parser, SupervisedConfig, leave_out=("problem",))

@@ -1,4 +1,4 @@
-"""Balancers on toy problems of two losses in the plane: where each goes, and who arrives."""
+"""Run balancers on toy problems with two losses in the plane, and show where each of them ends."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["all"],
         metavar="NAME",
-        help="names separated by commas or blanks, all for all of them; options as gradops:alpha=-2 [all]",
+        help="methods, separated by commas or blanks, with options as in gradops:alpha=-2; all: every balancer [all]",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for trajectories, pictures and the table")
-    parser.add_argument("--problems", default="", metavar="NAMES", help="separated by commas [all]")
-    parser.add_argument("--steps", type=whole, help="of Adam [the problem's own, 20,000 or 50,000]")
-    parser.add_argument("--seed", type=whole, default=0, help="of the balancers [0]")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the trajectories, the pictures and the table"
+    )
+    parser.add_argument("--problems", default="", metavar="NAMES", help="names of problems, separated by commas [all]")
+    parser.add_argument("--steps", type=whole, help="number of steps of Adam [that of the problem, 20,000 or 50,000]")
+    parser.add_argument("--seed", type=whole, default=0, help="seed of the balancers [0]")
     parser.add_argument(
         "--preferences",
         type=whole,
         metavar="N",
-        help="trace a front: each balancer with N preferences",
+        help="trace the Pareto front: run each balancer with N preferences",
     )
     parser.add_argument(
         "--vectors", action="store_true", help="draw the update vectors of two and of three tasks instead"

@@ -1,4 +1,4 @@
-"""Train an agent on a task set. The same command again resumes; with a larger budget it goes on."""
+"""Train an agent on a task set. The same command resumes the run; a larger budget continues it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mtrl_conic.runs.plan import folder_name
 
 EXAMPLES = {
     "ten robot tasks on one core, for five minutes": "mtrl-conic train mt10_small --minutes 5",
-    "a method with an option, and a place for the run": "mtrl-conic train mt10 --balancer conicgrad:c=0.75 "
+    "a method with an option, and a directory for the run": "mtrl-conic train mt10 --balancer conicgrad:c=0.75 "
     "--seed 1 --run-dir runs/cone_1",
-    "the same command again resumes; a larger budget goes on": "mtrl-conic train mt10_small --steps 1e5",
-    "what would be trained": "mtrl-conic train mt10 --base classic --dry-run",
+    "resume a run, or continue it with a larger budget": "mtrl-conic train mt10_small --steps 1e5",
+    "print the configuration without training": "mtrl-conic train mt10 --base classic --dry-run",
 }
 COMMON = (
     *("--balancer", "--balancer-options", "--seed", "--task-set", "--steps", "--minutes", "--base", "--network"),
@@ -36,9 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A preset, where to write, and every field of the configuration."""
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     parser.add_argument(
-        "--run-dir", type=Path, metavar="DIR", help="where the run is kept [runs/<preset>_<method>_<seed>]"
+        "--run-dir", type=Path, metavar="DIR", help="directory of the run [runs/<preset>_<method>_<seed>]"
     )
-    parser.add_argument("--dry-run", action="store_true", help="check, print the complete configuration, write nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check and print the complete configuration without writing anything"
+    )
     add_changes(parser)
     add_recorders(parser)
     add_fields(parser, RunConfig)

@@ -1,4 +1,4 @@
-"""One video of all tasks of a run: what its agent does, without exploration; success is marked."""
+"""Write a video of a run's agent on all tasks, without exploration and with successes marked."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ EXAMPLES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which agent, what to show, how to write it."""
     parser.add_argument("run", type=Path, help="a run directory")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a kept copy of one [the run's latest]")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=".mp4 or .gif [RUN/video.mp4]")
-    parser.add_argument("--goals", default="0", metavar="0,1,2", help="their numbers, one episode each [0]")
-    parser.add_argument("--steps", type=whole, help="of each episode at most [to its end]")
-    parser.add_argument("--every", type=whole, default=4, metavar="STEPS", help="between two frames [4]")
-    parser.add_argument("--fps", type=whole, default=20, help="frames per second; 20 with --every 4 is real time [20]")
-    parser.add_argument("--size", type=whole, default=240, metavar="PIXELS", help="of a task's cell [240]")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="saved copy of a checkpoint [the latest checkpoint]"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file to write, .mp4 or .gif [RUN/video.mp4]")
+    parser.add_argument("--goals", default="0", metavar="0,1,2", help="numbers of the goals, one episode each [0]")
+    parser.add_argument("--steps", type=whole, help="largest number of steps of each episode [to its end]")
+    parser.add_argument(
+        "--every", type=whole, default=4, metavar="STEPS", help="number of steps between two frames [4]"
+    )
+    parser.add_argument(
+        "--fps", type=whole, default=20, help="frames per second; 20 with --every 4 gives real time [20]"
+    )
+    parser.add_argument("--size", type=whole, default=240, metavar="PIXELS", help="size of the cell of a task [240]")
     add_imports(parser)
 
 

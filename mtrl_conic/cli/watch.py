@@ -1,4 +1,4 @@
-"""One run's live view: progress, and success, weight and loss of every task."""
+"""Show the progress of a run live, with the success, weight and loss of every task."""
 
 from __future__ import annotations
 
@@ -38,14 +38,16 @@ _COLUMNS = (
 
 
 EXAMPLES = {
-    "a run that another process writes": "mtrl-conic watch runs/a",
+    "a run that is being trained": "mtrl-conic watch runs/a",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run."""
-    parser.add_argument("run", type=Path, help="a run directory, which another process may be writing")
-    parser.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="between two looks [1]")
+    parser.add_argument("run", type=Path, help="run directory; another process may be writing to it")
+    parser.add_argument(
+        "--every", type=float, default=1.0, metavar="SECONDS", help="seconds between two updates of the display [1]"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

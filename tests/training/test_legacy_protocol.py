@@ -55,7 +55,7 @@ def test_best_over_training_is_reported_beside_the_final_agent(
     assert best["step"] == next(r["step"] for r in evaluations if r["mean_success"] == best["mean_success"])
     line = next(line for line in said.splitlines() if f"{best['mean_success']:.3f}, at step" in line)
     assert line.startswith("best over training: ")
-    assert "chosen by the episodes it reports" in line
+    assert "the same episodes select and score it" in line
     config, agent, envs = load_agent(tmp_path, device="cpu")
     envs.close()
     assert isinstance(agent, MTSAC)

@@ -77,7 +77,7 @@ def test_the_best_is_kept_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["evaluate", str(tmp_path), "--checkpoint", "best", "--episodes-per-task", "1"]) == 0
     shown = capsys.readouterr().out
     assert "agent, checkpoint best" in shown
-    assert "best: chosen by evaluations" in shown
+    assert "best: selected and scored" in shown
     assert main(["evaluate", str(tmp_path), "--checkpoint", "bets"]) == 2
     assert "bets.pt is no checkpoint" in capsys.readouterr().err
 
