@@ -9,6 +9,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,31 @@ def folder() -> Iterator[Path]:
 
 
 def command(site: Path, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command of the wheel, as a user without home or rights where this one may choose."""
+    """A command of the wheel, as somebody without home or rights."""
     path = [str(site), *(entry for entry in sys.path if entry.endswith("-packages"))]
-    given = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": os.pathsep.join(path)}
+    given = {"PATH": os.environ["PATH"], "HOME": "/proc/none", "PYTHONPATH": os.pathsep.join(path)}
     given |= {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    return subprocess.run([sys.executable, *arguments], cwd=folder, env=given, capture_output=True, text=True, **user)
+    return subprocess.run(
+        [*_without_rights(), sys.executable, *arguments], cwd=folder, env=given, capture_output=True, text=True
+    )
+
+
+@cache
+def _without_rights() -> tuple[str, ...]:
+    """What a command begins with, so that root is refused as others are: by the rights of files."""
+    if os.geteuid() != 0:
+        return ()
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("root writes everywhere, and there is no setpriv")
+    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+    for rights in (
+        (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+        ("--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"),  # an interpreter of root's alone
+    ):
+        if subprocess.run([setpriv, *rights, sys.executable, "-c", program], capture_output=True).returncode == 0:
+            return (setpriv, *rights)
+    pytest.skip("nobody but root may run this interpreter")
 
 
 def run(site: Path, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
