@@ -18,6 +18,7 @@ TIMEOUT = 300.0
 PARENT = "MTRL_CONIC_PARENT"
 """The environment variable by which a process knows who started it."""
 _POLL_SECONDS = 0.5
+_parents: list[int] = []
 _PR_SET_PDEATHSIG = 1
 
 
@@ -50,6 +51,11 @@ def requests_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def works_for_another() -> bool:
+    """Whether this process ends with the one that started it, see `end_with`."""
+    return bool(_parents)
+
+
 def end_with(parent: int, *, grace: float = 0.0, at_once: bool = False) -> None:
     """End this process once it is no child of `parent` any more: that one is gone.
 
@@ -59,6 +65,7 @@ def end_with(parent: int, *, grace: float = 0.0, at_once: bool = False) -> None:
         at_once: have the kernel do it too, where it can (Linux), so that code which never comes back from a library
             ends as well. It counts the end of the thread that started this process for that of the parent.
     """
+    _parents.append(parent)
     if at_once and sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mtrl_conic.runs.directory import open_run
+from mtrl_conic.runs.directory import PATIENCE, open_run
 from mtrl_conic.runs.plan import Job
-
-_PATIENCE = 20.0
-"""Seconds for the processes of a comparison that was killed to write their checkpoints and let go."""
 
 
 def claim(runs: Sequence[Job]) -> list[Job]:
@@ -41,7 +38,7 @@ def release(runs: Sequence[Job]) -> None:
 
 
 def _claim(run: Job) -> bool:
-    directory = open_run(run.directory, run.config, patience=_PATIENCE)
+    directory = open_run(run.directory, run.config, patience=PATIENCE)
     try:
         return directory.result is None
     finally:

@@ -20,6 +20,7 @@ from mtrl_conic.runs.earlier import completed
 from mtrl_conic.runs.lock import lock
 from mtrl_conic.runs.records import CHANGES, file_of, is_number, parse_record, read_records, whole_lines
 from mtrl_conic.schema import Role, flat_items
+from mtrl_conic.workers import works_for_another
 
 EARLIER = "earlier_results"
 """The file of the results that a run had before it went on with a larger budget."""
@@ -253,7 +254,13 @@ class RunDirectory:
         self._lock.close()
 
 
-def open_run(path: Path, config: Configuration, *, changes: Changes = "follow", patience: float = 0.0) -> RunDirectory:
+PATIENCE = 20.0
+"""Seconds for the processes of a comparison that was killed to write their checkpoints and let go."""
+
+
+def open_run(
+    path: Path, config: Configuration, *, changes: Changes = "follow", patience: float | None = None
+) -> RunDirectory:
     """The directory of the run that `config` describes, made or taken up again.
 
     How and where it is carried out may differ from the last time, and so may the budget: a finished run whose budget
@@ -263,7 +270,8 @@ def open_run(path: Path, config: Configuration, *, changes: Changes = "follow", 
         path: of the directory.
         config: complete.
         changes: what is done about settings, fields of the role `SETTING`, that differ.
-        patience: see `RunDirectory`.
+        patience: see `RunDirectory`; None: a run of a comparison has some, since a process of the comparison before,
+            which was killed, may come to the directory after it was claimed.
 
     Returns:
         The directory; its `config` is what the run goes on with.
@@ -275,6 +283,8 @@ def open_run(path: Path, config: Configuration, *, changes: Changes = "follow", 
     free, settings = keys_of(model, Role.EXECUTION, Role.BUDGET), keys_of(model, Role.SETTING)
     if is_finished(path, config):
         settings = frozenset()  # there is nothing left to learn with others
+    if patience is None:
+        patience = PATIENCE if works_for_another() else 0.0
     run = RunDirectory(path, values, free=free, settings=settings, changes=changes, patience=patience)
     if not is_finished(path, config):
         run.go_on(run.config)

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,13 +19,14 @@ import pytest
 import yaml
 from rich.console import Console
 
+from mtrl_conic import workers
 from mtrl_conic.cli import main
 from mtrl_conic.cli.board import Board
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs import plan as planning
 from mtrl_conic.runs.claim import claim
 from mtrl_conic.runs.config import RunConfig, read_preset
-from mtrl_conic.runs.directory import RunDirectory
+from mtrl_conic.runs.directory import RunDirectory, open_run
 from mtrl_conic.runs.local import run_locally
 from mtrl_conic.runs.plan import Job
 from mtrl_conic.runs.pool import End
@@ -229,6 +231,18 @@ def test_the_processes_of_a_killed_comparison_end(preset: str, tmp_path: Path) -
         run.kill()
     wait_for(lambda: not alive(orphan), 20)
     assert read_state(out / "conicgrad/seed_3") == "stale"
+
+
+def test_a_run_waits_for_the_process_of_a_comparison_before_it(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That one may have loaded modules while the comparison was killed, and come after the directory was claimed."""
+    before = open_run(tmp_path, tiny)
+    with pytest.raises(UserError, match="is being written by process"):
+        open_run(tmp_path, tiny)
+    monkeypatch.setattr(workers, "_parents", [1])
+    threading.Timer(0.5, before.close).start()
+    open_run(tmp_path, tiny).close()
 
 
 def test_a_dry_run_writes_nothing(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
