@@ -1,4 +1,4 @@
-"""What a program of one's own calls: the agent with the loop at hand, and a run with its directory."""
+"""The functions for your own programs: an agent that trains itself, and a run with its directory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mtrl_conic.training.trainer import Trainer
 
 
 class MTSAC(agent.MTSAC):
-    """As `mtrl_conic.agents.mtsac.agent.MTSAC`, and it trains itself on its task set."""
+    """The agent `mtrl_conic.agents.mtsac.agent.MTSAC` with methods that train and evaluate it on its task set."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,27 +54,27 @@ class MTSAC(agent.MTSAC):
     ) -> Self:
         """Train for another `steps` environment steps of every task.
 
-        The replay is kept between two calls. Episodes go on where they were, or begin anew where the last call was
-        broken off within a step, or where the environments were stepped by someone else.
+        The replay is kept between two calls. Episodes continue, or start anew if the last call was interrupted within a
+        step or if the environments were stepped by other code.
 
         Args:
-            steps: of every task.
-            callbacks: called in this order, see `mtrl_conic.training.callbacks.Callback`; those of
-                `mtrl_conic.training.ready` stop early, by `evaluate_every`.
-            evaluate_every: steps between two evaluations, on environments of their own, which callbacks are told of;
-                there is one at the end too. None: there are none, or in a run's directory as its defaults say.
-            run_dir: keep a run there, as `train` does: records, checkpoints, result. Where it holds one of this agent,
-                that is taken up first, and its steps count: the same program again goes on where it was stopped. Given
-                at the first call of `learn`, it is given at all of them.
-            allow_changes: go on in a directory though this agent's constants of learning (its learning rate, say) are
-                not those that the run there had; what changed is kept in `changes.jsonl`.
-            progress: show a bar.
+            steps: number of steps per task.
+            callbacks: callbacks, called in this order, see `mtrl_conic.training.callbacks.Callback`; early stopping
+                with those of `mtrl_conic.training.ready` requires `evaluate_every`.
+            evaluate_every: number of steps between two evaluations, on separate environments; callbacks receive them,
+                and there is another one at the end. None: no evaluations, or with `run_dir` the defaults of a run.
+            run_dir: directory of a run with records, checkpoints and a result, as for `train`. If it contains a run of
+                this agent, that run is resumed and its steps count, so the same program continues where it was stopped.
+                Give it at all calls of `learn` or at none.
+            allow_changes: whether to resume a run although settings of this agent such as its learning rate differ;
+                `changes.jsonl` records the changes.
+            progress: whether to show a progress bar.
 
         Raises:
-            UserError: the agent was made without a task set, or one of which there is no second; or the directory holds
+            UserError: the agent has no task set, or a task set that cannot be created again; or the directory contains
                 another run, or is missing after a call that had it.
-            Diverged: numbers went bad, a `FloatingPointError`.
-            Failed: there is no room to write.
+            Diverged: the training diverged; a `FloatingPointError`.
+            Failed: the disk is full.
         """
         if self.envs is None:
             raise UserError("this agent has no task set to learn on: give one to MTSAC.load(path, envs=...)")
@@ -140,17 +140,18 @@ class MTSAC(agent.MTSAC):
                 kept.close()
 
     def evaluate(self, episodes_per_task: int | None = None) -> dict[str, Any]:
-        """Success and return of the deterministic policy, on environments of its own.
+        """Evaluate the success and the return of the deterministic policy on separate environments.
 
         Args:
-            episodes_per_task: on Meta-World the first goals, each once; None: 50, or as many as a task has.
+            episodes_per_task: number of episodes per task; on Meta-World, the first goals, each once. None: 50, or all
+                that a task has.
 
         Returns:
-            As a line of `evaluations.jsonl`: `success`, `mean_success`, `returns` and more, by task; a notebook shows
-            it as a table.
+            A record like a line of `evaluations.jsonl`, with `success`, `mean_success`, `returns` and more, by task; a
+            notebook shows it as a table.
 
         Raises:
-            UserError: the agent has no task set, or one of which there is no second.
+            UserError: the agent has no task set, or a task set that cannot be created again.
         """
         act = self.policy().act
         return Record(self._own_evaluator().evaluate(act, episodes_per_task=episodes_per_task).record())
@@ -167,7 +168,7 @@ class MTSAC(agent.MTSAC):
 
 
 def _described(envs: TaskSet) -> dict[str, Any]:
-    """The sections of a run's configuration that make a task set like this one."""
+    """Return the sections of a run's configuration that describe this task set."""
     again = envs.again
     if isinstance(again, partial) and again.func is make_task_set:
         options = {**again.keywords, "copies": envs.copies}
@@ -183,7 +184,7 @@ def _described(envs: TaskSet) -> dict[str, Any]:
 
 
 def _evaluating(config: TrainingConfig, every: int | None, evaluator: Evaluator | None) -> TrainingConfig:
-    """The constants of a loop that evaluates every so many steps, on no more episodes than there are."""
+    """Return the configuration of a loop that evaluates every so many steps, on at most all episodes."""
     if every is None or evaluator is None:
         return config
     final = evaluator.episodes_per_task
@@ -203,23 +204,23 @@ def train(
     allow_changes: bool = False,
     **fields: Any,
 ) -> dict[str, Any]:
-    """A run with its directory: trained, evaluated, checkpointed; the same call again goes on with it.
+    """Train, evaluate and checkpoint a run in a directory; the same call resumes it.
 
     Args:
-        preset: a preset's name or a YAML file's path.
-        run_dir: made where it is missing.
-        task_set: instead of the preset's: a name, a list of tasks, or a `TaskSet`. Of that the run makes copies of its
-            own, for training and evaluation; its seed and its number of environments are the run's where no others are
-            given. Another program that reads the run has to register it, see `register_task_set`.
-        callbacks: called in this order, see `mtrl_conic.training.callbacks.Callback`.
-        allow_changes: go on though constants of learning differ from those of the run; see `docs/runs.md`.
-        fields: any field of `RunConfig` by its own name, as the command line takes it: `steps=`, `balancer=`, `width=`.
+        preset: name of a preset, or path of a YAML file.
+        run_dir: directory of the run; it is created if needed.
+        task_set: task set that replaces that of the preset: a name, a list of tasks, or a `TaskSet`. The run creates
+            copies of a `TaskSet` for training and evaluation, and uses its seed and number of environments unless
+            others are given. Another program that reads the run must register it, see `register_task_set`.
+        callbacks: callbacks, called in this order, see `mtrl_conic.training.callbacks.Callback`.
+        allow_changes: whether to resume a run although settings such as the learning rate differ; see `docs/runs.md`.
+        fields: fields of `RunConfig` by name, as on the command line: `steps=`, `balancer=`, `width=`.
 
     Returns:
         The content of `result.json`; a notebook shows it as a table.
 
     Raises:
-        UserError: a name or value that does not fit, or a directory that cannot be used.
+        UserError: an invalid name or value, or a directory that cannot be used.
     """
     given: dict[str, Any] = {}
     if isinstance(task_set, TaskSet):

@@ -1,11 +1,11 @@
-"""Text that anybody may have chosen (names of tasks, methods, folders), so that what shows it does nothing else."""
+"""Escaping of arbitrary text (names of tasks, methods, folders), so that displaying it has no side effects."""
 
 from __future__ import annotations
 
 import re
 
 _RUN = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""Characters that start a formula in a spreadsheet."""
 
 _LATEX = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -13,37 +13,37 @@ _LATEX = {
     **{"<": r"\ensuremath{<}", ">": r"\ensuremath{>}", "|": r"\ensuremath{|}"},
     **{"↑": r"\ensuremath{\uparrow}", "↓": r"\ensuremath{\downarrow}", "±": r"\ensuremath{\pm}", '"': "''"},
 }
-"""What LaTeX takes for a command of its own, or lacks in its fonts."""
+"""Characters that are commands in LaTeX, or that its fonts lack."""
 
 
 def visible(text: str) -> str:
-    """`text` with control characters, which move a terminal's cursor or turn the direction of writing, as escapes."""
+    """Escape control characters in `text`, which could move the cursor or change the writing direction."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def one_line(text: str, *, most: int = 2000) -> str:
-    """`text` as a terminal may show it, see `visible`; a long end is cut off."""
+    """Return `text` in a form for terminals, see `visible`; long text is cut off."""
     return visible(text) if len(text) <= most else f"{visible(text[:most])} ..."
 
 
 def in_markdown(text: str) -> str:
-    """`text` on one line of Markdown, also in a table: no markup, no HTML, no link."""
+    """Return `text` for one line of Markdown, also in a table, without markup, HTML or links."""
     return re.sub(r"[\\`*\[\]<>|]", r"\\\g<0>", visible(text))
 
 
 def in_csv(text: str) -> str:
-    """`text` as a cell of a table that spreadsheets open: none takes it for a formula. Numbers stay as they are."""
+    """Return `text` as a cell that no spreadsheet takes for a formula. Numbers do not change."""
     shown = visible(text)
     return f"'{shown}" if shown.startswith(_RUN) and not _is_number(shown) else shown
 
 
 def in_latex(text: str) -> str:
-    """`text` as LaTeX prints it: no command, no comment, no mathematics."""
+    """Return `text` for LaTeX, without commands, comments or mathematics."""
     return "".join(_LATEX.get(letter, letter) for letter in visible(text))
 
 
 def as_file_name(text: str) -> str:
-    """`text` with only the characters that need no quoting in a shell, and that lead to no other folder."""
+    """Return `text` with only characters that need no quoting in a shell and that cannot change the folder."""
     return re.sub(r"[^\w.=+-]", "-", text)
 
 

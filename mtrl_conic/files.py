@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pathlib import Path
 from mtrl_conic.errors import Failed, UserError, first_line
 
 _REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE})
-"""No space, no quota, over the limit of `ulimit -f`, a disk that went read-only, is broken, or is gone."""
+"""Errors of storage: no space, no quota, the limit of `ulimit -f`, a read-only, broken or missing disk."""
 
 
 @contextmanager
 def replacing(file: Path, *, ending: str = ".tmp") -> Iterator[Path]:
-    """A path beside `file` to write to: what is there at the end of the block takes the place of what `file` holds.
+    """Yield a path beside `file` to write to; its content replaces that of `file` at the end of the block.
 
-    A crash or a full disk leaves the one or the other, whole. A link goes on pointing where it did, and the new file
-    may be read and written by those who could read and write the old one.
+    After a crash or with a full disk, `file` has either the old or the new content. A link keeps its target, and the
+    new file has the permissions of the old one.
 
     Args:
-        file: to replace; where it is a pipe, a device or an open file's number, its own path is given.
-        ending: of the path's name.
+        file: file to replace; for a pipe, a device or the number of an open file, its own path is yielded.
+        ending: ending of the yielded path.
 
     Raises:
-        OSError: it cannot be written; nothing of it is left behind.
+        OSError: the file cannot be written; no partial file remains.
     """
     mode = file.stat().st_mode if file.exists() else None
     if (mode is not None and not stat.S_ISREG(mode)) or _is_open(file):
@@ -48,26 +48,26 @@ def replacing(file: Path, *, ending: str = ".tmp") -> Iterator[Path]:
 
 
 def replace(file: Path, data: bytes) -> None:
-    """Put `data` in the place of what `file` holds; see `replacing`."""
+    """Replace the content of `file` by `data`; see `replacing`."""
     with replacing(file) as fresh:
         fresh.write_bytes(data)
 
 
 def write(file: Path, data: str | bytes) -> None:
-    """`replace`, for a file that the user names.
+    """Replace the content of a file that the user named; see `replace`.
 
     Raises:
-        UserError: it cannot be written; what was there before is still there.
+        UserError: the file cannot be written; its previous content is kept.
     """
     with told_of(file):
         replace(file, data.encode() if isinstance(data, str) else data)
 
 
 def append(file: Path, data: bytes) -> None:
-    """Add `data` to what `file` holds, all or nothing.
+    """Append `data` to `file` completely or not at all.
 
     Raises:
-        OSError: it cannot be written; the file is as it was.
+        OSError: the data cannot be written; the file is unchanged.
     """
     opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -84,10 +84,10 @@ def append(file: Path, data: bytes) -> None:
 
 @contextmanager
 def told_of(file: Path) -> Iterator[None]:
-    """Turns what goes wrong while `file`, which the user named, is written into one line.
+    """Convert errors while writing `file`, which the user named, to an error of one line.
 
     Raises:
-        UserError: in the place of an `OSError`.
+        UserError: instead of an `OSError`.
     """
     try:
         yield
@@ -97,10 +97,10 @@ def told_of(file: Path) -> Iterator[None]:
 
 @contextmanager
 def stopped_by_storage(run: Path) -> Iterator[None]:
-    """Turns a refusal of the storage, while the run in the folder `run` is carried out, into one line.
+    """Convert errors of storage during the run in the folder `run` to an error of one line.
 
     Raises:
-        Failed: in the place of an `OSError` for want of room, quota or a disk that works.
+        Failed: instead of an `OSError` caused by a full disk, a quota or a broken disk.
     """
     try:
         yield
@@ -114,15 +114,15 @@ def stopped_by_storage(run: Path) -> Iterator[None]:
 
 
 def _is_open(file: Path) -> bool:
-    """Whether a path such as `/dev/stdout` stands for a file that somebody has open, whatever its name is."""
+    """Return whether a path such as `/dev/stdout` refers to a file that is open under another name."""
     folder = os.path.realpath(file.parent)
     return folder == "/dev" or folder.startswith("/proc/")
 
 
 def sync(path: Path) -> None:
-    """Wait until `path` is on the disk: what a file holds, or, of a folder, which files are in it.
+    """Wait until `path` is on the disk: the content of a file, or the entries of a folder.
 
-    A rename lasts once the folder that it happened in is synced.
+    A rename is durable once its folder is synced.
     """
     opened = os.open(path, os.O_RDONLY)
     try:

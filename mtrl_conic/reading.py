@@ -1,7 +1,7 @@
-"""Files that anybody may have written, read so that none of them hangs, blows up or runs anything.
+"""Reading of untrusted files without hanging, without excessive memory and without running code.
 
-What is no regular file, too large, not UTF-8, nested too deep, a reference to itself or a number of hundreds of digits
-is a `UserError` of one line that names the file.
+A file that is not regular, too large, not UTF-8, nested too deeply, or that contains a reference to itself or a number
+with hundreds of digits, raises a `UserError` of one line that names the file.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ import yaml
 from mtrl_conic.errors import UserError, first_line
 
 TEXT_BYTES = 1 << 24
-"""Of the largest file that is read whole."""
+"""The size of the largest file that is read whole."""
 YAML_CHARACTERS = 1 << 18
-"""Of the longest YAML: its reader takes seconds for more."""
+"""The length of the longest YAML text; longer ones take seconds to read."""
 DEPTH = 32
-"""Of sections in sections."""
+"""The largest depth of nested sections."""
 NODES = 100_000
-"""Values of a YAML text once its aliases are written out."""
+"""The largest number of values of a YAML text after its aliases are expanded."""
 DIGITS = 40
-"""Of a whole number."""
+"""The largest number of digits of an integer."""
 
 
 def open_regular(file: Path) -> BinaryIO:
-    """`file`, opened for reading bytes; a pipe or a device in its place would never end.
+    """Open a regular file for reading bytes; a pipe or a device, which might never end, is refused.
 
     Raises:
-        FileNotFoundError: there is none.
-        UserError: it is something else than a file, or cannot be opened.
+        FileNotFoundError: the file does not exist.
+        UserError: it is not a regular file, or cannot be opened.
     """
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -49,10 +49,10 @@ def open_regular(file: Path) -> BinaryIO:
 
 
 def check_regular(file: Path) -> Path:
-    """`file`, for libraries that open it by its name.
+    """Check and return `file`, for libraries that open it by name.
 
     Raises:
-        UserError: it cannot be read, or is no regular file.
+        UserError: it cannot be read, or is not a regular file.
     """
     try:
         open_regular(file).close()
@@ -62,14 +62,14 @@ def check_regular(file: Path) -> Path:
 
 
 def read_text(file: Path, *, most: int = TEXT_BYTES) -> str:
-    """The UTF-8 text in `file`.
+    """Return the UTF-8 text in `file`.
 
     Args:
-        file: to read.
-        most: bytes that it may have.
+        file: file to read.
+        most: largest number of bytes.
 
     Raises:
-        UserError: it cannot be read, or is no such text.
+        UserError: it cannot be read, or is not such a text.
     """
     try:
         with open_regular(file) as handle:
@@ -87,24 +87,24 @@ def read_text(file: Path, *, most: int = TEXT_BYTES) -> str:
 
 
 def read_json(file: Path) -> Any:
-    """The JSON value in `file`; see `read_text` for what is refused."""
+    """Return the JSON value in `file`; see `read_text` for the errors."""
     return parse_json(read_text(file), str(file))
 
 
 def read_yaml(file: Path) -> Any:
-    """The YAML value in `file`; see `read_text` for what is refused."""
+    """Return the YAML value in `file`; see `read_text` for the errors."""
     return parse_yaml(read_text(file), str(file))
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
     Args:
-        text: of any length.
-        where: it comes from, for the message.
+        text: text of any length.
+        where: origin of the text, for the message.
 
     Raises:
-        UserError: it is something else.
+        UserError: the text is not JSON.
     """
     try:
         return json.loads(text, parse_int=_whole)
@@ -115,14 +115,14 @@ def parse_json(text: str | bytes, where: str) -> Any:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value of a YAML text: plain values, lists and mappings. Tags that would make anything else are refused.
+    """Return the value of a YAML text: plain values, lists and mappings. Tags for other objects are refused.
 
     Args:
-        text: of at most `YAML_CHARACTERS`.
-        where: it comes from, for the message.
+        text: text of at most `YAML_CHARACTERS`.
+        where: origin of the text, for the message.
 
     Raises:
-        UserError: it is something else.
+        UserError: the text is not such YAML.
     """
     if len(text) > YAML_CHARACTERS:
         raise UserError(f"{where} is too long: YAML of {len(text):,} characters, at most {YAML_CHARACTERS:,}")
@@ -135,7 +135,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def as_yaml(values: Any) -> str:
-    """Plain values as YAML that `parse_yaml` reads as the same."""
+    """Write plain values as YAML, from which `parse_yaml` reads equal values."""
     return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False))
 
 
@@ -146,7 +146,7 @@ def _whole(digits: str) -> int:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the same in C, ten times as fast
-    """PyYAML's safe loader with a limit on digits."""
+    """PyYAML's safe loader with a limit on the number of digits."""
 
     def construct_whole(self, node: Any) -> int:
         if len(self.construct_scalar(node)) > DIGITS:
@@ -156,7 +156,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper: what `_Loader` would take for a number is quoted."""
+    """PyYAML's safe dumper, which quotes text that `_Loader` would read as a number."""
 
 
 for _kind in (_Loader, _Dumper):  # `4e4`, which YAML 1.2 takes for a number and PyYAML for text
@@ -167,10 +167,10 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole)
 
 
 def _check_size(text: str) -> None:
-    """That a YAML text is neither nested too deep nor grows by its aliases, before anything is made of it.
+    """Check, before objects are created, that a YAML text is not nested too deeply and does not grow by its aliases.
 
     Raises:
-        yaml.YAMLError: it does, or is no YAML.
+        yaml.YAMLError: it does, or it is not YAML.
     """
     nodes, sizes = 0, dict[str | None, int]()
     opened: list[tuple[str | None, int]] = []

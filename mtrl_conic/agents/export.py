@@ -1,4 +1,4 @@
-"""A policy as a folder to publish or to act elsewhere: saved, with a model card, as ONNX where asked for."""
+"""Export of a policy to a folder, with a model card and optional ONNX files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def export_policy(
     run: Mapping[str, Any] | None = None,
     result: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write what `Policy.save` does and a model card.
+    """Write the files of `Policy.save` and a model card.
 
     Args:
-        policy: that is written.
-        directory: made where it is missing; files of the same names are replaced.
-        onnx: also write `policy.onnx`, of all tasks.
-        onnx_tasks: also write a file for each of these tasks alone, called as the task is.
+        policy: the policy to write.
+        directory: folder to write to; it is created if needed, and files of the same names are replaced.
+        onnx: whether to write `policy.onnx` for all tasks.
+        onnx_tasks: tasks for each of which a separate ONNX file is written, with the name of the task.
         run: complete configuration of the run that trained the policy, for the card.
         result: `result.json` of that run, for the card.
 

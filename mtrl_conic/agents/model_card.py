@@ -1,4 +1,4 @@
-"""What stands beside an exported policy: what it was trained on, what it reached, how to use it."""
+"""The model card of an exported policy: training, results and usage."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def model_card(
     result: Mapping[str, Any] | None = None,
     models: Sequence[str] = (),
 ) -> str:
-    """The card, in Markdown.
+    """Return the card in Markdown.
 
     Args:
-        policy: that is exported.
+        policy: the exported policy.
         run: complete configuration of the run that trained it.
         result: `result.json` of that run.
         models: names of the ONNX files beside it.

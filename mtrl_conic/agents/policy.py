@@ -1,4 +1,4 @@
-"""What an agent learned, as a thing of its own: it acts, is saved and loaded, and says where it comes from."""
+"""The policy of an agent as a separate object that acts, can be saved and loaded, and knows its provenance."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from mtrl_conic.reading import open_regular, read_json
 
 FORMAT = 2
 DESCRIPTION = "policy.json"
-"""What `Policy.save` writes last; it names the file of the weights beside it."""
+"""The file that `Policy.save` writes last; it names the file of the weights beside it."""
 
 
 class Policy(nn.Module):
     """The deterministic policy of an actor: the mode of its actions.
 
     Args:
-        spec: of the tasks.
-        actor: what maps observations to a Gaussian over actions, before tanh.
-        observations: what scales the observations before; None: nothing does.
-        provenance: where the policy comes from, in plain values; it is saved with it.
+        spec: names and sizes of the tasks.
+        actor: the network that maps observations to a Gaussian over actions before tanh.
+        observations: the module that normalises observations; None for no normalisation.
+        provenance: origin of the policy in plain values, which is saved with it.
     """
 
     _mask: Tensor | None
@@ -66,7 +66,7 @@ class Policy(nn.Module):
         return f"{type(self).__name__}({self.spec.in_words()})"
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Observations (K, B, D), B rows per task -> actions (K, B, A) in [-1, 1], 0 where an entry pads."""
+        """Observations (K, B, D), B rows per task -> actions (K, B, A) in [-1, 1], with 0 for padding."""
         actions: Tensor = self.actor(self.observations(rows)).mean.tanh()
         return actions if self._mask is None else actions * self._mask
 
@@ -80,21 +80,21 @@ class Policy(nn.Module):
     def act(
         self, observations: ArrayLike | Tensor, *, task: str | None = None, own_units: bool = False
     ) -> NDArray[Any] | Tensor:
-        """Actions for observations.
+        """Return actions for observations.
 
         Args:
-            observations: numbers in an array, a list or a tensor: B rows of every task, (K, B, D) or (K B, D), those of
-                the first task first; (K, D) is a row per task. With `task`, that task's alone: one, (D,), or several,
-                (B, D), or as the task itself gives them, without one-hot and padding.
-            task: a task's name.
-            own_units: map the actions from [-1, 1] onto the bounds of the task's own action space.
+            observations: numbers in an array, a list or a tensor: B rows of every task, (K, B, D) or (K B, D), ordered
+                by task; (K, D) is one row per task. With `task`, observations of that task: one, (D,), or several, (B,
+                D), or in the task's own size without one-hot code and padding.
+            task: name of a task.
+            own_units: whether to map the actions from [-1, 1] to the bounds of the task's own action space.
 
         Returns:
-            float32, of the shape of the observations with the actions' size as last: A, and 0 where an entry pads; with
-            `task`, that task's own size. A tensor where a tensor was given, otherwise an array.
+            float32 of the shape of the observations, with the size of the actions as the last axis: A, with 0 for
+            padding; with `task`, the size of that task's actions. A tensor for tensors, otherwise an array.
 
         Raises:
-            UserError: an unknown task, another shape, or something that is no number.
+            UserError: an unknown task, another shape, or values that are not numbers.
         """
         given = as_tensor(observations)
         actions = self(self.spec.rows(given, task).to(self._low.device))
@@ -104,22 +104,23 @@ class Policy(nn.Module):
         return actions.to(given.device) if isinstance(observations, Tensor) else actions.cpu().numpy()
 
     def in_own_units(self, actions: Tensor) -> Tensor:
-        """Actions (K, B, A) in [-1, 1] -> the same between the bounds of each task's own action space."""
+        """Map actions (K, B, A) from [-1, 1] to the bounds of each task's own action space."""
         own: Tensor = self._low + (actions.double() + 1) / 2 * (self._high - self._low)
         return own.float()
 
     def save(self, directory: str | Path) -> list[Path]:
-        """Write the weights as safetensors and, last, `policy.json`, which names them: what was there before is whole
-        until then, and gone after.
+        """Write the weights as safetensors and then `policy.json`, which names them.
+
+        A policy that was there before is replaced completely or not at all.
 
         Args:
-            directory: made where it is missing.
+            directory: folder to write to; it is created if needed.
 
         Returns:
             The files written.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the policy cannot be written.
         """
         folder = Path(directory)
         # Views into the block of an optimiser cannot be saved as they are.
@@ -147,14 +148,14 @@ class Policy(nn.Module):
 
     @classmethod
     def load(cls, directory: str | Path, *, network: MakeTrunk | None = None) -> Policy:
-        """The policy that `save` wrote, on the CPU. Nothing is unpickled.
+        """Load a policy that `save` wrote, onto the CPU. Nothing is unpickled.
 
         Args:
-            directory: that it was saved in.
-            network: what makes its actor's trunk, where that is not registered.
+            directory: folder that it was saved in.
+            network: the factory of its actor's trunk, if its name is not registered.
 
         Raises:
-            UserError: there is none, it is damaged, or it needs a network that nobody registered.
+            UserError: the policy does not exist, it is damaged, or its network is not registered.
         """
         folder = Path(directory)
         described = _read_description(folder)
@@ -182,13 +183,13 @@ class Policy(nn.Module):
         """Write the policy for ONNX runtimes, for any number B of rows (needs `onnx` and `onnxscript`).
 
         Args:
-            file: is replaced.
-            task: whose `observations`, (B, d) as the task itself gives them, become its own `actions`, (B, a). None:
-                those of all tasks, (K, B, D), become (K, B, A).
+            file: file to write; it is replaced.
+            task: the task whose own `observations`, (B, d), are mapped to its own `actions`, (B, a). None: the
+                observations of all tasks, (K, B, D), are mapped to (K, B, A).
             own_units: see `act`.
 
         Raises:
-            UserError: an unknown task, a package that is missing, or a place that cannot be written.
+            UserError: an unknown task, a missing package, or a file that cannot be written.
         """
         place = None if task is None else self.spec.place(task)
         size = self.spec.observation_dim if place is None else self.spec.own_observation_dim(place)
@@ -197,7 +198,7 @@ class Policy(nn.Module):
 
 
 class _Exported(nn.Module):
-    """What an ONNX file computes."""
+    """The module that is exported to ONNX."""
 
     def __init__(self, policy: Policy, place: int | None, own_units: bool) -> None:
         super().__init__()

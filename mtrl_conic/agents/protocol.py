@@ -1,4 +1,4 @@
-"""What an agent is to everything that trains it, keeps it, evaluates it and reports on it."""
+"""The protocol of agents for training, saving, evaluation and reports."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.execution.timing import Stopwatch
 
 Statistics = dict[str, Tensor]
-"""Figures of an update by name, `<component>/<figure>` where they are a component's: (K,), a scalar, or (K, K)."""
+"""Statistics of an update by name, with the prefix `<component>/` for a component: (K,), a scalar, or (K, K)."""
 
 
 class Batch(NamedTuple):
-    """A batch: B transitions of each of K tasks."""
+    """A batch of B transitions of each of K tasks."""
 
     observations: Tensor
     """(K, B, O)"""
     actions: Tensor
     """(K, B, A)"""
     rewards: Tensor
-    """(K, B), raw; with n-step returns the discounted sum of the steps up to `next_observations`."""
+    """(K, B), unscaled; with n-step returns, the discounted sum over the steps up to `next_observations`."""
     discounts: Tensor
-    """(K, B), what the value of `next_observations` counts: gamma to the number of steps, 0 where the task itself
-    ended the episode. An episode cut by the clock goes on in the value."""
+    """(K, B), the factor of the value of `next_observations`: gamma to the number of steps, or 0 if the task
+    terminated the episode. After a truncation the value is bootstrapped."""
     next_observations: Tensor
-    """(K, B, O), the true observation n steps on, or the last one of the episode where that is sooner."""
+    """(K, B, O), the true observation n steps later, or the last observation of the episode if it ends before."""
     weights: tuple[Tensor, ...] = ()
-    """None of them where all rows count alike. Else one (K, B), what a row counts in the mean of its task: those of a
-    task add up to 1, or to 0 where the batch lacks the task."""
+    """Empty if all rows have equal weights. Otherwise one tensor (K, B) with the weight of each row in its task's mean:
+    the weights of a task sum to 1, or to 0 if the batch lacks the task."""
 
     def present(self) -> list[int] | None:
-        """The tasks that the batch has rows of; None: all. It waits for the device."""
+        """Return the tasks that the batch has rows of; None for all. It waits for the device."""
         for weights in self.weights:
             has_rows = weights.any(-1)
             if not has_rows.all():
@@ -48,27 +48,27 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """What an agent asks of the loop around it."""
+    """The requirements of an agent on the training loop."""
 
     batch_size: int = 128
-    """Transitions per task and update."""
+    """The number of transitions per task in an update."""
     balanced: bool = True
-    """Whether every task has as many transitions in a batch, or they are drawn uniformly over those of all tasks."""
+    """Whether every task has the same number of transitions in a batch; otherwise they are drawn over all tasks."""
     updates_per_step: int = 1
-    """Updates for each step of all tasks."""
+    """The number of updates per step of all tasks."""
     random_steps: int = 1000
-    """Steps of uniformly random actions, without updates, before an agent that has not learned anything yet starts."""
+    """The number of steps with random actions and without updates before an untrained agent starts to learn."""
     n_step: int = 1
-    """Rewards in a batch's `rewards`."""
+    """The number of rewards that are summed in a batch's `rewards`."""
     discount: float = 0.99
-    """Gamma, of a batch's `rewards` and `discounts`."""
+    """The discount factor gamma of a batch's `rewards` and `discounts`."""
 
 
 class ActsAlone(Protocol):
-    """A policy, without the agent that learns it."""
+    """A policy that acts without its agent."""
 
     def act(self, observations: ArrayLike, *, task: str | None = None) -> NDArray[Any]:
-        """See `Agent.act`."""
+        """Return actions, see `Agent.act`."""
 
 
 class Agent(Protocol):
@@ -77,68 +77,68 @@ class Agent(Protocol):
     spec: TaskSpec
     """Names and sizes of the tasks."""
     device: torch.device
-    """Where batches are wanted."""
+    """The device for batches."""
     seed: int
-    """Of everything that the agent draws; the loop draws its batches by it too."""
+    """The seed of the agent's random numbers, with which the loop also draws batches."""
     watch: Stopwatch
-    """Seconds of each part of the updates."""
+    """The seconds of each part of the updates."""
     updates: int
-    """Made so far."""
+    """The number of updates so far."""
 
     @property
     def components(self) -> Sequence[str]:
-        """What is trained, by the names that its statistics begin with; `<component>/loss` (K,) shows divergence."""
+        """The trained components, which prefix the statistics; `<component>/loss` (K,) is monitored for divergence."""
 
     @property
     def schedule(self) -> Schedule:
-        """What the agent asks of the loop around it."""
+        """The requirements of the agent on the training loop."""
 
     def policy(self) -> ActsAlone:
-        """What was learned so far, as the agent is evaluated: further updates do not change it."""
+        """Return the current policy for evaluation; further updates do not change it."""
 
     def act(
         self, observations: ArrayLike, *, task: str | None = None, deterministic: bool = False
     ) -> NDArray[np.float32]:
-        """Actions in [-1, 1] for observations (K B, D), those of the first task first; or for one `task`'s own.
+        """Return actions in [-1, 1] for observations (K B, D), ordered by task, or for those of one `task`.
 
         Args:
-            observations: B rows of every task; with `task`, that task's alone.
-            task: a task's name.
-            deterministic: as the agent is evaluated, instead of exploring.
+            observations: B rows of every task; with `task`, only of that task.
+            task: name of a task.
+            deterministic: whether to act as in evaluation instead of exploring.
         """
 
     def random_actions(self, rows: int = 1) -> NDArray[np.float32]:
-        """Uniform actions in [-1, 1], (K B, A), where B is `rows`."""
+        """Return uniform actions in [-1, 1], (K B, A), where B is `rows`."""
 
     def begin(self) -> None:
-        """New episodes begin in all environments: nothing runs on from the steps observed before."""
+        """Note that new episodes begin in all environments, so that nothing continues from earlier steps."""
 
     def observe(
         self, observations: NDArray[np.float32], rewards: NDArray[np.float64], ended: NDArray[np.bool_]
     ) -> NDArray[np.float64] | None:
-        """Take note of a training step of the task set's N environments.
+        """Observe a training step of the task set's N environments.
 
         Args:
-            observations: (N, D), those that the step began with.
+            observations: (N, D), the observations before the step.
             rewards: (N,)
             ended: (N,), whether an episode ended with the step.
 
         Returns:
-            The rewards (N,) that the replay keeps, where those are others than were given.
+            The rewards (N,) for the replay if they differ from the given ones, otherwise None.
         """
 
     def update(self, batch: Batch) -> Statistics:
         """Learn from a batch.
 
         Raises:
-            FloatingPointError: the training diverged; it says which component and task.
+            FloatingPointError: the training diverged; the message names the component and the task.
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next update or action depends on, in tensors and plain values.
+        """Return everything that the next update or action depends on, in tensors and plain values.
 
-        A tensor with a number that is not finite is a training that diverged: no checkpoint of it is written.
+        A tensor with a number that is not finite means that the training diverged; no checkpoint of it is written.
         """
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of an agent that was made in the same way."""
+        """Continue from the `state_dict` of an agent that was made with the same arguments."""

@@ -1,4 +1,4 @@
-"""What can be chosen about a task set."""
+"""The configuration of a task set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtrl_conic.workers import TIMEOUT
 
 
 class SteppingConfig(BaseModel):
-    """How environments are stepped, for the same numbers."""
+    """How environments are stepped, which does not affect the results."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +44,7 @@ class SteppingConfig(BaseModel):
 
 
 class TaskSetConfig(BaseModel):
-    """Options of `mtrl_conic.envs.make_task_set`, besides the tasks and the seed."""
+    """Options of `mtrl_conic.envs.make_task_set` except the tasks and the seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,4 +86,4 @@ class TaskSetConfig(BaseModel):
 
 
 class TaskSetOptions(SteppingConfig, TaskSetConfig):
-    """Both: what `make_task_set` takes besides the tasks and the seed."""
+    """All options of `make_task_set` except the tasks and the seed."""

@@ -1,4 +1,4 @@
-"""From a name to a task set."""
+"""Creation of task sets by name."""
 
 from __future__ import annotations
 
@@ -41,35 +41,35 @@ def make_task_set(
     goals_seed: int | None = None,
     render_mode: str | None = None,
 ) -> TaskSet:
-    """A task set of Meta-World tasks, of registered Gymnasium environments, or one that was registered itself.
+    """Create a task set of Meta-World tasks or of registered Gymnasium environments, or a registered task set.
 
     Args:
-        spec: see `mtrl_conic.envs.names.check_spec`. Gymnasium's and registered sets take `seed`, `copies`, `vector`,
-            `worker_timeout`, `time_limit`, `one_hot` and `render_mode`. See `TaskSet.from_gymnasium` for environments
-            that are not registered, and for more options.
-        seed: chooses the goal of each episode, 0 or more.
+        spec: description of the task set, see `mtrl_conic.envs.names.check_spec`. Gymnasium and registered task sets
+            take `seed`, `copies`, `vector`, `worker_timeout`, `time_limit`, `one_hot` and `render_mode`. See
+            `TaskSet.from_gymnasium` for environments that are not registered, and for more options.
+        seed: seed of the goals of the episodes, 0 or more.
         stepping: `fast` is compiled, `metaworld` the reference; `auto` is `fast` for each task that it supports.
-        stepping_threads: how many threads share the tasks of compiled stepping; the results do not depend on it.
-        horizon: steps after which an episode is truncated, 1 to 500.
+        stepping_threads: number of threads for compiled stepping; the results do not depend on it.
+        horizon: number of steps after which an episode is truncated, 1 to 500.
         reward_version: `v2`, or `v1` for the rewards of the older published tables.
-        num_goals: how many goals a task has, 1 to 50; an episode draws one of them, so that 1 is one fixed goal.
-            The goals are those of Meta-World's own `num_goals`, whose tasks share one stream: except for a set's
-            first task, they are not the first ones of 50.
-        goal_stream: `independent` chooses the goals of every task for itself; `metaworld` makes the
-            choices of `gym.make_vec("Meta-World/...", seed=seed)`, the same for all tasks.
-        copies: environments of each task, which step together: rows are then (N, .), the copies of a task side by
-            side, and a step of all of them counts as so many steps of each task.
+        num_goals: number of goals per task, 1 to 50; each episode draws one of them, so 1 means a fixed goal. The goals
+            are those of Meta-World's own `num_goals`, whose tasks share one stream, so except for the first task of a
+            set they are not the first ones of 50.
+        goal_stream: `independent` chooses the goals of every task independently; `metaworld` makes the choices of
+            `gym.make_vec("Meta-World/...", seed=seed)`, which are the same for all tasks.
+        copies: number of environments per task, which step together: rows are then (N, .), ordered by task, and a step
+            of n copies counts as n steps of their task.
         vector: `sync` or `async`, see `TaskSet.from_gymnasium`.
-        worker_timeout: see there.
-        time_limit: steps after which an episode of a Gymnasium environment is truncated, where its entry does not
-            say; by default its own limit.
-        one_hot: whether observations end with the code of the task.
-        goals_seed: draws the goals of each task as Meta-World does with it; by default `seed`. The
-            tasks of a list get the goals of `Meta-World/custom-mt-envs`: those of seed + place, each.
-        render_mode: see `TaskSet.from_gymnasium`; Meta-World's own code, `stepping="metaworld"`, always draws.
+        worker_timeout: see `TaskSet.from_gymnasium`.
+        time_limit: number of steps after which an episode of a Gymnasium environment is truncated, unless its entry
+            says otherwise; by default the limit of the environment.
+        one_hot: whether observations end with the one-hot code of the task.
+        goals_seed: seed with which the goals of each task are drawn as in Meta-World; by default `seed`. The tasks of a
+            list get the goals of `Meta-World/custom-mt-envs`, which are those of the seed plus the place of the task.
+        render_mode: see `TaskSet.from_gymnasium`; Meta-World's own code, `stepping="metaworld"`, can always render.
 
     Raises:
-        UserError: an unknown task or a value out of range, in one line.
+        UserError: an unknown task or a value out of range.
     """
     check_spec(spec)
     options = {
@@ -122,7 +122,7 @@ def _check_kind(config: TaskSetOptions, fields: Sequence[str], kind: str) -> Non
 
 
 def _make_own(spec: Spec, config: TaskSetOptions, seed: int, render_mode: str | None) -> TaskSet:
-    """A registered set, or one of registered environments, with what was chosen about it."""
+    """Create a registered task set, or one of registered environments, with the given options."""
     chosen = config.model_dump(include={"copies", "vector", "worker_timeout", "one_hot"}, exclude_defaults=True)
     if config.time_limit is not None:
         chosen["horizon"] = config.time_limit
@@ -161,7 +161,7 @@ def _fast_stepper(config: TaskSetOptions, names: Sequence[str], goals: Goals) ->
 
 
 def _join(config: TaskSetOptions, served: Sequence[str], names: Sequence[str], goals: Goals) -> Stepper:
-    """Compiled stepping for the tasks `served` by it, Meta-World's own for the others."""
+    """Return compiled stepping for the tasks in `served`, and Meta-World's own for the others."""
     from mtrl_conic.envs.joined import JoinedStepper
     from mtrl_conic.envs.metaworld.reference import MetaWorldStepper
 
@@ -175,12 +175,12 @@ def _join(config: TaskSetOptions, served: Sequence[str], names: Sequence[str], g
 
 @cache
 def _warn_of_slow_stepping(refusal: str) -> None:
-    """Once per reason: training and evaluation each make a task set."""
+    """Warn once per reason, because training and evaluation each create a task set."""
     _LOGGER.warning("Meta-World's own code steps what the fast one cannot: %s", refusal)
 
 
 def _fast_refusal(names: Sequence[str], reward_version: str) -> str | None:
-    """Why the compiled stepper cannot serve; None where it can."""
+    """Return why the compiled stepper cannot be used; None if it can."""
     try:
         fast = importlib.import_module("mtrl_conic.envs.metaworld.fast")
     except ImportError as error:

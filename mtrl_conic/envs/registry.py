@@ -1,4 +1,4 @@
-"""Task sets of one's own, by name."""
+"""The registry of your own task sets."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     from mtrl_conic.envs.task_set import TaskSet
 
 Builder = Callable[..., "TaskSet"]
-"""(seed, and by name what else was chosen, see `register_task_set`) -> a new task set."""
+"""A function of a seed and of keyword options, see `register_task_set`, that creates a new task set."""
 AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
 
 OWN = "own:"
-"""Before the tasks of a set that has no name but theirs."""
+"""The prefix of the tasks of a set without a registered name."""
 
 _REGISTRY: dict[str, Builder] = {}
 
 
 def register_task_set(name: str) -> Callable[[AnyBuilder], AnyBuilder]:
-    """Decorator of a function that makes a task set, which is then known by `name` wherever one is asked for.
+    """Register a function that creates a task set under `name`; a decorator.
 
-    The function is called with `seed`, and with those of `copies`, `vector`, `worker_timeout`, `horizon`, `one_hot` and
-    `render_mode` that were chosen, as `TaskSet.from_gymnasium` takes them; every call makes a new one. A name is taken
-    once.
+    The name can then be used wherever a task set is expected. The function is called with `seed`, and with those of
+    `copies`, `vector`, `worker_timeout`, `horizon`, `one_hot` and `render_mode` that were given, as for
+    `TaskSet.from_gymnasium`; every call must create a new task set. A name can be registered once.
 
     Raises:
-        UserError: the name is that of another task set.
+        UserError: another task set has this name.
     """
 
     def add(builder: AnyBuilder) -> AnyBuilder:
@@ -42,10 +42,10 @@ def register_task_set(name: str) -> Callable[[AnyBuilder], AnyBuilder]:
 
 
 def register_again(envs: TaskSet) -> str:
-    """Make a task set known to this process by the names of its tasks, and made anew wherever that name is asked for.
+    """Register a task set in this process under the names of its tasks, so that it is created again for each use.
 
     Raises:
-        UserError: nothing says how to make it.
+        UserError: the task set cannot be created again.
     """
     if envs.again is None:
         raise UserError(
@@ -58,12 +58,12 @@ def register_again(envs: TaskSet) -> str:
 
 
 def available_task_sets() -> list[str]:
-    """The names of the registered task sets, sorted."""
+    """Return the names of the registered task sets, sorted."""
     return sorted(_REGISTRY)
 
 
 def build(name: str, **options: Any) -> TaskSet:
-    """A new task set of a registered name.
+    """Create the task set registered under a name.
 
     Raises:
         UserError: the name is not registered, or its function fails.

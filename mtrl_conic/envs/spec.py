@@ -1,4 +1,4 @@
-"""What an agent has to know of a task set."""
+"""The names and sizes of a task set's tasks, for agents."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """Names and sizes."""
+    """The names and sizes of a task set's tasks."""
 
     task_names: tuple[str, ...]
     observation_dim: int
-    """Of an observation as the agent gets it, the one-hot included."""
+    """The size of an observation for the agent, including the one-hot code."""
     action_dim: int
     one_hot: bool
-    """Whether the last K entries of an observation are the task's one-hot."""
+    """Whether the last K entries of an observation are the one-hot code of the task."""
     observation_dims: tuple[int, ...] | None = None
-    """Each task's own size, one-hot not included, where they differ; zeros follow up to the longest."""
+    """The size of each task's observations without the one-hot code, if they differ; they are padded to the longest."""
     action_dims: tuple[int, ...] | None = None
-    """Each task's own size where they differ; the entries behind it mean nothing."""
+    """The size of each task's actions, if they differ; further entries are ignored."""
     action_bounds: tuple[Bounds, ...] | None = None
-    """Least and largest values of each task's own actions, in its own units; None: -1 and 1 everywhere."""
+    """The bounds of each task's actions in its own units; None: -1 and 1 for all tasks."""
 
     @classmethod
     def of(cls, envs: TaskSet) -> TaskSpec:
-        """The spec of a task set."""
+        """Return the spec of a task set."""
         observation, action = envs.single_observation_space.shape, envs.single_action_space.shape
         assert observation is not None
         assert action is not None
@@ -48,10 +48,10 @@ class TaskSpec:
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> TaskSpec:
-        """The spec whose fields were written as plain values: lists are tuples again.
+        """Restore a spec from plain values; lists become tuples.
 
         Raises:
-            UserError: these are not its fields.
+            UserError: the values are not the fields of a spec.
         """
         try:
             return cls(**{key: _as_tuples(value) for key, value in saved.items()})
@@ -59,33 +59,33 @@ class TaskSpec:
             raise UserError(f"{', '.join(saved)} do not describe tasks: {first_line(error)}") from None
 
     def in_words(self) -> str:
-        """The tasks and the sizes in one line: `2 tasks: reach-v3, push-v3; observations (41,), actions (4,)`."""
+        """Describe the tasks and sizes in one line: `2 tasks: reach-v3, push-v3; observations (41,), actions (4,)`."""
         tasks = f"{len(self.task_names)} task{'' if len(self.task_names) == 1 else 's'}"
         sizes = f"observations ({self.observation_dim},), actions ({self.action_dim},)"
         return f"{tasks}: {listed(self.task_names)}; {sizes}"
 
     @property
     def bare_dim(self) -> int:
-        """Size of an observation without the one-hot."""
+        """The size of an observation without the one-hot code."""
         return self.observation_dim - len(self.task_names) * self.one_hot
 
     def own_observation_dim(self, task: int) -> int:
-        """Size of an observation as task number `task` itself gives it."""
+        """Return the size of the own observations of task number `task`."""
         return self.bare_dim if self.observation_dims is None else self.observation_dims[task]
 
     def own_action_dim(self, task: int) -> int:
-        """Size of an action of task number `task`."""
+        """Return the size of an action of task number `task`."""
         return self.action_dim if self.action_dims is None else self.action_dims[task]
 
     def action_mask(self, device: torch.device | str = "cpu") -> Tensor | None:
-        """(K, 1, A), 1 for the actions of a task, 0 for what pads them; None where nothing does."""
+        """Return (K, 1, A), 1 for the actions of a task and 0 for padding; None without padding."""
         if self.action_dims is None:
             return None
         sizes = torch.tensor(self.action_dims, device=device).view(-1, 1, 1)
         return (torch.arange(self.action_dim, device=device) < sizes).float()
 
     def action_limits(self, side: int) -> Tensor:
-        """(K, 1, A) float64: the least (side 0) or largest (side 1) value of each task's actions, 0 where one pads."""
+        """Return the lower (side 0) or upper (side 1) action bounds per task, (K, 1, A) float64, with 0 for padding."""
         if self.action_bounds is None:
             return torch.full((len(self.task_names), 1, self.action_dim), 2.0 * side - 1, dtype=torch.float64)
         limits = torch.zeros(len(self.task_names), 1, self.action_dim, dtype=torch.float64)
@@ -94,22 +94,22 @@ class TaskSpec:
         return limits
 
     def place(self, task: str) -> int:
-        """Which of the tasks is called `task`.
+        """Return the index of the task called `task`.
 
         Raises:
-            UserError: none is.
+            UserError: no task has this name.
         """
         if task not in self.task_names:
             raise unknown("task", task, self.task_names)
         return self.task_names.index(task)
 
     def rows(self, observations: Tensor, task: str | None = None) -> Tensor:
-        """What a network takes: (K, B, D), B rows per task.
+        """Convert observations to the input of a network, (K, B, D), with B rows per task.
 
         Args:
-            observations: (K, B, D), or (K B, D), those of the first task first. With `task`, that task's alone: one,
-                (D,), or several, (B, D), or as the task itself gives them, without one-hot and padding.
-            task: a task's name.
+            observations: (K, B, D), or (K B, D), ordered by task. With `task`, observations of that task: one, (D,), or
+                several, (B, D), or in the task's own size without one-hot code and padding.
+            task: name of a task.
 
         Raises:
             UserError: an unknown task, or another shape.
@@ -128,9 +128,9 @@ class TaskSpec:
         return self.rows_of_task(torch.atleast_2d(observations), place)
 
     def rows_of_task(self, rows: Tensor, place: int) -> Tensor:
-        """Observations of task number `place`, (B, D) or its own (B, d), as a network takes them, (K, B, D).
+        """Convert observations of task number `place`, (B, D) or its own (B, d), to the input of a network, (K, B, D).
 
-        A network with heads takes rows of every task; what it says of those of the others is dropped.
+        A network with heads needs rows of every task; its outputs for the other tasks are discarded.
         """
         if rows.shape[-1] != self.observation_dim:
             rows = functional.pad(rows, (0, self.observation_dim - rows.shape[-1]))
@@ -149,10 +149,10 @@ class TaskSpec:
 
 
 def as_tensor(observations: ArrayLike | Tensor) -> Tensor:
-    """Observations as float32.
+    """Convert observations to float32.
 
     Raises:
-        UserError: something that is no number.
+        UserError: the observations contain values that are not numbers.
     """
     if isinstance(observations, Tensor):
         return observations.detach().float()

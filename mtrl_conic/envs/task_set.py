@@ -31,31 +31,31 @@ Transition = tuple[Floats, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bo
 
 
 class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
-    """K tasks that take their steps together, each in an environment of its own, or in several.
+    """K tasks that step together, each in one or several environments.
 
-    There are N environments, K times the stepper's `copies`, those of the first task first: N is K unless copies are
-    asked for.
+    There are N environments, ordered by task, K times the stepper's `copies`.
 
-    An observation is the task's own, in float32, with zeros up to the longest one's size, followed by the
-    one-hot code of the task. An episode ends by the task's own rule (termination) or, after `horizon` steps
-    or by the environment's own clock, by truncation, and the task's next one begins within the same step
-    (Gymnasium's `SAME_STEP`): the observation returned is then the first of the new episode. The dense
-    `infos` of `step` tell of the episode that the step belonged to:
+    An observation is that of the task in float32, padded with zeros to the longest one, followed by the one-hot code of
+    the task. An episode ends by termination, by the task's own rule, or by truncation, after `horizon` steps or by the
+    environment's own limit. The task's next episode starts within the same step (Gymnasium's `SAME_STEP`): the returned
+    observation is then the first of the new episode. The dense `infos` of `step` describe the episode that the step
+    belonged to:
 
     - `final_obs` (N, D) float32: the true next observation, to bootstrap from, whether it ended or not;
-    - `success` (N,) bool: at this step; `episode_success` (N,) bool: at any step so far; both false where
-      `has_success` is;
-    - `episode_return` (N,) float64, of unscaled rewards, and `episode_length` (N,) int64: so far, this step included;
-    - `episode_index` (N,) int64: which of the stepper's episodes (the goal's index on Meta-World).
+    - `success` (N,) bool: success at this step; `episode_success` (N,) bool: success at any step so far; both are false
+      for tasks for which `has_success` is false;
+    - `episode_return` (N,) float64, from unscaled rewards, and `episode_length` (N,) int64: up to and including this
+    step;
+    - `episode_index` (N,) int64: the number of the episode (the index of the goal on Meta-World).
 
     Every array returned is new, so it may be kept.
 
     Args:
-        stepper: simulates the environments; closed with the task set.
-        seed: of the streams that choose the episodes, 0 or more.
-        horizon: steps after which an episode is truncated, of all tasks or of each.
-        one_hot: whether observations end with the code of the task.
-        reward_scales: (K,), what the rewards that `step` returns are multiplied by; 1 by default.
+        stepper: stepper that simulates the environments; it is closed with the task set.
+        seed: seed of the streams that choose the episodes, 0 or more.
+        horizon: number of steps after which an episode is truncated, for all tasks or for each.
+        one_hot: whether observations end with the one-hot code of the task.
+        reward_scales: (K,), factors of the rewards that `step` returns; 1 by default.
         episode_stream: how the streams are seeded, see `mtrl_conic.envs.streams.make_streams`.
     """
 
@@ -124,33 +124,33 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         one_hot: bool = True,
         render_mode: str | None = None,
     ) -> TaskSet:
-        """A task set of any Gymnasium environments whose observations and actions are Boxes of floats.
+        """Create a task set of Gymnasium environments whose observations and actions are Boxes of floats.
 
         Observations and actions are padded with zeros to the longest; actions are given in [-1, 1] and mapped onto
         each environment's bounds. Episode n of a task is the one that `reset(seed=n)` of its environment starts.
 
         Args:
-            environments: names of the tasks, and for each the id of a registered environment, as `gymnasium.make`
-                takes it, or a function that makes one; or a list of such pairs, or of `Task`s.
-            seed: chooses the episodes, 0 or more.
-            success: for all tasks or by task, what counts as one: a key of `info`, the return that an episode has to
-                reach, or a function of (observation, reward, terminated, info); None: nothing, the returns are
-                reported. Where nothing is said, the return that the environment is registered with as solved
-                (`spec.reward_threshold`) counts, without one `info["is_success"]` where it is given.
-            reward_scale: what the learner's rewards are multiplied by, for all tasks or by task; the returns
-                reported are not.
-            horizon: steps after which an episode is truncated, for all tasks or by task; by default the
-                environment's registered limit, or 1000 where it has none.
-            copies: environments of each task, which step together: rows are then (N, .), the copies of a task side
-                by side, and a step of all of them counts as so many steps of each task.
-            vector: `sync`, or `async` for a process per environment.
-            worker_timeout: seconds that these processes have to answer; one that does not, or that ends, is started
-                again once, and led to where it was.
-            one_hot: whether observations end with the code of the task.
-            render_mode: how the environments are drawn, for ids and for functions that take a `render_mode`.
+            environments: mapping from task names to the id of a registered environment, as for `gymnasium.make`, or to
+                a function that creates one; or a list of such pairs, or of `Task`s.
+            seed: seed of the episodes, 0 or more.
+            success: success rule for all tasks or per task: a key of `info`, the return that an episode has to reach,
+                or a function of (observation, reward, terminated, info); None for no rule, so that only returns are
+                reported. By default, the return at which the registered environment counts as solved
+                (`spec.reward_threshold`) is used; without one, `info["is_success"]` if the environment provides it.
+            reward_scale: factor of the rewards for learning, for all tasks or per task; reported returns are not
+                scaled.
+            horizon: number of steps after which an episode is truncated, for all tasks or per task; by default the
+                registered limit of the environment, or 1000 if it has none.
+            copies: number of environments per task, which step together: rows are then (N, .), ordered by task, and a
+                step of n copies counts as n steps of their task.
+            vector: `sync`, or `async` for one process per environment.
+            worker_timeout: seconds that these processes have to answer; a process that does not answer or that ends is
+                restarted once and brought back to its state.
+            one_hot: whether observations end with the one-hot code of the task.
+            render_mode: render mode, for ids and for functions that take a `render_mode`.
 
         Raises:
-            UserError: what is wrong with the first task that cannot be used, and how to mend it.
+            UserError: a task cannot be used; the message says why and how to fix it.
         """
         tasks = make_tasks(
             environments, success=success, reward_scale=reward_scale, horizon=horizon, render_mode=render_mode
@@ -175,9 +175,9 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         """Start a new episode of every task.
 
         Args:
-            seed: seeds the streams anew, 0 included, as construction with it does.
-            options: `{"episodes": [...]}` starts these episodes, one per environment, instead of drawn ones;
-                the streams stay where they are.
+            seed: new seed of the streams, as in the constructor; it may be 0.
+            options: `{"episodes": [...]}` starts these episodes, one per environment, instead of drawn ones; the
+                streams do not change.
 
         Returns:
             The first observations (N, D) float32, and `{"episode_index": numbers}`.
@@ -198,14 +198,14 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         return observations.copy(), {"episode_index": self._running.numbers.copy()}
 
     def step(self, actions: ArrayLike) -> Transition:
-        """Take one step of every environment; where an episode ends, the next one starts.
+        """Take one step in every environment; if an episode ends, the next one starts.
 
         Args:
-            actions: (N, A), taken as float32, finite; Meta-World itself clips what it clips.
+            actions: (N, A), finite, converted to float32; Meta-World itself clips actions.
 
         Returns:
             Observations (N, D) float32, rewards (N,) float64, terminations and truncations (N,) bool,
-            and the `infos` described at the class.
+            and the `infos` described in the class.
         """
         taken = self._check_actions(actions)
         self._check_started()
@@ -231,9 +231,9 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         return observations.copy(), rewards, terminations, truncations, infos
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on bit for bit from here, in mid-episode too; see `RunningEpisodes`.
+        """Return everything needed to continue bit for bit, also within episodes; see `RunningEpisodes`.
 
-        Plain values and tensors only: `torch.load(weights_only=True)` reads it.
+        It contains only plain values and tensors, which `torch.load(weights_only=True)` reads.
         """
         self._check_started()
         return {
@@ -246,15 +246,15 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> Floats:
-        """Go on from a `state_dict` of a task set that was made in the same way.
+        """Continue from the `state_dict` of a task set that was created with the same arguments.
 
         Returns:
-            The current observations (N, D) float32, those that the last `step` or `reset` gave.
+            The current observations (N, D) float32, which the last `step` or `reset` returned.
 
         Raises:
-            UserError: the state is of other tasks, horizons or numbers of copies.
-            Untraceable: its actions lead elsewhere here, as they do with other goals. The streams are where they
-                were, so that `reset()` starts the episodes that would have come next.
+            UserError: the state has other tasks, horizons or numbers of copies.
+            Untraceable: the saved actions lead to different observations, as with other goals. The streams are
+                restored, so that `reset()` starts the next episodes.
         """
         for key, mine in (("task_names", list(self.task_names)), ("horizon", self._horizon_saved)):
             if state[key] != mine:

@@ -1,4 +1,4 @@
-"""What an evaluation found, as a dictionary that a notebook shows as a table."""
+"""The result of an evaluation, a dictionary that a notebook shows as a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Record(dict[str, Any]):
     """A line of `evaluations.jsonl` or the content of `result.json`."""
 
     def _repr_html_(self) -> str:
-        """A row per task and one for their mean, for a notebook."""
+        """Return a table with a row per task and one for their mean, for a notebook."""
         columns = {"success": "success", "success_at_end": "at last step", "returns": "return"}
         shown = {key: title for key, title in columns.items() if self.get(key)}
         rows = [[task, *(self._cell(key, task) for key in shown)] for task in self["returns"]]

@@ -1,14 +1,14 @@
-"""What a handful of runs tells: aggregates over runs and tasks, with honest intervals.
+"""Statistics of a few runs: aggregates over runs and tasks with intervals.
 
-Scores are arrays (R, K): a row per run (seed), a column per task, a success rate in [0, 1] each. Aggregates
-also take (..., R, K) and work on the last two axes.
+Scores are arrays (R, K) of success rates in [0, 1], with a row per run (seed) and a column per task. Aggregates also
+accept (..., R, K) and work on the last two axes.
 
-Intervals hold 95 %. With fewer than `MIN_RUNS` runs there is none: two seeds say nothing about their spread.
-The bootstrap is stratified (Agarwal et al., NeurIPS 2021, section 4): a resample draws, for each task by
-itself, R of that task's R scores with replacement; the statistic of `resamples` such arrays is taken, and the
-interval runs from its 2.5 % to its 97.5 % percentile. Tasks are never resampled: the task set is fixed, it is
-no sample of tasks. Drawing per task takes the tasks of a run for independent of each other. Where a run is good
-or bad on all its tasks at once, `whole_runs=True` draws rows instead of single scores and is wider.
+Intervals have a level of 95 %. With fewer than `MIN_RUNS` runs there is none, because two seeds do not show their
+spread. The bootstrap is stratified (Agarwal et al., NeurIPS 2021, section 4): a resample draws R of the R scores of
+each task, separately for each task and with replacement. The statistic is computed on `resamples` such arrays, and the
+interval is given by its percentiles 2.5 and 97.5. Tasks are not resampled, because the task set is fixed and not a
+sample of tasks. Drawing per task assumes that the tasks of a run are independent. If a run is good or bad on all its
+tasks at once, `whole_runs=True` draws rows instead of single scores and gives wider intervals.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Statistic = Callable[..., Array]
 """One or more score arrays (..., R, K) -> (...)."""
 
 MIN_RUNS = 3
-"""Fewer runs than this give no interval."""
+"""The smallest number of runs for an interval."""
 FEW_RUNS = 5
-"""With fewer runs than this an interval is too narrow to be relied on."""
+"""With fewer runs than this, an interval is too narrow to be reliable."""
 LEVEL = 0.95
 RESAMPLES = 2000
 
@@ -45,7 +45,7 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The ends of the interval, None where there are too few runs for one."""
+        """The ends of the interval; None with too few runs."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Estimate:
 
 
 def count_seeds(runs: int) -> str:
-    """`runs` in words, with what is missing for an interval."""
+    """Describe the number of runs, and the number needed for an interval."""
     words = "1 seed" if runs == 1 else f"{runs} seeds"
     return words if runs >= MIN_RUNS else f"{words}, an interval needs {MIN_RUNS}"
 
@@ -74,7 +74,7 @@ def iqm(scores: Array) -> Array:
 
 
 def optimality_gap(scores: Array, target: float = 1.0) -> Array:
-    """Mean of what each score lacks to `target`; what lies above it does not make up for others."""
+    """Mean difference of the scores to `target`; scores above it do not compensate for others."""
     return np.asarray((target - np.minimum(scores, target)).mean((-2, -1)))
 
 
@@ -84,17 +84,17 @@ def worst_tasks(scores: Array, count: int) -> Array:
 
 
 def probability_of_improvement(ours: Array, theirs: Array) -> Array:
-    """Chance that a run of ours beats one of theirs on a task, ties counting half; mean over tasks.
+    """Probability that a run of ours has a higher score than one of theirs on a task; ties count half; mean over tasks.
 
     All pairs of runs of the task are compared (Mann-Whitney; Agarwal et al., section 4.3), so the two arrays
-    (..., R, K) and (..., R', K) need not hold as many runs.
+    (..., R, K) and (..., R', K) may have different numbers of runs.
     """
     difference = ours[..., :, None, :] - theirs[..., None, :, :]
     return np.asarray((np.sign(difference) / 2 + 0.5).mean((-3, -2, -1)))
 
 
 def ranks(values: Array) -> Array:
-    """Ranks of M methods on each task, 1 for the highest value, ties share.
+    """Ranks of M methods on each task, 1 for the highest value; ties share ranks.
 
     Args:
         values: (..., M, K).
@@ -103,10 +103,10 @@ def ranks(values: Array) -> Array:
 
 
 def mean_ranks(*scores: Array) -> Array:
-    """(..., M): the mean over tasks of the rank that each method's mean over runs has among the methods.
+    """(..., M): the mean over tasks of each method's rank by its mean over runs.
 
     Args:
-        scores: of M methods, (..., R_m, K) each; the tasks may have scales of their own.
+        scores: scores of M methods, (..., R_m, K) each; the tasks may have different scales.
     """
     return np.asarray(ranks(np.stack([of.mean(-2) for of in scores], axis=-2)).mean(-1))
 
@@ -117,14 +117,14 @@ def mean_ranks(*scores: Array) -> Array:
 def bootstrap(
     statistic: Statistic, *scores: Array, seed: int, resamples: int = RESAMPLES, whole_runs: bool = False
 ) -> Estimate:
-    """A statistic of one or more score arrays with its stratified bootstrap interval (see the module's text).
+    """Compute a statistic of one or more score arrays with its stratified bootstrap interval (see the module).
 
     Args:
-        statistic: takes as many arrays as are given, each of (..., R, K).
-        scores: (R, K) each; several arrays are resampled apart from each other.
-        seed: of the resampling; the same seed gives the same interval.
-        resamples: arrays drawn.
-        whole_runs: draw runs with all their tasks instead of scores within each task.
+        statistic: function of the given number of arrays, each (..., R, K).
+        scores: (R, K) each; several arrays are resampled independently.
+        seed: seed of the resampling; the same seed gives the same interval.
+        resamples: number of resamples.
+        whole_runs: whether to draw runs with all their tasks instead of scores within each task.
     """
     (estimate,) = _bootstrap(
         lambda *of: statistic(*of)[..., None], *scores, seed=seed, resamples=resamples, whole_runs=whole_runs
@@ -133,12 +133,12 @@ def bootstrap(
 
 
 def bootstrap_ranks(*scores: Array, seed: int, resamples: int = RESAMPLES) -> list[Estimate]:
-    """The mean rank of each of M methods with its stratified bootstrap interval.
+    """Compute the mean rank of each of M methods with its stratified bootstrap interval.
 
     Args:
-        scores: of the methods, (R_m, K) each; they are resampled apart from each other.
-        seed: of the resampling.
-        resamples: arrays drawn.
+        scores: scores of the methods, (R_m, K) each; they are resampled independently.
+        seed: seed of the resampling.
+        resamples: number of resamples.
     """
     return _bootstrap(mean_ranks, *scores, seed=seed, resamples=resamples, whole_runs=False)
 
@@ -162,7 +162,7 @@ def _resampled(scores: Array, resamples: int, generator: np.random.Generator, wh
 
 
 def _percentiles(drawn: Array) -> Array:
-    """(2, ...): the ends of the interval of (resamples, ...)."""
+    """Return the ends of the interval, (2, ...), of (resamples, ...)."""
     tail = (1 - LEVEL) / 2
     return np.asarray(np.quantile(drawn, [tail, 1 - tail], axis=0))
 
@@ -170,10 +170,10 @@ def _percentiles(drawn: Array) -> Array:
 def task_rates(scores: Array, episodes: int) -> list[Estimate]:
     """The success rate of each task over R runs of `episodes` episodes, with Wilson's interval.
 
-    Episodes of one run are not independent: they share a policy. Wilson's score interval is therefore taken
-    for the effective number of episodes, R * episodes / d, where the design effect d >= 1 is the variance of
-    the runs' rates over the one that independent episodes would give (Rao and Scott, Biometrics 1992). Unlike
-    a bootstrap of the runs it has a width where all episodes succeed or all fail.
+    Episodes of one run are not independent because they share a policy. Wilson's score interval is therefore computed
+    for the effective number of episodes, R * episodes / d, where the design effect d >= 1 is the variance of the runs'
+    rates relative to that of independent episodes (Rao and Scott, Biometrics 1992). Unlike a bootstrap of the runs, it
+    has a nonzero width if all episodes succeed or all fail.
     """
     return [_task_rate(column, episodes) for column in scores.T]
 
@@ -202,8 +202,8 @@ def paired_difference(ours: Array, theirs: Array) -> Estimate:
 
     Args:
         ours: (R, K).
-        theirs: (R, K), row i from the same seed as row i of ours: goals and initial values are then the same,
-            and what they share cancels out.
+        theirs: (R, K), with row i from the same seed as row i of ours, so that goals and initial parameters are equal
+            and their common effect cancels out.
     """
     return _student_of(ours.mean(1) - theirs.mean(1))
 
@@ -220,14 +220,15 @@ def paired_p(ours: Array, theirs: Array) -> float:
 def permutation_p(ours: Array, theirs: Array, *, seed: int, most: int = RESAMPLES) -> float:
     """Two-sided p-value of `probability_of_improvement`, by permuting which runs are ours.
 
-    All ways to choose our runs among both are taken, or `most` drawn ones where there are more. Few runs have few
-    ways: with three of each, no p-value lies below 0.1.
+    All ways to choose our runs among both are used, or `most` random ones if there are more. With few runs there are
+    few
+    ways: with three runs of each, no p-value is below 0.1.
 
     Args:
         ours: (R, K).
         theirs: (R', K).
-        seed: of the drawing.
-        most: ways.
+        seed: seed of the random choices.
+        most: largest number of ways.
     """
     both, count = np.concatenate([ours, theirs]), len(ours)
     if math.comb(len(both), count) <= most:
@@ -259,9 +260,9 @@ def student(mean: float, deviation: float, count: int) -> Estimate:
     """The mean of `count` independent values with Student's t interval.
 
     Args:
-        mean: of the values.
-        deviation: their standard deviation, with count - 1 as its divisor.
-        count: fewer than `MIN_RUNS` give no interval.
+        mean: mean of the values.
+        deviation: standard deviation of the values, with count - 1 as the divisor.
+        count: number of values; fewer than `MIN_RUNS` give no interval.
     """
     if count < MIN_RUNS:
         return Estimate(mean, None, None, count)
@@ -276,7 +277,7 @@ def _student_of(values: Array) -> Estimate:
 
 @dataclass(frozen=True)
 class Profile:
-    """Share of scores above each threshold, (T,), and its band, None with too few runs."""
+    """The share of scores above each threshold, (T,), and its band; None with too few runs."""
 
     thresholds: Array
     share: Array
@@ -285,9 +286,9 @@ class Profile:
 
 
 def performance_profile(scores: Array, thresholds: Array, *, seed: int, resamples: int = RESAMPLES) -> Profile:
-    """The share of the R x K scores that lies strictly above each threshold (Agarwal et al., section 4.2).
+    """Compute the share of the R x K scores strictly above each threshold (Agarwal et al., section 4.2).
 
-    The band is the stratified bootstrap's, at each threshold by itself.
+    The band is a pointwise stratified bootstrap interval.
     """
 
     def share(of: Array) -> Array:

@@ -1,4 +1,4 @@
-"""A video of a policy: every task in a cell of a grid with its name, marked from its first success on."""
+"""Videos of a policy: a grid with a cell for every task, marked from its first success on."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mtrl_conic.evaluation.success import Act
 Picture = NDArray[np.uint8]
 """(H, W, 3)"""
 Pictures = Callable[[], Sequence[Picture]]
-"""What the environments of a task set look like now, one picture per task."""
+"""A function that returns the current images of a task set's environments, one per task."""
 
 FORMATS = (".mp4", ".gif")
 _HOLD = 10
-"""Frames for which the end of an episode stays, so that its marks can be read."""
+"""The number of frames for which the end of an episode is shown, so that its marks can be read."""
 _ASPECT = 1.8
-"""Columns over rows of the grid, about."""
+"""The approximate ratio of columns to rows of the grid."""
 _GREEN, _DARK, _WHITE = (46, 160, 67), (20, 23, 26), (255, 255, 255)
 
 
@@ -50,19 +50,19 @@ def frames(
     every: int = 4,
     steps: int | None = None,
 ) -> Iterator[Picture]:
-    """The frames of one episode after the other, all tasks side by side.
+    """Yield the frames of one episode after the other, with all tasks side by side.
 
-    A task whose episode has ended keeps its last picture. Success is at any step of the episode, as everywhere.
+    A task whose episode has ended keeps its last image. Success means success at any step of the episode.
 
     Args:
-        envs: stepped here; nobody else's.
-        pictures: of `envs`.
-        act: of a policy.
-        goals: the episodes' numbers, the same for all tasks; on Meta-World the goals' indices.
-        title: stands below the grid, behind the goal and the step.
-        size: of a cell, pixels.
-        every: steps between two frames.
-        steps: of each episode at most; None: to its end.
+        envs: task set to step, which must not be used elsewhere.
+        pictures: function that returns the images of `envs`.
+        act: `act` method of a policy.
+        goals: numbers of the episodes, the same for all tasks; on Meta-World, the indices of the goals.
+        title: text below the grid, after the goal and the step.
+        size: size of a cell in pixels.
+        every: number of steps between two frames.
+        steps: largest number of steps of each episode; None: to its end.
     """
     for goal in goals:
         observations, _ = envs.reset(options={"episodes": [goal] * envs.num_tasks})
@@ -86,13 +86,13 @@ def frames(
 
 
 def write(shown: Iterable[Picture], file: Path, *, fps: int) -> int:
-    """Write frames as an MP4 or a GIF, by the file's name, all or nothing.
+    """Write frames as an MP4 or a GIF file, depending on its name, completely or not at all.
 
     Returns:
         The number of frames.
 
     Raises:
-        UserError: another format, a package that is missing, or a place that cannot be written.
+        UserError: another format, a missing package, or a file that cannot be written.
     """
     imageio = _writer_library(file)
     with files.told_of(file):
@@ -119,7 +119,7 @@ def _fill(writer: Any, shown: Iterable[Picture]) -> int:
 
 
 def _check_whole(file: Path, count: int) -> None:
-    """The program that writes MP4 files does not tell of a full disk."""
+    """Check that all frames were written, because the program that writes MP4 files does not report a full disk."""
     import imageio_ffmpeg
 
     try:
@@ -131,10 +131,10 @@ def _check_whole(file: Path, count: int) -> None:
 
 
 def check_writable(file: Path) -> None:
-    """That `write` knows the format and has what it needs, before anything is drawn.
+    """Check that `write` supports the format and has its packages, before anything is rendered.
 
     Raises:
-        UserError: another format, or a package that is missing.
+        UserError: another format, or a missing package.
     """
     _writer_library(file)
 

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use, and what asks for too many."""
+"""The number of processor cores for this process, and checks against using too many."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import sys
 from mtrl_conic.errors import UserError
 
 _MOST_PER_CORE = 4
-"""Threads and processes on a core, more of which only take room."""
+"""The largest useful number of threads and processes per core."""
 
 
 def available_cores() -> int:
-    """The cores this process is allowed on; all of the machine's where the system does not say."""
+    """Return the number of cores that this process may use; all cores if the system does not say."""
     return len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
 
 
 def check_fits_cores(name: str, count: int | None) -> None:
-    """That so many threads or processes are something this machine can carry.
+    """Check that this machine can run a number of threads or processes.
 
     Args:
-        name: of the setting that says how many.
-        count: how many; None: nothing is said.
+        name: name of the setting that gives the number.
+        count: the number; None if it is not given.
 
     Raises:
-        UserError: they are not.
+        UserError: the number is too large.
     """
     cores = os.cpu_count() or 1
     if count is not None and count > _MOST_PER_CORE * cores:

@@ -1,4 +1,4 @@
-"""Memory: what is free, what a run takes at its highest, keeping the pages that an update frees for the next one."""
+"""Memory: free memory, peak memory of a run, and reuse of the pages that an update frees."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _GROUP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc not to give freed blocks back to the kernel; returns whether it listened.
+    """Configure glibc to keep freed blocks instead of returning them to the kernel; return whether this worked.
 
-    An update frees and allocates the same tens of megabytes again. By default glibc maps and unmaps
-    large blocks each time, and the page faults cost up to 40 % of a small update.
-    A setting of the whole process, so programs call it, not importing the library.
+    An update frees and allocates the same tens of megabytes again. By default glibc maps and unmaps large blocks each
+    time, and the page faults take up to 40 % of a small update. The setting applies to the whole process, so programs
+    call this function, and importing the library does not.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -35,10 +35,10 @@ def keep_freed_memory() -> bool:
 
 
 class PeakMemory:
-    """The peak since this object was made: of the GPU's allocations, or of the process's resident memory.
+    """The peak since this object was created, of the GPU's allocations or of the process's resident memory.
 
-    On Linux the process's own record is reset first, so that runs in one process do not hide each other;
-    elsewhere it is the peak of the process's life.
+    On Linux the record of the process is reset first, so that runs in one process are measured separately; elsewhere it
+    is the peak since the process started.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -50,11 +50,11 @@ class PeakMemory:
                 _CLEAR.write_text("5")
 
     def at_least(self, peak: int) -> None:
-        """Take in the peak of an earlier sitting."""
+        """Include the peak of an earlier sitting."""
         self._earlier = max(self._earlier, peak)
 
     def peak(self) -> int:
-        """Bytes."""
+        """Return the peak in bytes."""
         if self._device.type == "cuda":
             return max(self._earlier, torch.cuda.max_memory_allocated(self._device))
         return max(self._earlier, _resident())
@@ -72,8 +72,8 @@ def _resident() -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that this process may still take: of the GPU; or of the machine, swap included, and within the limits of
-    its control group and of `ulimit -v`.
+    """Return the bytes that this process may still allocate, on the GPU, or on the machine with swap and within the
+    limits of its control group and of `ulimit -v`.
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
@@ -86,7 +86,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def _group_limits() -> Iterator[int]:
-    """What the control groups (version 2) that this process is in have left, each."""
+    """Return the remaining memory of each control group (version 2) of this process."""
     with suppress(OSError, ValueError):
         inner = Path(_GROUP.read_text().splitlines()[-1].rpartition("::")[2].lstrip("/"))
         for group in (inner, *inner.parents):

@@ -1,4 +1,4 @@
-"""A module as a file for ONNX runtimes."""
+"""Export of a module to an ONNX file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mtrl_conic.errors import not_installed
 
 
 def write_onnx(module: nn.Module, example: Tensor, file: Path) -> Path:
-    """Write `module`, which maps `observations` (..., B, D) to `actions` (..., B, A), for any B, all or nothing.
+    """Write `module`, which maps `observations` (..., B, D) to `actions` (..., B, A), for any B.
 
     Args:
-        module: on the CPU.
-        example: an input, with B of at least 2.
-        file: made or replaced, and the folders above it made.
+        module: module on the CPU.
+        example: an input with B of at least 2.
+        file: file to write; it is replaced completely or not at all, and its folders are created if needed.
 
     Raises:
-        UserError: a package that is missing, or a place that cannot be written.
+        UserError: a missing package, or a file that cannot be written.
     """
     try:
         import onnxscript  # noqa: F401  # torch's exporter needs it, and onnx

@@ -1,4 +1,4 @@
-"""An agent in one file, and what is told of it where its policy goes."""
+"""Saving an agent to one file, and the provenance of its policy."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from mtrl_conic.agents.mtsac.agent import MTSAC
 
 _EXECUTION = ("compile", "record_updates")
-"""Of no agent's configuration any more, but of those that earlier versions saved."""
+"""Fields that only configurations saved by earlier versions contain."""
 _KINDS = {"spec": dict, "config": dict, "balancer": str, "seed": int, "state": dict}
-"""What a file must hold."""
+"""The required entries of a file."""
 
 
 @dataclass(frozen=True)
 class SavedAgent:
-    """What an agent was made from, and its state."""
+    """The arguments and the state of an agent."""
 
     spec: TaskSpec
     config: AgentConfig
@@ -39,16 +39,16 @@ class SavedAgent:
     seed: int
     state: dict[str, Any]
     named: bool = True
-    """Whether name and options of the balancer say all."""
+    """Whether the name and the options describe the balancer completely."""
 
     @classmethod
     def of(cls, agent: MTSAC) -> SavedAgent:
-        """Of an agent as it is now."""
+        """Return the saved form of an agent in its current state."""
         method = agent.balancing
         return cls(agent.spec, agent.config, method.name, method.options, agent.seed, agent.state_dict(), method.named)
 
     def arguments(self, balancer: Method | None = None) -> dict[str, Any]:
-        """What `MTSAC` takes to make the agent again.
+        """Return the arguments with which `MTSAC` makes the agent again.
 
         Args:
             balancer: see `read`.
@@ -58,10 +58,10 @@ class SavedAgent:
         return {"balancer": method, "balancer_options": options, "seed": self.seed, "config": self.config}
 
     def write(self, path: Path) -> None:
-        """Put it in the place of what `path` holds.
+        """Replace the content of `path`.
 
         Raises:
-            UserError: it cannot be written; what was there before is still there.
+            UserError: the file cannot be written; its previous content is kept.
         """
         buffer = io.BytesIO()
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -70,16 +70,16 @@ class SavedAgent:
 
     @classmethod
     def read(cls, path: Path, *, balancer: Method | None = None, tasks: TaskSpec | None = None) -> SavedAgent:
-        """What `write` wrote, on the CPU. Nothing is unpickled but tensors and numbers.
+        """Read a file that `write` wrote, onto the CPU. Only tensors and numbers are unpickled.
 
         Args:
-            path: of the file.
-            balancer: given in the place of the one that it names.
-            tasks: that it must be of.
+            path: path of the file.
+            balancer: a balancer that replaces the one in the file.
+            tasks: tasks that the agent must have.
 
         Raises:
-            UserError: there is no file, it holds something else, an agent of other tasks, or one whose balancer it
-                cannot name.
+            UserError: the file does not exist or contains something else, the agent has other tasks, or its balancer is
+                not registered.
         """
         saved = _read(path)
         spec, named = TaskSpec.read(saved["spec"]), saved.get("named", True)
@@ -94,7 +94,7 @@ class SavedAgent:
 
 
 def provenance(agent: MTSAC) -> dict[str, Any]:
-    """Where a policy comes from, in plain values."""
+    """Return the provenance of a policy in plain values."""
     return {
         "agent": type(agent).__name__,
         "base": agent.config.base,

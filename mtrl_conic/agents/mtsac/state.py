@@ -1,4 +1,4 @@
-"""The state of an agent: that of its parts, by name."""
+"""The state of an agent: the states of its parts by name."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from torch import Tensor
 from mtrl_conic.errors import UserError
 
 _THEIR_OWN = {"optimizer", "balancer"}
-"""Whose states grow with the first update, and who look at them themselves."""
+"""The parts whose states grow with the first update, and which check their states themselves."""
 
 
 class Part(Protocol):
-    """Whatever carries something from update to update."""
+    """A part with a state that persists between updates."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next update depends on."""
+        """Return everything that the next update depends on."""
 
     def load_state_dict(self, saved: Any, /) -> Any:
         """Continue from a `state_dict`."""
 
 
 def state_of(agent: object, parts: Sequence[str]) -> dict[str, Any]:
-    """The states of an agent's parts by name; None for those that this one has not."""
+    """Return the states of an agent's parts by name; None for parts that the agent does not have."""
     present = _parts(agent, parts)
     return {name: None if part is None else part.state_dict() for name, part in present.items()}
 
 
 def load_state(agent: object, parts: Sequence[str], saved: Mapping[str, Any]) -> None:
-    """Continue from what `state_of` gave for an agent of the same configuration.
+    """Continue from the result of `state_of` for an agent of the same configuration.
 
     Raises:
-        UserError: the state is another agent's.
+        UserError: the state is that of another agent.
     """
     present = {name: part for name, part in _parts(agent, parts).items() if part is not None}
     for name, part in present.items():
@@ -45,12 +45,12 @@ def load_state(agent: object, parts: Sequence[str], saved: Mapping[str, Any]) ->
 
 
 def difference(own: Any, saved: Any, name: str) -> str:
-    """What a saved state lacks, or has in another shape than an agent's own; empty where it fits.
+    """Return what is missing in a saved state or has another shape than in the agent's state; empty if it fits.
 
     Args:
-        own: of the agent.
-        saved: of any.
-        name: of the part that both are of.
+        own: state of the agent.
+        saved: a saved state.
+        name: name of the part that both belong to.
     """
     if isinstance(own, Tensor):
         if not isinstance(saved, Tensor):

@@ -1,4 +1,4 @@
-"""The entropy temperature of every task, or of all."""
+"""Entropy temperatures, one per task or one for all."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Temperatures:
 
     Args:
         num_tasks: K.
-        shared: whether all tasks have the same one, learned from the rows of all.
-        initial: alpha of every task at the start.
-        target_entropy: nats, of all tasks or (K,).
-        learning_rate: Adam's, on log alpha.
-        device: where they live.
+        shared: whether all tasks share one temperature, learned from the rows of all tasks.
+        initial: initial alpha of every task.
+        target_entropy: target entropy in nats, one number or (K,).
+        learning_rate: learning rate of Adam on log alpha.
+        device: device of the temperatures.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Temperatures:
         self.optimizer = torch.optim.Adam([self.log], lr=learning_rate, fused=True)
 
     def differentiate(self, log_density: Tensor, weights: Tensor | None = None) -> None:
-        """Set the gradient of -log_alpha (log_density + target): of each task's rows, or of the rows of all.
+        """Set the gradient of -log_alpha (log_density + target), from the rows of each task or of all tasks.
 
         Args:
             log_density: (K,), mean over the rows of each task.
-            weights: (K, B), of the rows, where tasks have unequal numbers of them.
+            weights: (K, B), weights of the rows, if tasks have different numbers of them.
         """
         gradient = -(log_density + self.target_entropy)
         if weights is not None:
@@ -50,11 +50,11 @@ class Temperatures:
         self.log.grad = gradient.mean(0, keepdim=True) if self._shared else gradient
 
     def state_dict(self) -> dict[str, Any]:
-        """Temperatures and optimiser."""
+        """Return the temperatures and the state of the optimiser."""
         return {"log": self.log.detach().clone(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict`; the learning rate is this one's own."""
+        """Continue from a `state_dict`, but keep the current learning rate."""
         with torch.no_grad():
             self.log.copy_(saved["log"])
         self.optimizer.load_state_dict(saved["optimizer"])

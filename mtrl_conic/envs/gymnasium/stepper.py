@@ -1,4 +1,4 @@
-"""Any Gymnasium environments behind the `Stepper` seam."""
+"""Any Gymnasium environments as a `Stepper`."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from mtrl_conic.workers import TIMEOUT
 
 VECTOR = ("sync", "async")
 EPISODES = 2**31 - 1
-"""Different episodes of a task: episode n is the one that `reset(seed=n)` starts."""
+"""The number of different episodes of a task: episode n is the one that `reset(seed=n)` starts."""
 
 
 class GymnasiumStepper(Stepper):
     """Steps Gymnasium environments, one or more per task.
 
-    Episode number n of a task is what its environment starts on `reset(seed=n)`, which by Gymnasium's contract
-    determines it.
+    Episode n of a task is the one that its environment starts with `reset(seed=n)`, which determines it according to
+    Gymnasium's contract.
 
     Args:
-        tasks: with different names; their sizes are filled in here.
-        copies: environments of each task.
-        vector: `sync` steps one after the other in this process, `async` each in a process of its own: worth it where
-            a step takes milliseconds. A program that uses `async` must be importable: guard it with
+        tasks: tasks with different names; their sizes are filled in here.
+        copies: number of environments per task.
+        vector: `sync` steps one after the other in this process; `async` runs each in its own process, which is
+            worthwhile if a step takes milliseconds. A program that uses `async` must be importable: guard it with
             `if __name__ == "__main__":`.
-        worker_timeout: seconds that these processes have to answer. One that does not, or that ends, is started again
-            once, and led to where it was.
+        worker_timeout: seconds that these processes have to answer. A process that does not answer or that ends is
+            restarted once and brought back to its state.
 
     Raises:
-        UserError: there is no task, two have one name, or an environment cannot be used; it is told which and why.
+        UserError: there is no task, two tasks have the same name, or an environment cannot be used; the message names
+            it.
     """
 
     def __init__(
@@ -74,21 +75,21 @@ class GymnasiumStepper(Stepper):
         self._envs: Here | Workers = Here(sized) if vector == "sync" else Workers(sized, timeout=worker_timeout)
 
     def reset(self, row: int, episode: int) -> NDArray[np.float64]:
-        """See `Stepper.reset`: the environment is reset with the episode's number as its seed."""
+        """Start an episode, see `Stepper.reset`: its number is the seed of the environment's reset."""
         return self._envs.reset(row, episode)
 
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """See `Stepper.step`."""
+        """Take one step, see `Stepper.step`."""
         observations, rewards, terminated, truncated, infos = zip(*self._envs.step(actions), strict=True)
         success = np.array([info["success"] for info in infos], np.bool_)
         ended = np.array([terminated, truncated], np.bool_)
         return Step(np.stack(observations), np.array(rewards, np.float64), success, *ended)
 
     def render(self) -> Sequence[NDArray[np.uint8]]:
-        """A picture (H, W, 3) of each environment.
+        """Return an image (H, W, 3) of each environment.
 
         Raises:
-            UserError: one was not made to be drawn, with `render_mode="rgb_array"`.
+            UserError: an environment was not created with `render_mode="rgb_array"`.
         """
         pictures = self._envs.render()
         for row, picture in enumerate(pictures):
@@ -106,31 +107,31 @@ class GymnasiumStepper(Stepper):
 
 
 class Here:
-    """The environments of `tasks` in this process, one after the other."""
+    """The environments of `tasks` in this process, which are stepped one after the other."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._envs = [task() for task in tasks]
 
     def reset(self, row: int, episode: int) -> NDArray[np.float64]:
-        """The first observation (O,) of an episode of one environment."""
+        """Return the first observation (O,) of an episode of one environment."""
         return self._envs[row].reset(seed=episode)[0]
 
     def step(self, actions: NDArray[np.float32]) -> list[Any]:
-        """What each environment's `step` returns."""
+        """Return the results of each environment's `step`."""
         return [env.step(row) for env, row in zip(self._envs, actions, strict=True)]
 
     def render(self) -> list[Any]:
-        """What each environment's `render` returns."""
+        """Return the results of each environment's `render`."""
         return [env.render() for env in self._envs]
 
     def close(self) -> None:
-        """Close them; safe to call twice."""
+        """Close the environments; safe to call twice."""
         while self._envs:
             self._envs.pop().close()
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """That there are names, each of them once."""
+    """Check that there is at least one name, and that names are unique."""
     if not names:
         raise UserError("a task set needs at least one environment")
     for place, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Environments in processes of their own, each of which may end or stop answering at any moment."""
+"""Environments in separate processes, each of which may end or stop answering at any moment."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from mtrl_conic.envs.gymnasium.task import Task
 from mtrl_conic.errors import UserError, first_line
 
 _CLOSING_SECONDS = 5.0
-"""For all environments to close by themselves."""
+"""The time for all environments to close by themselves."""
 _MAKING_SECONDS = 120.0
-"""For a process to be there and make its environment, at least."""
+"""The smallest timeout for a process to start and create its environment."""
 _REMEDIES = (
     "find what its step() does there, free memory, or allow more time by worker_timeout",
     'a program that uses vector=async guards its own start by `if __name__ == "__main__":`, and worker_timeout allows '
@@ -41,17 +41,17 @@ Request = tuple[str, Any]
 
 
 class Workers:
-    """The environments of `tasks`, each in a process of its own.
+    """The environments of `tasks`, each in its own process.
 
-    One that ends, or does not answer in time, is started again, once, and led by the actions of its episode to where
-    it was; where that fails too, an error names the task.
+    A process that ends or does not answer in time is restarted once and brought back to its state by the actions of its
+    episode. If that fails too, an error names the task.
 
     Args:
-        tasks: one per environment.
-        timeout: seconds without any answer.
+        tasks: tasks, one per environment.
+        timeout: number of seconds without any answer.
 
     Raises:
-        UserError: an environment fails, or its process does, twice; with task, episode and step.
+        UserError: an environment fails, or its process fails twice; the message names the task, episode and step.
     """
 
     def __init__(self, tasks: Sequence[Task], *, timeout: float) -> None:
@@ -68,14 +68,14 @@ class Workers:
             raise
 
     def reset(self, row: int, episode: int) -> NDArray[np.float64]:
-        """The first observation (O,) of an episode of one environment."""
+        """Return the first observation (O,) of an episode of one environment."""
         worker = self._workers[row]
         worker.episode, worker.actions, worker.seen = episode, [], None
         (worker.seen,) = self._answers([(worker, ("reset", episode))])
         return worker.seen
 
     def step(self, actions: NDArray[np.float32]) -> list[Any]:
-        """What each environment's `step` returns."""
+        """Return the results of each environment's `step`."""
         answers = self._answers([(worker, ("step", row)) for worker, row in zip(self._workers, actions, strict=True)])
         for worker, row, answer in zip(self._workers, actions, answers, strict=True):
             worker.actions.append(np.array(row))
@@ -83,11 +83,11 @@ class Workers:
         return answers
 
     def render(self) -> list[Any]:
-        """What each environment's `render` returns."""
+        """Return the results of each environment's `render`."""
         return self._answers([(worker, ("render", None)) for worker in self._workers])
 
     def close(self) -> None:
-        """Close the environments, and end their processes whether they have or not; safe to call twice."""
+        """Close the environments, and end their processes in any case; safe to call twice."""
         self._end()
 
     def _answers(self, requests: Sequence[tuple[_Worker, Request]]) -> list[Any]:
@@ -106,7 +106,7 @@ class Workers:
     def _ask(
         self, requests: Sequence[tuple[_Worker, Request]]
     ) -> tuple[dict[_Worker, tuple[bool, Any]], dict[_Worker, str]]:
-        """The answers, and of those that gave none the reason."""
+        """Return the answers, and for processes without an answer the reason."""
         answers: dict[_Worker, tuple[bool, Any]] = {}
         lost: dict[_Worker, str] = {}
         for worker, request in requests:
@@ -134,7 +134,7 @@ class Workers:
         return answers, lost
 
     def _again(self, worker: _Worker, request: Request, words: str) -> tuple[bool, Any]:
-        """The answer to `request` of a new process in the place of the worker's."""
+        """Replace the worker's process by a new one, and return its answer to `request`."""
         worker.end()
         worker.start()
         answer: tuple[bool, Any] = (True, None)
@@ -157,7 +157,7 @@ class Workers:
 
 
 class _Worker:
-    """One process, as its parent sees it, and the episode that it is in the middle of."""
+    """A process as seen by its parent, with its running episode."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -176,10 +176,10 @@ class _Worker:
         self._requests = 0
 
     def start(self) -> None:
-        """Begin a process, which makes nothing yet.
+        """Start a process, which does not create its environment yet.
 
         Raises:
-            UserError: there can be no more of them.
+            UserError: no more processes can be started.
         """
         context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of torch's threads
         self.connection, other = context.Pipe()
@@ -197,7 +197,7 @@ class _Worker:
         other.close()  # the end of the process is now the end of the connection
 
     def way_to(self, request: Request) -> Iterator[Request]:
-        """What a new process is asked, so that it can be asked `request`; that is the last."""
+        """Return the requests that bring a new process to `request`, which is the last of them."""
         if request[0] != "make":
             yield self.making
         if request[0] in ("step", "render") and self.seen is not None:
@@ -207,7 +207,7 @@ class _Worker:
         yield request
 
     def send(self, request: Request) -> bool:
-        """Whether there is somebody to receive it."""
+        """Send a request; return whether the process can receive it."""
         self._requests += 1
         try:
             self.connection.send((self._requests, *request))
@@ -216,29 +216,29 @@ class _Worker:
         return True
 
     def receive(self) -> tuple[bool, Any] | None:
-        """The answer to the last request, or None where it was to an earlier one that was broken off."""
+        """Receive the answer to the last request; None if it belongs to an earlier request that was interrupted."""
         number, *answer = self.connection.recv()
         return (answer[0], answer[1]) if number == self._requests else None
 
     def ending(self) -> str:
-        """How the process ended."""
+        """Describe how the process ended."""
         self.process.join(1.0)
         code = self.process.exitcode
         return f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
 
     def failure(self, request: Request, words: str) -> UserError:
-        """An error at the step that `request` is about."""
+        """Return an error at the step of `request`."""
         return failure(self.task.name, self.episode, len(self.actions) + (request[0] == "step"), words)
 
     def end(self) -> None:
-        """End the process without waiting for what cannot end."""
+        """End the process without waiting for operations that do not return."""
         self.connection.close()
         self.process.kill()
         self.process.join(1.0)
 
 
 def _end(of: Iterable[_Worker]) -> None:
-    """Let the environments close, for a while; then end what is left."""
+    """Give the environments time to close, then end the remaining processes."""
     started = [worker for worker in of if hasattr(worker, "process")]
     asked = {worker.process.sentinel for worker in started if worker.send(("close", None))}
     deadline = time.monotonic() + _CLOSING_SECONDS
@@ -249,7 +249,7 @@ def _end(of: Iterable[_Worker]) -> None:
 
 
 def _work(name: str, connection: Connection, parent: int, at_once: bool) -> None:
-    """What the process does: it answers."""
+    """Answer requests; the main function of the process."""
     workers.leave_requests_to_parent()
     workers.end_with(parent, at_once=at_once)
     env: Any = None
