@@ -1,4 +1,4 @@
-"""Checkpoints on disk: two generations, and none of them used unless it is whole."""
+"""Checkpoints on disk: the latest and the previous one, which are used only if they are undamaged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def write(folder: Path, name: str, state: State) -> None:
-    """Put `state` in the place of the checkpoint called `name`, all or nothing; the latest becomes the previous one."""
+    """Replace the checkpoint called `name` by `state` completely or not at all; the latest becomes the previous one."""
     import torch  # seconds, which listing runs need not spend
 
     file = folder / f"{name}.pt"
@@ -37,14 +37,14 @@ def write(folder: Path, name: str, state: State) -> None:
 
 
 class _Writer:
-    """What `torch.save` writes to: it tells of a full disk in its own way, and in several."""
+    """The file object for `torch.save`, which reports a full disk in several ways of its own."""
 
     def __init__(self, handle: BinaryIO) -> None:
         self._handle = handle
         self.refused: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        """Write, until there is no room."""
+        """Write until the disk is full."""
         if self.refused is None:
             try:
                 self._handle.write(data)
@@ -53,7 +53,7 @@ class _Writer:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing: the file is closed after it."""
+        """Do nothing, because the file is closed afterwards."""
 
 
 def newest(
@@ -62,16 +62,15 @@ def newest(
     use: Callable[[State], None] = lambda state: None,
     taken: Callable[[str], None] = lambda name: None,
 ) -> State | None:
-    """The latest checkpoint that is whole, or None where there is none at all.
+    """Return the latest undamaged checkpoint, or None if there are no checkpoints.
 
     Args:
-        folder: of a run's checkpoints.
-        use: called with the state; it raises `Damaged` where something that belongs to it is, and the one before is
-            tried.
-        taken: told the name of the one that is returned.
+        folder: folder of a run's checkpoints.
+        use: function that is called with the state; if it raises `Damaged`, the previous checkpoint is tried.
+        taken: function that is called with the name of the returned checkpoint.
 
     Raises:
-        UserError: there are some, and all are damaged.
+        UserError: all existing checkpoints are damaged.
     """
     faults: list[str] = []
     for name in (LATEST, PREVIOUS):
@@ -94,7 +93,7 @@ def newest(
 
 
 def set_aside(folder: Path) -> None:
-    """Move the latest checkpoint, which is damaged, out of the way of those that follow."""
+    """Rename the latest checkpoint, which is damaged, so that it is not overwritten."""
     file = folder / f"{LATEST}.pt"
     if file.exists():
         file.replace(folder / f"{LATEST}.damaged")
@@ -102,11 +101,11 @@ def set_aside(folder: Path) -> None:
 
 
 def read(file: Path) -> State:
-    """The state in a checkpoint, on the CPU. Loading runs no code.
+    """Load the state in a checkpoint onto the CPU. Loading runs no code.
 
     Raises:
-        Damaged: it is no checkpoint, or not what was written.
-        UserError: it cannot be opened.
+        Damaged: the file is not a checkpoint, or it is damaged.
+        UserError: the file cannot be opened.
     """
     try:
         handle = open_regular(file)

@@ -20,22 +20,22 @@ from mtrl_conic.runs.pool import End, Outcome, Watcher, carry_out
 from mtrl_conic.runs.status import read_state
 
 Main = Callable[[Sequence[str]], int]
-"""Arguments of `mtrl-conic` -> its exit code."""
+"""The main function: arguments of `mtrl-conic` -> its exit code."""
 LOCK_SECONDS = 180.0
-"""How long a run that goes on elsewhere waits for its lost process to let go of the directory: a file server takes
-a while to notice that a machine is gone."""
+"""The seconds that a run which continues elsewhere waits for its lost process to release the directory: a file server
+takes a while to notice that a machine is lost."""
 
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """Ray, connected to a cluster.
+    """Return Ray after connecting it to a cluster.
 
     Args:
-        address: of its head, `host:port`, `auto` for the one on this machine, or `ray://host:port`. None takes the
-            one on this machine, or starts one of this machine alone.
+        address: address of its head, `host:port`, `auto` for the one on this machine, or `ray://host:port`. None uses
+            the cluster of this machine, or starts one on this machine alone.
 
     Raises:
-        UserError: Ray is not installed, or there is no such cluster.
+        UserError: Ray is not installed, or the cluster does not exist.
     """
     try:
         import ray
@@ -53,7 +53,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 def _check_reachable(address: str | None) -> None:
-    """Ray itself would try for minutes."""
+    """Check that the head is reachable, because Ray itself would try for minutes."""
     host, colon, port = (address or "").rpartition(":")
     if not colon or not port.isdigit() or "/" in host:
         return
@@ -78,23 +78,23 @@ def run_on_cluster(
     watcher: Watcher,
     interrupted: Callable[[], bool],
 ) -> dict[str, End]:
-    """Carry out all `runs`, as many at a time as the cluster has room for; a lost one goes on elsewhere.
+    """Execute all `runs`, as many at a time as the cluster has room for; a lost run continues elsewhere.
 
     Args:
-        ray: connected.
-        runs: claimed and not finished, in directories that every machine sees under the same absolute path.
-        jobs: runs at a time at most.
-        threads: of each run, where it does not say; as many processors are reserved for it.
-        gpus: reserved for each run, which may be a part of one.
-        main: of the command line, which a worker calls with a run's command.
-        watcher: is told what happens.
-        interrupted: once it says yes, every run is asked to write its checkpoint and end.
+        ray: the connected module.
+        runs: claimed unfinished runs, in directories with the same absolute path on every machine.
+        jobs: largest number of runs at a time.
+        threads: number of threads of each run that does not set it; the same number of processors is reserved.
+        gpus: number of GPUs reserved for each run, may be a fraction.
+        main: main function of the command line, which a worker calls with a run's command.
+        watcher: watcher that is informed of events.
+        interrupted: function; once it returns true, every run is asked to write its checkpoint and end.
 
     Returns:
-        How each run that was started ended, by name.
+        The end of each run that was started, by name.
 
     Raises:
-        UserError: no machine of the cluster could ever hold a run.
+        UserError: no machine of the cluster has enough resources for a run.
     """
     for run in runs:
         _check_room(ray, run.threads or threads, gpus)
@@ -113,9 +113,9 @@ def _check_room(ray: Any, threads: int, gpus: float) -> None:
 
 
 class _Task:
-    """A Ray task that carries out a run's command in a worker process of its own.
+    """A Ray task that executes a run's command in its own worker process.
 
-    Ray itself does not retry it: the pool does, and tells of it.
+    The pool restarts it and reports this; Ray itself does not retry it.
     """
 
     def __init__(self, ray: Any, run: Job, main: Main, threads: int, gpus: float) -> None:
@@ -160,7 +160,7 @@ class _Task:
 
 
 def _in_worker(main: Main, arguments: Sequence[str], directory: str) -> tuple[int, str]:
-    """In a worker: exit code and standard error of `mtrl-conic` with these arguments; its output is kept."""
+    """Execute `mtrl-conic` in a worker; return exit code and standard error, and keep its output."""
     deadline = time.monotonic() + LOCK_SECONDS
     while read_state(Path(directory)) == "running" and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""One run, completely described: from a preset, a YAML file, flags."""
+"""The complete configuration of a run, from a preset, a YAML file and flags."""
 
 from __future__ import annotations
 
@@ -84,15 +84,15 @@ _PLAIN = AgentConfig()
 
 
 def preset_names() -> list[str]:
-    """The presets that come with the package."""
+    """Return the names of the package's presets."""
     return sorted(file.name.removesuffix(".yaml") for file in _presets().iterdir() if file.name.endswith(".yaml"))
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """The values of a preset, of the YAML file at the path `name`, or for a registered task set of this name.
+    """Return the values of a preset, of the YAML file at the path `name`, or for the registered task set `name`.
 
     Raises:
-        UserError: none of these.
+        UserError: none of these exists.
     """
     if name in preset_names():
         return _values(name, _presets().joinpath(f"{name}.yaml").read_text())
@@ -108,11 +108,11 @@ def read_preset(name: str) -> dict[str, Any]:
 
 
 def make_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
-    """The configuration of a run: the preset's values under the given ones, checked.
+    """Make and check the configuration of a run from a preset and given values, which take precedence.
 
     Args:
-        preset: a preset's name or a YAML file's path.
-        overrides: nested like the configuration.
+        preset: name of a preset, or path of a YAML file.
+        overrides: given values, nested like the configuration.
     """
     values = read_preset(preset)
     check_kind(values, "reinforcement", where=preset)
@@ -122,14 +122,14 @@ def make_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
 
 
 def require_modules(values: Mapping[str, Any], *, of: str) -> None:
-    """That the modules which a configuration needs are imported, before anything in it is looked up.
+    """Check that the modules which a configuration needs have been imported, before its names are looked up.
 
     Args:
-        values: values of the configuration, which need not be right.
-        of: whose they are.
+        values: values of the configuration, which may be invalid.
+        of: the owner of the configuration, for the message.
 
     Raises:
-        UserError: one is not; the message says which `--import` to give.
+        UserError: a module was not imported; the message says which `--import` to give.
     """
     imports, task_set = values.get("imports"), values.get("task_set")
     needed = [module for module in imports if isinstance(module, str)] if isinstance(imports, list) else []
@@ -139,7 +139,7 @@ def require_modules(values: Mapping[str, Any], *, of: str) -> None:
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a configuration with others laid over them."""
+    """Merge nested values into those of a configuration."""
     merged = dict(under)
     if over.get("algorithm", registry.MTSAC) != under.get("algorithm", registry.MTSAC):
         merged.pop("agent", None)  # the options of another
@@ -162,10 +162,10 @@ def _name(values: Mapping[str, Any], owner: str) -> str:
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """The keys and values in a file.
+    """Return the keys and values in a file.
 
     Raises:
-        UserError: it cannot be read, or holds something else.
+        UserError: the file cannot be read, or contains something else.
     """
     return _values(str(file), read_text(file))
 

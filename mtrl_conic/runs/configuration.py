@@ -1,4 +1,4 @@
-"""What the configuration of every run says, whatever it trains: its kind, method, seed, budget, and where it runs."""
+"""The common configuration of runs of every kind: kind, method, seed, budget and execution."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mtrl_conic.schema import Role, leaves, parse
 
 
 class Kind(NamedTuple):
-    """What a run trains."""
+    """A kind of run."""
 
     command: str
-    """Of `mtrl-conic`, that carries out one."""
+    """The command of `mtrl-conic` that executes a run of this kind."""
     counts: str
-    """The field that is its budget, in what its steps are counted."""
+    """The field with its budget, and the unit of its steps."""
 
 
 C = TypeVar("C", bound="Configuration")
@@ -29,7 +29,7 @@ KINDS = {"reinforcement": Kind("train", "steps"), "supervised": Kind("supervised
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a run goes on: until so many steps are done, or minutes of training, whichever comes first."""
+    """The budget of a run: a number of steps or of minutes of training, whichever is reached first."""
 
     amount: int
     unit: str
@@ -37,7 +37,7 @@ class Budget:
     minutes: float | None = None
 
     def share(self, done: int, seconds: float) -> float:
-        """How much of it is spent, 0 to 1, after so many steps and seconds of training."""
+        """Return the share of the budget, 0 to 1, that is used after some steps and seconds of training."""
         share = done / self.amount
         if self.minutes:
             share = max(share, seconds / (60 * self.minutes))
@@ -45,7 +45,7 @@ class Budget:
 
 
 class Configuration(BaseModel):
-    """One run, completely described: the fields that all kinds share."""
+    """The fields of a run's configuration that all kinds share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,7 +64,7 @@ class Configuration(BaseModel):
 
     @property
     def budget(self) -> Budget:
-        """How long it goes on."""
+        """The budget of the run."""
         return read_budget({name: getattr(self, name) for name in type(self).model_fields})
 
     @property
@@ -74,30 +74,30 @@ class Configuration(BaseModel):
 
     @classmethod
     def complete(cls: type[C], values: Mapping[str, Any]) -> C:
-        """Checked, with nothing left open.
+        """Return the configuration after resolving and checking all fields.
 
         Raises:
-            UserError: an unknown name, or a value out of range, in one line.
+            UserError: an unknown name, or a value out of range.
         """
         return parse(cls, values)
 
     @classmethod
     def methods(cls) -> list[str]:
-        """The balancers that it may name."""
+        """The balancers that it can use."""
         from mtrl_conic import balancers
 
         return balancers.available()
 
     @classmethod
     def check_method(cls, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        """The options of a method, checked and converted."""
+        """Check and convert the options of a method."""
         from mtrl_conic import balancers
 
         return balancers.check_options(name, options)
 
     @classmethod
     def read_methods(cls, text: str) -> list[tuple[str, dict[str, Any]]]:
-        """`ls,conicgrad:c=0.9` as names and options, checked; see `balancers.parse_methods`."""
+        """Parse and check methods such as `ls,conicgrad:c=0.9`; see `balancers.parse_methods`."""
         from mtrl_conic import balancers
 
         return balancers.parse_methods(text, every=cls.methods, check=cls.check_method)
@@ -105,7 +105,7 @@ class Configuration(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_method(cls, given: Any) -> Any:
-        """A balancer may bring its options, `conicgrad:c=0.9`."""
+        """Separate a balancer from its options, as in `conicgrad:c=0.9`."""
         if not isinstance(given, dict) or not {":", ","} & set(str(given.get("balancer"))):
             return given
         methods = cls.read_methods(str(given["balancer"]))
@@ -123,13 +123,13 @@ class Configuration(BaseModel):
 
 
 def read_budget(config: Mapping[str, Any]) -> Budget:
-    """The budget in the values of a configuration."""
+    """Return the budget in the values of a configuration."""
     counts = KINDS[config["kind"]].counts
     return Budget(int(config[counts]), counts.removesuffix("s"), config.get("minutes"))
 
 
 def method_of(config: Mapping[str, Any]) -> str:
-    """The balancer with its options in the values of a configuration, `conicgrad:c=0.9`."""
+    """Return the balancer with its options in the values of a configuration, as `conicgrad:c=0.9`."""
     if not config["balancer_options"]:
         return str(config["balancer"])
     from mtrl_conic.balancers import label  # it loads torch, which a list of runs can do without
@@ -138,15 +138,15 @@ def method_of(config: Mapping[str, Any]) -> str:
 
 
 def check_kind(config: Mapping[str, Any], kind: str, *, where: object) -> None:
-    """That the values of a configuration describe a run of this kind, or do not say.
+    """Check that the values of a configuration describe a run of this kind, or name no kind.
 
     Args:
-        config: as read from YAML.
+        config: values as read from YAML.
         kind: one of `KINDS`.
-        where: they come from.
+        where: origin of the values, for the message.
 
     Raises:
-        UserError: they describe another.
+        UserError: they describe a run of another kind.
     """
     there = config.get("kind", kind)
     if there != kind:
@@ -155,5 +155,5 @@ def check_kind(config: Mapping[str, Any], kind: str, *, where: object) -> None:
 
 
 def keys_of(model: type[BaseModel], *roles: Role) -> frozenset[str]:
-    """The fields of `model` that have one of these roles, each with its path in dots."""
+    """Return the paths, with dots, of the fields of `model` that have one of these roles."""
     return frozenset(".".join(path) for path, field in leaves(model) if set(roles) & set(field.metadata))

@@ -1,4 +1,4 @@
-"""What earlier versions wrote, as it is written today."""
+"""Conversion of configurations that earlier versions wrote."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _EXECUTION = {
     "environment": ("stepping", "stepping_threads", "vector"),
     "agent": ("compile", "record_updates"),
 }
-"""Where the fields of `execution` stood: at the top, or in the section that they are about."""
+"""The former places of the fields of `execution`: at the top, or in a section."""
 
 
 _SINCE: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
@@ -19,14 +19,14 @@ _SINCE: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     },
     ("problem", "census"): {"options": {"dropout": "each"}},
 }
-"""Of runs with this value of a key: section -> fields that were not always there, and what was done before."""
+"""For runs with a value of a key: section -> fields that were added later, with the former behaviour."""
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The complete configuration of a run, with the fields that were not there when it was written.
+    """Return the complete configuration of a run, including the fields that were added since it was written.
 
     Args:
-        values: as read from its file, and not changed.
+        values: values as read from its file, which are not changed.
     """
     filled = in_their_places(values)
     for (key, value), sections in _SINCE.items():
@@ -38,10 +38,10 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_their_places(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a configuration, with the fields of `execution` where they belong.
+    """Return the values of a configuration with the fields of `execution` in their current places.
 
     Args:
-        values: as read from YAML, and not changed.
+        values: values as read from YAML, which are not changed.
     """
     moved = dict(values)
     execution: dict[str, Any] = {}

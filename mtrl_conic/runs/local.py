@@ -1,4 +1,4 @@
-"""Runs as processes of this machine, each on its own threads."""
+"""Execution of runs in processes of this machine, each with its own threads."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 def run_locally(
     runs: Sequence[Job], *, jobs: int, threads: int, watcher: Watcher, interrupted: Callable[[], bool]
 ) -> dict[str, End]:
-    """Carry out all `runs`, `jobs` at a time; a run that fails does not stop the others.
+    """Execute all `runs`, `jobs` at a time; a run that fails does not stop the others.
 
     Args:
-        runs: claimed and not finished.
-        jobs: processes at a time.
-        threads: of each process, where the run does not say.
-        watcher: is told what happens.
-        interrupted: once it says yes, every process is asked to write its checkpoint and end.
+        runs: claimed unfinished runs.
+        jobs: number of processes at a time.
+        threads: number of threads of each process whose run does not set it.
+        watcher: watcher that is informed of events.
+        interrupted: function; once it returns true, every process is asked to write its checkpoint and end.
 
     Returns:
-        How each run that was started ended, by name.
+        The end of each run that was started, by name.
     """
 
     def start(run: Job) -> _Process:
@@ -40,7 +40,7 @@ def run_locally(
 
 
 class _Process:
-    """A process that carries out a run's command. Its output is kept in `output.txt`."""
+    """A process that executes a run's command. Its output is kept in `output.txt`."""
 
     def __init__(self, run: Job, threads: int) -> None:
         self.arguments: Sequence[str] = run.command(threads)

@@ -1,7 +1,7 @@
-"""The lock of a run directory: a single process writes it, and any other can see that it is being written.
+"""The lock of a run directory: one process writes to it, and others can see that it is being written.
 
 Raises:
-    UserError: on import, where the system has no such lock.
+    UserError: on import, if the system has no such lock.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def lock(file: IO[Any]) -> None:
 
 
 def look(file: IO[Any]) -> None:
-    """Hold the lock of an open file beside others that look, which only the writer's lock excludes.
+    """Hold a shared lock of an open file, which only the lock of a writer excludes.
 
     Raises:
-        BlockingIOError: a process writes.
+        BlockingIOError: a process is writing.
     """
     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

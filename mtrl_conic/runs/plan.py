@@ -1,4 +1,4 @@
-"""From one description to many runs: every single-valued field that is given as a list is an axis."""
+"""The plan of a comparison: every single-valued field that is given as a list is varied."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _BALANCER, _SEED = ("balancer",), ("seed",)
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is to be made by a command of its own; the same command again goes on."""
+    """A run that is executed by its own command; the same command resumes it."""
 
     name: str
-    """For a person, and unique: its path below the comparison's folder."""
+    """A unique, readable name: its path below the folder of the comparison."""
     directory: Path
     config: Configuration
     arguments: tuple[str, ...] = ()
-    """What else its command is given."""
+    """Further arguments of its command."""
 
     @property
     def threads(self) -> int | None:
-        """What its configuration says."""
+        """The number of threads in its configuration."""
         return self.config.execution.threads
 
     def command(self, threads: int) -> list[str]:
-        """The arguments of `mtrl-conic` that carry it out on so many threads, its directory being claimed."""
+        """Return the arguments of `mtrl-conic` that execute the run in its claimed directory on `threads` threads."""
         directory = str(self.directory)
         imports = [f"--import={module}" for module in plugins.absolute(self.config.imports)]
         name = KINDS[self.config.kind].command
@@ -53,18 +53,18 @@ def plan(
     *,
     arguments: tuple[str, ...] = (),
 ) -> list[Job]:
-    """The runs of a comparison, the first seed of everything first.
+    """Return the runs of a comparison, ordered so that the first seed of every method comes first.
 
-    An axis is a field that takes single values (`balancer`, `seed`, `agent.base`, `agent.learning_rate`, ... but
-    not the list of tasks) and is given as a list, in `values` or in `given`. There is a run for every
-    combination, in `<folder>/<method>/seed_<n>`; other axes join the method's name.
+    A field is varied if it takes single values (`balancer`, `seed`, `agent.base`, `agent.learning_rate` and others, but
+    not the list of tasks) and is given as a list, in `values` or in `given`. There is a run for every combination, in
+    `<folder>/<method>/seed_<n>`; the values of other varied fields are appended to the method's name.
 
     Args:
         model: model of each run's configuration.
         values: values of a preset or a YAML file.
-        given: over those, nested like a configuration. Balancers may be one text, `ls,conicgrad:c=0.9`.
+        given: values that replace those, nested like a configuration. Balancers may be one text, `ls,conicgrad:c=0.9`.
         folder: folder of the comparison.
-        arguments: what else each run's command is given.
+        arguments: further arguments of each run's command.
 
     Raises:
         UserError: a value that does not fit, an empty list, a value that stands in its list twice.

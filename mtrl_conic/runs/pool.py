@@ -1,4 +1,4 @@
-"""Many runs, a few at a time, whatever carries them out: started, watched, taken up again, stopped."""
+"""Execution of many runs, a few at a time: starting, watching, restarting and stopping them."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from mtrl_conic.runs.plan import Job
 from mtrl_conic.runs.status import ERROR_FILE, last_line
 
 ATTEMPTS = 3
-"""A run that was killed (no memory left, its node lost) goes on from its checkpoint. After so many kills without a
-new checkpoint between them it has failed."""
+"""A run that was killed (out of memory, lost machine) continues from its checkpoint. After this number of kills without
+a new checkpoint in between, it has failed."""
 _POLL_SECONDS = 0.2
 WRONG_INPUT = 2
-"""The exit code of a command that tells, in one line, what is wrong with its input."""
+"""The exit code of a command with invalid input, which it describes in one line."""
 
 End = Literal["finished", "failed", "refused", "stopped", "killed"]
-"""refused: the command found the user's input wrong, exit code 2."""
+"""The end of a run; refused: the command found the user's input invalid, exit code 2."""
 
 
 class Watcher(Protocol):
-    """Is told what happens to the runs."""
+    """The interface of an object that is informed of events of runs."""
 
     def started(self, run: Job) -> None:
-        """The run starts, or goes on."""
+        """The run starts or continues."""
 
     def ended(self, run: Job, end: End, words: str) -> None:
-        """It has ended; `words` say why it failed or was killed. A killed one starts again."""
+        """The run ended; `words` say why it failed or was killed. A killed run is restarted."""
 
     def tick(self, running: Sequence[Job]) -> None:
         """Some time has passed."""
@@ -40,34 +40,34 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt at a run ended."""
+    """The outcome of an attempt at a run."""
 
     end: End
     reason: str = ""
-    """Why it failed or was killed."""
+    """The reason why it failed or was killed."""
     errors: str = ""
-    """What it wrote to standard error."""
+    """Its standard error."""
 
     @classmethod
     def of_code(cls, code: int, errors: str) -> Outcome:
-        """That of a command which ended by itself."""
+        """Return the outcome of a command that ended by itself."""
         if code == 0:
             return cls("finished")
         return cls("refused" if code == WRONG_INPUT else "failed", f"exit code {code}", errors)
 
 
 class Attempt(Protocol):
-    """One command that is carried out."""
+    """The execution of one command."""
 
     @property
     def arguments(self) -> Sequence[str]:
-        """Of `mtrl-conic`."""
+        """Arguments of `mtrl-conic`."""
 
     def has_started(self) -> bool:
-        """Whether it waits no longer for a place to run."""
+        """Return whether it has started, rather than waiting for resources."""
 
     def outcome(self) -> Outcome | None:
-        """How it ended; None while it goes on."""
+        """Return its outcome; None while it is running."""
 
     def stop(self) -> None:
         """Ask it, once, to write its checkpoint and end."""
@@ -84,17 +84,17 @@ def carry_out(
     watcher: Watcher,
     interrupted: Callable[[], bool],
 ) -> dict[str, End]:
-    """Carry out all `runs`, `jobs` at a time; a run that fails does not stop the others.
+    """Execute all `runs`, `jobs` at a time; a run that fails does not stop the others.
 
     Args:
-        runs: claimed and not finished.
-        start: an attempt at a run.
-        jobs: attempts at a time.
-        watcher: is told what happens.
-        interrupted: once it says yes, every run is asked to write its checkpoint and end.
+        runs: claimed unfinished runs.
+        start: function that starts an attempt at a run.
+        jobs: number of attempts at a time.
+        watcher: watcher that is informed of events.
+        interrupted: function; once it returns true, every run is asked to write its checkpoint and end.
 
     Returns:
-        How each run that was started ended, by name.
+        The end of each run that was started, by name.
     """
     pool = _Pool(runs, start, watcher)
     try:

@@ -1,4 +1,4 @@
-"""Where the numbers of a run come from: the command, the code, the machine."""
+"""The provenance of a run: the command, the code and the machine."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 PROVENANCE = "provenance"
-"""The file that has a line for each time a run was started or taken up."""
+"""The file with a line for each time that a run was started or resumed."""
 _PACKAGES = ["mtrl-conic", "torch", "numpy", "scipy", "numba", "gymnasium", "metaworld", "mujoco", "pydantic"]
 _SECONDS = 10
-"""For git to answer: a folder on a slow server holds no run up."""
+"""The timeout for git, so that a slow file server does not delay a run."""
 
 
 def provenance() -> dict[str, Any]:
-    """Of this process: `time`, `command`, `commit`, `clean`, `versions`, `python`, `system`, `processor`, `cores`.
+    """Return the provenance of this process: time, command, commit, versions, Python and the machine.
 
-    The commit is that of the checkout that this package lies in, and `clean` whether its tree has no changes; both are
-    None where it was installed.
+    The commit is that of the checkout of this package, and `clean` says whether its tree has no changes; both are None
+    for an installed package.
     """
     import torch
 
@@ -45,7 +45,7 @@ def provenance() -> dict[str, Any]:
 
 
 def versions(packages: list[str]) -> dict[str, str]:
-    """Of those that are installed."""
+    """Return the versions of the installed packages."""
     found = {}
     for package in packages:
         try:
@@ -56,7 +56,7 @@ def versions(packages: list[str]) -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's name, or its kind where the system does not tell the name."""
+    """Return the name of the processor, or its architecture if the system does not give the name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -66,7 +66,7 @@ def processor() -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout around this package; None where there is none, or no git."""
+    """Return the output of git for the checkout of this package; None without a checkout or without git."""
     here = Path(__file__).resolve().parents[1]
     if not (here.parent / ".git").exists():
         return None

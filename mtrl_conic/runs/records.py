@@ -1,4 +1,4 @@
-"""The lines of a run's records: a JSON object each, of the step that it was written at."""
+"""The records of a run: a JSON object per line, with the step at which it was written."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from mtrl_conic.reading import open_regular, parse_json
 
 EVALUATIONS, METRICS, CHANGES = "evaluations", "metrics", "changes"
 LINE_BYTES = 1 << 22
-"""Of the longest line that is taken for a record."""
+"""The length of the longest accepted line."""
 _TAIL = 1 << 16
 _NUMBERS = ("time", "steps_per_second")
 _BY_TASK = ("success", "returns", "return_std", "test")
 _OF_AN_AGENT = ("success", "returns", "mean_success", "episodes_per_task")
-"""What an evaluation's record has, but for those of supervised runs, which have `test`."""
+"""The keys of the record of an evaluation; records of supervised runs have `test` instead."""
 
 
 def file_of(directory: Path, name: str) -> Path:
-    """Where the run in `directory` keeps the records called `name`."""
+    """Return the file of the records called `name` of the run in `directory`."""
     return directory / f"{name}.jsonl"
 
 
 def read_records(directory: Path, name: str) -> Iterator[dict[str, Any]]:
-    """The records called `name`, one at a time; none where there is no such file. Half a line at the end is no record.
+    """Yield the records called `name`; none if the file does not exist. An incomplete last line is ignored.
 
     Raises:
-        UserError: the file cannot be read, or a line is no record; the message names it.
+        UserError: the file cannot be read, or a line is not a record; the message names it.
     """
     for number, line in enumerate(whole_lines(file_of(directory, name)), 1):
         yield parse_record(line, name, f"{file_of(directory, name)}, line {number},")
 
 
 def whole_lines(file: Path) -> Iterator[bytes]:
-    """Lines that were written to their end: a kill may leave half a line, only as the last one."""
+    """Yield complete lines; a kill may leave an incomplete last line."""
     try:
         handle = open_regular(file)
     except FileNotFoundError:
@@ -49,7 +49,7 @@ def whole_lines(file: Path) -> Iterator[bytes]:
 
 
 def last_record(directory: Path, name: str) -> dict[str, Any]:
-    """The last record called `name`, {} where there is none. Reads the file's end only."""
+    """Return the last record called `name`, {} if there is none, reading only the end of the file."""
     file = file_of(directory, name)
     try:
         handle = open_regular(file)
@@ -68,7 +68,7 @@ def last_record(directory: Path, name: str) -> dict[str, Any]:
 
 
 def sampled_records(directory: Path, name: str, *, whole: int, sample: int) -> Iterator[dict[str, Any]]:
-    """The records called `name`; of a file of more than `whole` bytes, `sample` of them evenly spread over it."""
+    """Return the records called `name`; from a file of more than `whole` bytes, `sample` evenly spaced records."""
     file = file_of(directory, name)
     try:
         handle = open_regular(file)
@@ -92,15 +92,15 @@ def sampled_records(directory: Path, name: str, *, whole: int, sample: int) -> I
 
 
 def parse_record(line: bytes, name: str, where: str) -> dict[str, Any]:
-    """The record in a line.
+    """Return the record in a line.
 
     Args:
-        line: of JSON.
-        name: of the records.
-        where: the line stands, for the message.
+        line: a line of JSON.
+        name: name of the records.
+        where: place of the line, for the message.
 
     Raises:
-        UserError: it is none.
+        UserError: the line is not a record.
     """
     record = parse_json(line, where)
     wrong = _wrong(record, name)
@@ -110,7 +110,7 @@ def parse_record(line: bytes, name: str, where: str) -> dict[str, Any]:
 
 
 def _wrong(record: Any, name: str) -> str:
-    """What is wrong with a record, empty where nothing is."""
+    """Return what is wrong with a record; empty if it is valid."""
     if not isinstance(record, dict):
         return "it has no keys"
     if name == CHANGES and not _are_changes(record.get("changes")):
@@ -136,12 +136,12 @@ def _wrong(record: Any, name: str) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is one; it may be infinite or none at all."""
+    """Return whether `value` is a number; it may be infinite or NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def are_by_task(values: object) -> bool:
-    """Whether `values` are a number per task, or per metric."""
+    """Return whether `values` contain a number per task or per metric."""
     return isinstance(values, dict) and all(map(is_number, values.values()))
 
 

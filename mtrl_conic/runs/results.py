@@ -1,4 +1,4 @@
-"""What the result of a run holds, and whether all of it is there: a file may be damaged and still be JSON."""
+"""Checks of a run's result, since a damaged file may still be valid JSON."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _METRIC = {"name", "task", "higher_is_better", "selects"}
 
 
 def check_result(result: Record, kind: str, where: Path) -> None:
-    """That a result holds what a run of its kind writes, so that nobody meets a gap later.
+    """Check that a result contains everything that a run of its kind writes.
 
     Args:
-        result: as read.
-        kind: of the run, one of `runs.configuration.KINDS`.
-        where: it was read from.
+        result: the result as read.
+        kind: kind of the run, one of `runs.configuration.KINDS`.
+        where: origin of the result, for the message.
 
     Raises:
-        UserError: something is missing, or is something else; the message names it.
+        UserError: a value is missing or has another type; the message names it.
     """
     for name, fits in _FIELDS[kind].items():
         if name not in result:
@@ -34,10 +34,10 @@ def check_result(result: Record, kind: str, where: Path) -> None:
 
 
 def check_tasks(record: Record, first: Record, where: str) -> None:
-    """That an evaluation is of the same tasks as another one, and defines success on the same of them.
+    """Check that two evaluations have the same tasks, and define success on the same ones.
 
     Raises:
-        UserError: it is not; the message says where it is.
+        UserError: they do not; the message names the record.
     """
     for name, of in (("returns", "returns"), ("success", "success"), ("success_at_end", "success")):
         if not are_by_task(record.get(name)):

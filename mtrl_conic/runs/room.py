@@ -1,4 +1,4 @@
-"""What runs take of the machine, held against what it has before anything starts."""
+"""Checks, before anything starts, that runs fit into the memory and the disk of the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.training.replay import parts_of, rows_for, slack_for
 
 Parts = dict[str, int]
-"""Bytes by what takes them; each is less than what will be taken, so that nothing is refused which would fit."""
+"""Bytes by part; each is a lower bound, so that nothing is refused that would fit."""
 
 _GROWS_WITH = {
     "the replay": ("training.checkpoint_every", "training.replay_capacity", "environment.copies"),
@@ -35,21 +35,21 @@ _GROWS_WITH = {
 """The fields that each part grows with."""
 _FLOAT = 4
 PROCESS = 200 << 20
-"""Bytes of a process that has torch loaded."""
+"""The bytes of a process that has loaded torch."""
 _ENVIRONMENT, _WORKER = 100 << 10, 50 << 20
-"""Bytes of an environment, in the run's own process or in one of its own."""
+"""The bytes of an environment in the process of the run, and in a separate process."""
 
 
 def check_room(config: RunConfig, spec: TaskSpec, directory: Path) -> None:
-    """That memory and disk hold what a run will take.
+    """Check that a run fits into memory and disk.
 
     Args:
-        config: of the run.
-        spec: of its tasks.
-        directory: of the run, which need not be there.
+        config: configuration of the run.
+        spec: names and sizes of its tasks.
+        directory: directory of the run, which need not exist.
 
     Raises:
-        UserError: they do not; it names the field to lower, and a number that fits.
+        UserError: it does not fit; the message names the field to lower and a value that fits.
     """
     limits = _limits(config, spec, directory)
     for limit in limits:
@@ -58,14 +58,14 @@ def check_room(config: RunConfig, spec: TaskSpec, directory: Path) -> None:
 
 
 def of_process(config: RunConfig, spec: TaskSpec) -> int:
-    """Bytes of memory that the process of a run takes."""
+    """Return the bytes of memory of a run's process."""
     on_gpu = choose_device(config.execution.device).type != "cpu"
     parts = beside(config, spec) if on_gpu else beside(config, spec) | on_device(config, spec)
     return PROCESS + sum(parts.values())
 
 
 def on_device(config: RunConfig, spec: TaskSpec) -> Parts:
-    """Bytes where the agent learns."""
+    """Return the bytes on the device of the agent."""
     agent, num_tasks = config.agent, len(spec.task_names)
     rows = num_tasks * agent.batch_size
     hidden = agent.width * agent.depth + (agent.actor_width or agent.width) * (agent.actor_depth or agent.depth)
@@ -80,7 +80,7 @@ def on_device(config: RunConfig, spec: TaskSpec) -> Parts:
 
 
 def beside(config: RunConfig, spec: TaskSpec) -> Parts:
-    """Bytes of memory beside the agent."""
+    """Return the bytes of memory that are needed besides the agent."""
     count = len(spec.task_names) * config.environment.copies
     horizon = config.environment.horizon if is_metaworld(config.task_set) else config.environment.time_limit or 1
     each = _FLOAT * horizon * spec.action_dim + (_WORKER if config.execution.vector == "async" else _ENVIRONMENT)
@@ -89,13 +89,13 @@ def beside(config: RunConfig, spec: TaskSpec) -> Parts:
 
 
 def on_disk(config: RunConfig, spec: TaskSpec) -> Parts:
-    """Bytes of the run's directory: two checkpoints and a fresh one, and the replay as far as it will be written."""
+    """Return the bytes of the run directory: three checkpoints, and the part of the replay that will be written."""
     steps = None if config.training.replay == "disk" else config.steps
     return {"the replay": replay_bytes(config, spec, steps=steps), "the networks": 3 * network_bytes(config, spec)}
 
 
 def replay_bytes(config: RunConfig, spec: TaskSpec, *, steps: int | None = None) -> int:
-    """Bytes of the replay; after so many steps, where these are said."""
+    """Return the bytes of the replay, after a number of steps if given."""
     copies, training = config.environment.copies, config.training
     rows = rows_for(training.replay_capacity, copies, slack_for(training.checkpoint_every, copies))
     of_row = _FLOAT * sum(parts_of(spec.observation_dim, spec.action_dim))
@@ -103,7 +103,7 @@ def replay_bytes(config: RunConfig, spec: TaskSpec, *, steps: int | None = None)
 
 
 def network_bytes(config: RunConfig, spec: TaskSpec) -> int:
-    """Bytes of actor, critic and its target, of gradients and of two moments of each parameter."""
+    """Return the bytes of actor, critic and target, their gradients, and two moments of each parameter."""
     if config.algorithm != MTSAC:
         return 0
     agent = config.agent.model_copy(update={"precision": "float32"})
@@ -119,16 +119,16 @@ def network_bytes(config: RunConfig, spec: TaskSpec) -> int:
 
 @dataclass(frozen=True)
 class _Limit:
-    """What there is of something."""
+    """A limited resource."""
 
     what: str
     parts: Callable[[RunConfig], Parts]
-    """Configuration -> what its run takes of it."""
+    """Configuration -> the amount that its run needs."""
     room: int
     """Bytes."""
 
     def holds(self, config: RunConfig) -> bool:
-        """Whether a run fits."""
+        """Return whether a run fits."""
         return sum(self.parts(config).values()) <= self.room
 
 
@@ -159,7 +159,7 @@ def _too_large(config: RunConfig, limit: _Limit, limits: Sequence[_Limit]) -> Us
 
 
 def _fitting(config: RunConfig, key: str, limits: Sequence[_Limit]) -> int:
-    """The largest value of a field with which everything fits, 0 where there is none."""
+    """Return the largest value of a field with which everything fits, 0 if there is none."""
     least, most = 0, _value(config, key)
     while most - least > 1:
         middle = (least + most) // 2
@@ -183,7 +183,7 @@ def _changed(config: RunConfig, key: str, value: Any) -> RunConfig:
 
 
 def _free_disk(directory: Path) -> int:
-    """Bytes that may still be written there, those of a replay that is there included."""
+    """Return the bytes that may still be written, including those of an existing replay."""
     there = next(folder for folder in (directory.absolute(), *directory.absolute().parents) if folder.exists())
     replay = directory / "checkpoints" / "replay.npy"
     already = 512 * replay.stat().st_blocks if replay.exists() else 0
@@ -191,11 +191,11 @@ def _free_disk(directory: Path) -> int:
 
 
 def _size(count: int) -> str:
-    """Bytes as a person reads them."""
+    """Format bytes for people."""
     return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
 
 
 def _rounded(count: int) -> int:
-    """Down to two digits."""
+    """Round down to two digits."""
     digits = str(count)
     return int(digits[:2].ljust(len(digits), "0"))

@@ -1,4 +1,4 @@
-"""One run from its configuration to its result."""
+"""The execution of a run from its configuration to its result."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ def train(
     allow_changes: bool = False,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Run, or go on with, the training that `config` describes, and evaluate it at the end.
+    """Start or resume the training that `config` describes, and evaluate it at the end.
 
     Args:
-        config: complete and checked field by field.
-        directory: of the run, made where it is missing.
-        callbacks: besides TensorBoard.
-        allow_changes: go on though constants of learning (the role `SETTING`) differ, and keep in `changes.jsonl`
-            which. A run that was changed goes on so, whichever of its values is given.
+        config: complete configuration with checked fields.
+        directory: directory of the run; it is created if needed.
+        callbacks: callbacks besides TensorBoard.
+        allow_changes: whether to resume although settings (fields of the role `SETTING`) differ; `changes.jsonl`
+            records the changes. A changed run keeps its changed settings, whichever of the values is given later.
         interrupted: see `Trainer`.
 
     Returns:
-        The content of `result.json`. A run that is finished already is not touched, unless its budget is larger now:
-        then it goes on, and the earlier result is kept in `earlier_results.jsonl`.
+        The content of `result.json`. A finished run is not changed unless its budget is larger now: then it continues,
+        and the earlier result is kept in `earlier_results.jsonl`.
 
     Raises:
-        UserError: a name or value that does not fit, or a directory that cannot be used.
-        Failed: no room to write, numbers that went bad: the last checkpoint is kept.
-        Interrupted: stopped between two steps; the same call goes on.
+        UserError: an invalid name or value, or a directory that cannot be used.
+        Failed: the disk is full or the training diverged; the last checkpoint is kept.
+        Interrupted: the run was stopped between two steps; the same call resumes it.
     """
     check(config)
     with stopped_by_storage(directory):
@@ -83,7 +83,7 @@ def train(
 
 
 def check(config: RunConfig) -> None:
-    """Find what single fields cannot show, before anything is built or written."""
+    """Check combinations of fields before anything is built or written."""
     require_modules(dict(config), of="this run")
     check_spec(config.task_set)
     balancers.check_options(config.balancer, config.balancer_options)
@@ -100,9 +100,9 @@ def check(config: RunConfig) -> None:
 
 
 def check_fits(config: RunConfig, directory: Path) -> None:
-    """That the machine holds a run on Meta-World, before any of its environments is made; see `check_room`.
+    """Check that a run on Meta-World fits into the machine before its environments are created; see `check_room`.
 
-    How large the tasks of others are is known once there is one of each.
+    The sizes of other tasks are known only after one environment of each is created.
 
     Args:
         config: of the run.
@@ -113,10 +113,10 @@ def check_fits(config: RunConfig, directory: Path) -> None:
 
 
 def check_jobs(configs: Sequence[Configuration], jobs: int) -> None:
-    """That memory holds so many processes of a comparison at a time.
+    """Check that a number of processes of a comparison fits into memory.
 
     Raises:
-        UserError: it does not; it names a number that fits.
+        UserError: it does not fit; the message names a number that fits.
     """
     sizes = sorted((_process_bytes(config) for config in configs), reverse=True)[:jobs]
     room = free_memory(torch.device("cpu"))
@@ -135,10 +135,10 @@ def _process_bytes(config: Configuration) -> int:
 
 
 def probe(configs: Sequence[RunConfig]) -> None:
-    """Find what the first step would: environments of one's own are reset and stepped, networks built without memory.
+    """Find errors before the first step: reset and step your own environments, build networks without memory.
 
     Raises:
-        UserError: an environment, a network or a balancer that fails, or that do not fit together.
+        UserError: an environment, a network or a balancer fails, or they do not fit together.
     """
     specs: dict[str, TaskSpec] = {}
     checked: list[tuple[Any, ...]] = []
@@ -160,11 +160,11 @@ def probe(configs: Sequence[RunConfig]) -> None:
 
 
 def spec_of(config: RunConfig, *, probe: bool = False) -> TaskSpec:
-    """Of the tasks of a configuration; those of Meta-World are alike, so that nothing is simulated to know it.
+    """Return the spec of a configuration's tasks; it is known for Meta-World without any simulation.
 
     Args:
-        config: of a run.
-        probe: reset and step the others once.
+        config: configuration of a run.
+        probe: whether to reset and step other environments once.
     """
     if is_metaworld(config.task_set):
         names, one_hot = task_names(config.task_set), config.environment.one_hot
@@ -180,13 +180,13 @@ def spec_of(config: RunConfig, *, probe: bool = False) -> TaskSpec:
 
 
 def check_goals(config: RunConfig, episodes_per_task: int) -> None:
-    """That Meta-World's tasks have as many goals; Gymnasium's have as many episodes as anyone asks for."""
+    """Check that Meta-World's tasks have enough goals; Gymnasium's tasks have any number of episodes."""
     if is_metaworld(config.task_set):
         check_episodes(episodes_per_task, config.environment.num_goals)
 
 
 def make_agent(config: RunConfig, envs: TaskSet | TaskSpec) -> Agent:
-    """The untrained agent of a configuration."""
+    """Make the untrained agent of a configuration."""
     chosen = config.execution
     if config.algorithm != registry.MTSAC:
         return registry.make(
@@ -211,21 +211,21 @@ def make_agent(config: RunConfig, envs: TaskSet | TaskSpec) -> Agent:
 
 
 class LoadedRun(NamedTuple):
-    """A run as its checkpoint left it."""
+    """A run loaded from its checkpoint."""
 
     config: RunConfig
     agent: Agent
     envs: TaskSet
-    """For evaluation; to be closed."""
+    """The task set for evaluation; the caller closes it."""
 
 
 def load_agent(directory: Path, *, device: str = "auto", checkpoint: Path | None = None) -> LoadedRun:
-    """The configuration of a run, the agent of its last checkpoint, and a task set for evaluation.
+    """Load the configuration of a run, the agent of its last checkpoint, and a task set for evaluation.
 
     Args:
-        directory: of the run.
-        device: of the networks.
-        checkpoint: another file to read, such as `checkpoints/best.pt`, see `KeepBest`.
+        directory: directory of the run.
+        device: device of the networks.
+        checkpoint: another file to load, such as `checkpoints/best.pt`, see `KeepBest`.
     """
     config, saved = read_run(directory, checkpoint=checkpoint)
     config = config.model_copy(update={"execution": config.execution.model_copy(update={"device": device})})
@@ -236,15 +236,15 @@ def load_agent(directory: Path, *, device: str = "auto", checkpoint: Path | None
 
 
 def take_up(agent: Agent, saved: dict[str, Any], *, of: Path) -> None:
-    """Give an agent the state in a checkpoint.
+    """Load the state in a checkpoint into an agent.
 
     Args:
-        agent: of the run's configuration.
+        agent: agent of the run's configuration.
         saved: content of the checkpoint.
-        of: which run or file it is.
+        of: the run or the file, for the message.
 
     Raises:
-        UserError: it is another agent's.
+        UserError: the state is that of another agent.
     """
     try:
         agent.load_state_dict(saved["agent"])
@@ -253,7 +253,7 @@ def take_up(agent: Agent, saved: dict[str, Any], *, of: Path) -> None:
 
 
 def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
-    """The configuration of a run and the content of its last checkpoint, or of the file `checkpoint`."""
+    """Read the configuration of a run and the content of its last checkpoint, or of the file `checkpoint`."""
     values = read_config(directory)
     check_kind(values, "reinforcement", where=directory)
     require_modules(values, of=str(directory))
@@ -267,13 +267,13 @@ def read_run(directory: Path, *, checkpoint: Path | None = None) -> tuple[RunCon
 
 
 def make_envs(config: RunConfig) -> TaskSet:
-    """A fresh task set of a configuration: training and evaluation each have their own, with the same goals."""
+    """Make a new task set of a configuration: training and evaluation use separate ones with the same goals."""
     options = config.environment.model_dump() | config.execution.stepping_options
     return make_task_set(config.task_set, seed=config.seed, **options)
 
 
 def make_evaluation_envs(config: RunConfig) -> TaskSet:
-    """The task set that evaluates: an environment per task."""
+    """Make the task set for evaluation, with one environment per task."""
     return make_envs(config.model_copy(update={"environment": config.environment.model_copy(update={"copies": 1})}))
 
 
@@ -313,13 +313,13 @@ def _train(
 
 
 def go_on(trainer: Trainer, run: RunDirectory, config: RunConfig, memory: PeakMemory) -> dict[str, Any]:
-    """Take up a run from its last checkpoint, train to the end of its budget, and write its result.
+    """Resume a run from its last checkpoint, train to the end of its budget, and write its result.
 
     Args:
-        trainer: which writes into `run`.
-        run: open.
-        config: of the run.
-        memory: measured since the run's start in this process.
+        trainer: trainer that writes to `run`.
+        run: open run directory.
+        config: configuration of the run.
+        memory: memory measured since the run's start in this process.
 
     Returns:
         The content of `result.json`.
@@ -341,12 +341,12 @@ def go_on(trainer: Trainer, run: RunDirectory, config: RunConfig, memory: PeakMe
 
 
 def recording(run: RunDirectory) -> list[Callback]:
-    """What every run leaves in its directory besides its own records."""
+    """Return the callbacks that write further records to the directory of every run."""
     return [TensorBoard(run.path), _Tells(run)]
 
 
 class _Tells(Callback):
-    """Leaves in the run's directory what goes on beside the steps, for those who watch from another process."""
+    """Writes the current activity besides the steps to the run directory, for display by other processes."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
@@ -360,7 +360,7 @@ class _Tells(Callback):
 
 
 def _warn_of_untraceable(envs: TaskSet, config: RunConfig) -> None:
-    """A run that cannot be taken up in mid-episode is worth knowing before it begins."""
+    """Warn before a run starts if it cannot be resumed within episodes."""
     reason = why_untraceable(envs)
     if reason is not None:
         fresh = config.training.on_untraceable == "fresh"

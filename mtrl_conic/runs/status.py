@@ -1,4 +1,4 @@
-"""What has become of a run, read from its directory while or after it is written."""
+"""The state and the progress of a run, read from its directory during or after training."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mtrl_conic.runs.lock import look
 from mtrl_conic.runs.records import CHANGES, last_record, read_records
 
 State = Literal["finished", "running", "failed", "stale", "waiting"]
-"""finished: it has a result. running: a process writes it. failed: it ended with an error, see `error.txt`.
-stale: stopped or killed, the same command goes on. waiting: planned, never started."""
+"""finished: it has a result. running: a process writes to it. failed: it ended with an error, see `error.txt`.
+stale: stopped or killed, the same command resumes it. waiting: planned, but never started."""
 
 ERROR_FILE = "error.txt"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: steps of every task, seconds of training, and what the last evaluation found."""
+    """The progress of a run: steps per task, seconds of training, and the last evaluation."""
 
     step: int = 0
     seconds: float = 0.0
@@ -33,25 +33,25 @@ class Progress:
     success: float | None = None
     """Mean over the tasks that define it."""
     returns: dict[str, float] = field(default_factory=dict)
-    """By task, of the tasks on which success is not defined."""
+    """Returns by task, for the tasks without a success rule."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """On the test rows, of a supervised run."""
+    """The test metrics of a supervised run."""
     doing: str = ""
-    """What goes on beside the steps: `compiling`, `evaluating 12 of 50`; of a running one alone it is true."""
+    """The current activity besides the steps: `compiling`, `evaluating 12 of 50`; only valid for a running run."""
 
     @property
     def outcome(self) -> str:
-        """What the last evaluation found, in one line; empty before the first."""
+        """The result of the last evaluation in one line; empty before the first."""
         return metrics_in_words(self.metrics) or outcome(self.success, self.returns)
 
     def seconds_left(self, budget: Budget) -> float | None:
-        """Until the budget is spent, at the mean speed so far; None before the first line."""
+        """The seconds until the budget is used, at the mean speed so far; None before the first line."""
         share = budget.share(self.step, self.seconds)
         return self.seconds * (1 - share) / share if share else None
 
 
 def read_progress(directory: Path) -> Progress:
-    """The progress of the run in `directory`, from the ends of its files."""
+    """Read the progress of the run in `directory` from the ends of its files."""
     metrics, evaluation = last_record(directory, "metrics"), last_record(directory, "evaluations")
     latest = max(metrics, evaluation, key=lambda record: record.get("step", 0))
     return Progress(
@@ -72,7 +72,7 @@ def _read_doing(directory: Path) -> str:
 
 
 def read_state(directory: Path) -> State:
-    """What has become of the run in `directory`."""
+    """Read the state of the run in `directory`."""
     if read_result(directory) is not None:
         return "finished"
     if _is_locked(directory):
@@ -84,19 +84,19 @@ def read_state(directory: Path) -> State:
 
 
 def read_error(directory: Path) -> str:
-    """The last line of what a failed run left, empty where there is nothing."""
+    """Return the last line of a failed run's error; empty if there is none."""
     file = directory / ERROR_FILE
     return last_line(read_text(file)) if file.exists() else ""
 
 
 def last_line(text: str) -> str:
-    """Of an error: what it says, below where it came from; empty where there is nothing."""
+    """Return the last line of an error, which contains its message; empty if there is none."""
     lines = text.strip().splitlines()
     return lines[-1] if lines else ""
 
 
 def changes_in_words(directory: Path) -> list[str]:
-    """What was changed, when that was asked for, while the run in `directory` went on."""
+    """Describe the settings that were changed when the run in `directory` was resumed."""
     return [
         f"{key} from {before} to {after} at step {record['step']}"
         for record in read_records(directory, CHANGES)
@@ -105,15 +105,15 @@ def changes_in_words(directory: Path) -> list[str]:
 
 
 def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambda words: None) -> list[Path]:
-    """The run directories at or below each of `folders`, sorted: those whose configuration says that it is a run's.
+    """Return the run directories at or below each of `folders`, sorted.
 
     Args:
-        folders: to look in.
-        skipped: told of every other configuration there, in words, but for what lies within a run: loggers keep
-            files of that name in folders of their own.
+        folders: folders to search.
+        skipped: function that is called with a description of every configuration file that is not that of a run,
+            except those inside runs: loggers use files of the same name.
 
     Raises:
-        UserError: a folder that does not exist, or that holds no run.
+        UserError: a folder does not exist, or contains no run.
     """
     found: dict[Path, Path] = {}
     for folder in folders:

@@ -1,4 +1,4 @@
-"""From a configuration to a result: replay, loop, run directory, checkpoints."""
+"""The training loop with its replay, callbacks and recorders."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What else happens while an agent trains: displays, recorders, a user's own logic."""
+"""Callbacks of the training: displays, recorders and your own logic."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from mtrl_conic.training.trainer import Trainer
 
 HEADLINES = ("evaluation/mean_success", "evaluation/mean_return")
-"""What services compare runs by; the mean success is missing where no task defines success."""
+"""The numbers by which services compare runs; mean success is missing if no task defines success."""
 
 
 class Callback:
-    """Called by the trainer; every method does nothing until it is overridden. Do not change the records."""
+    """The base of callbacks. Every method does nothing by default. Callbacks must not change the records."""
 
     def on_start(self, trainer: Trainer) -> None:
-        """Training starts, or goes on, at `trainer.step`."""
+        """Training starts or resumes at `trainer.step`."""
 
     def on_step(self, trainer: Trainer) -> None:
-        """All tasks took a step, and the updates that belong to it are done."""
+        """All tasks took a step, and the updates of the step are done."""
 
     def on_update(self, trainer: Trainer, statistics: dict[str, Tensor]) -> None:
-        """An update was made; its statistics by name, tensors as the agent returned them."""
+        """An update was made; `statistics` are the tensors that the agent returned, by name."""
 
     def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """A line of `metrics.jsonl`."""
+        """A line was added to `metrics.jsonl`."""
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """A line of `evaluations.jsonl`."""
+        """A line was added to `evaluations.jsonl`."""
 
     def on_doing(self, trainer: Trainer, words: str) -> None:
-        """What goes on beside the steps: `compiling`, `evaluating 12 of 50`; empty when it is over."""
+        """An activity besides the steps started, such as `compiling` or `evaluating 12 of 50`; empty when it ended."""
 
     def on_stop(self, trainer: Trainer) -> None:
         """Training ended, was interrupted or failed."""
 
 
 class TensorBoard(Callback):
-    """Writes TensorBoard events into the run directory, its configuration as hyperparameters among them.
+    """Writes TensorBoard events to the run directory, including the configuration as hyperparameters.
 
     Args:
         directory: directory of the run.
@@ -53,7 +53,7 @@ class TensorBoard(Callback):
         self._directory = directory
 
     def on_start(self, trainer: Trainer) -> None:
-        """Open the event file; events after the step that is taken up again are hidden."""
+        """Open the event file; events after the step of the resumed checkpoint are hidden."""
         from torch.utils.tensorboard.writer import SummaryWriter
 
         self._writer = SummaryWriter(str(self._directory), purge_step=trainer.step + 1)
@@ -61,12 +61,12 @@ class TensorBoard(Callback):
             self._add_hyperparameters(trainer.run.config)
 
     def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """One scalar per number and task; of the cosine matrices their mean and the share below zero."""
+        """Write one scalar per number and task, and for cosine matrices their mean and the share below zero."""
         for name, number in scalars(record).items():
             self._writer.add_scalar(name, number, trainer.step)
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Success, success at the last step and return: by task, and their means."""
+        """Write success, success at the last step and return, by task and as means."""
         for name, number in evaluation_scalars(record).items():
             self._writer.add_scalar(name, number, trainer.step)
 
@@ -85,16 +85,16 @@ class TensorBoard(Callback):
 
 
 def evaluation_scalars(record: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a line of evaluations by name, `evaluation/returns/<task>` among them.
+    """Return the numbers of a line of evaluations by name, such as `evaluation/returns/<task>`.
 
-    A mean that is not defined is left out.
+    Undefined means are left out.
     """
     told = {name: value for name, value in record.items() if name != "episodes_per_task" and value is not None}
     return {f"evaluation/{name}": number for name, number in scalars(told).items()}
 
 
 def scalars(record: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a line of metrics by name: a task's under `<name>/<task>`, of a matrix of cosines the mean over
+    """Return numbers of a line of metrics by name: `<name>/<task>` for a task; for matrices of cosines the mean over
     the pairs of tasks and the share below zero.
     """
     found: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The constants of the loop around an agent."""
+"""The configuration of the training loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mtrl_conic.schema import Role
 
 
 class TrainingConfig(BaseModel):
-    """The loop around the agent: replay, records, evaluation, checkpoints. Steps are steps per task."""
+    """The training loop: replay, records, evaluation and checkpoints. Steps are steps per task."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -27,7 +27,7 @@ class Means:
                 self._sums[name] = value.detach().to(torch.float64, copy=True)
 
     def take(self) -> dict[str, Tensor]:
-        """The means, on the CPU; starts over."""
+        """Return the means on the CPU, and start over."""
         means = {name: (total / self._counts[name]).cpu() for name, total in self._sums.items()}
         self._sums.clear()
         self._counts.clear()

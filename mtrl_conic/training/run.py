@@ -1,4 +1,4 @@
-"""What a trainer needs of the place where a run is kept."""
+"""The interface of a run directory for the trainer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Run(Protocol):
-    """Keeps lines and checkpoints, so that a kill at any moment leaves a run that goes on."""
+    """Stores records and checkpoints, so that a run can be resumed after a kill at any moment."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -22,16 +22,16 @@ class Run(Protocol):
         """Add a line to the records called `name`."""
 
     def rewind(self, name: str, step: int) -> None:
-        """Drop the records called `name` that came after `step`."""
+        """Remove the records called `name` after `step`."""
 
     def save_checkpoint(self, state: dict[str, Any], name: str = "latest") -> None:
-        """Replace the checkpoint called `name`, all or nothing; a run goes on from the latest."""
+        """Replace the checkpoint called `name` completely or not at all; a run resumes from the latest."""
 
     def resume(self, use: Callable[[dict[str, Any]], None]) -> bool:
-        """Go on from the latest checkpoint that is whole; False where there is none at all.
+        """Resume from the latest undamaged checkpoint; return False if there are no checkpoints.
 
-        `use` takes up the state; where it raises `Damaged`, the checkpoint before is tried.
+        `use` loads the state; if it raises `Damaged`, the previous checkpoint is tried.
         """
 
     def load_checkpoint(self, name: str = "latest") -> dict[str, Any] | None:
-        """The checkpoint called `name`, or None."""
+        """Return the checkpoint called `name`, or None."""
