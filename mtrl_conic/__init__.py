@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mtrl_conic.envs import TaskSet as TaskSet
     from mtrl_conic.envs import make_task_set as make_task_set
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["MTSAC", "Policy", "TaskSet", "__version__", "make_task_set", "train"]
 

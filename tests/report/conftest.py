@@ -90,7 +90,7 @@ def write_run(
     if finished:
         seconds = {"targets": 1.0, "critic": 3.0, "actor": 2.0, "balancing": 2.0, "stepping": 3.0, "evaluation": 1.0}
         machine = {"processor": "x", "cores": 2, "threads": 1, "device": "cpu"}
-        versions = {"mtrl-conic": "0.1.0", "torch": "2.13.0"}
+        versions = {"mtrl-conic": "0.2.0", "torch": "2.13.0"}
         final = {"step": 150, "seconds": 15.0, **record, "seconds_by_part": seconds}
         run.finish({**final, "peak_memory_mib": 500.0 + seed, "versions": versions, "machine": machine})
     run.close()
