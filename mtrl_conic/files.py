@@ -30,6 +30,14 @@ def replacing(file: Path, *, ending: str = ".tmp") -> Iterator[Path]:
         OSError: the file cannot be written; no partial file remains.
     """
     mode = file.stat().st_mode if file.exists() else None
+    if mode is not None and stat.S_ISFIFO(mode):
+        # Opening a pipe that nothing reads would wait for ever.
+        held = os.open(file, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            yield file
+        finally:
+            os.close(held)
+        return
     if (mode is not None and not stat.S_ISREG(mode)) or _is_open(file):
         yield file
         return
@@ -61,6 +69,19 @@ def write(file: Path, data: str | bytes) -> None:
     """
     with told_of(file):
         replace(file, data.encode() if isinstance(data, str) else data)
+
+
+def check_place(file: Path) -> None:
+    """Refuse a place that `write` could not write to, before anything else is written.
+
+    Raises:
+        UserError: `file` is a folder, or its own folder does not exist.
+    """
+    with told_of(file):
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not file.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def append(file: Path, data: bytes) -> None:

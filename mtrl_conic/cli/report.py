@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     look = _look(arguments)
     report = _report(arguments)
     write = {"html": page.html, "md": page.as_markdown, "csv": page.as_csv, "tex": page.as_tex}[kind]
+    files.check_place(arguments.out)
     if arguments.figures:
         with files.told_of(arguments.figures):  # before anything is written
             arguments.figures.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,8 @@ class Terminal(Console):
     Use `rich.text.Text` for styled text.
     """
 
-    def __init__(self) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     @override
     def render_str(self, text: str, **options: Any) -> Text:

@@ -18,7 +18,16 @@ from mtrl_conic.runs import checkpoints
 from mtrl_conic.runs.configuration import KINDS, Configuration, keys_of, read_budget
 from mtrl_conic.runs.earlier import completed
 from mtrl_conic.runs.lock import lock
-from mtrl_conic.runs.records import CHANGES, file_of, is_number, parse_record, read_records, whole_lines
+from mtrl_conic.runs.records import (
+    CHANGES,
+    EVALUATIONS,
+    METRICS,
+    file_of,
+    is_number,
+    parse_record,
+    read_records,
+    whole_lines,
+)
 from mtrl_conic.schema import Role, flat_items
 from mtrl_conic.workers import works_for_another
 
@@ -286,6 +295,12 @@ def open_run(
     if patience is None:
         patience = PATIENCE if works_for_another() else 0.0
     run = RunDirectory(path, values, free=free, settings=settings, changes=changes, patience=patience)
+    try:
+        for name in (EVALUATIONS, METRICS):
+            next(whole_lines(file_of(path, name)), None)  # before anything is written beside them
+    except UserError:
+        run.close()
+        raise
     if not is_finished(path, config):
         run.go_on(run.config)
     return run

@@ -15,11 +15,13 @@ _EXECUTION = {
 
 _SINCE: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("kind", "reinforcement"): {
-        "agent": {"temperatures": "task", "batch": "balanced", "log_std": "clamp", "deviation_rate": 0.001}
+        "": {"algorithm": "mtsac", "algorithm_options": {}},
+        "agent": {"temperatures": "task", "batch": "balanced", "log_std": "clamp", "deviation_rate": 0.001},
     },
     ("problem", "census"): {"options": {"dropout": "each"}},
 }
-"""For runs with a value of a key: section -> fields that were added later, with the former behaviour."""
+"""For runs with a value of a key: section, "" for none -> fields that were added later, with the former
+behaviour."""
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,9 +32,11 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     filled = in_their_places(values)
     for (key, value), sections in _SINCE.items():
-        for section, fields in sections.items():
+        for section, fields in sections.items() if filled.get(key) == value else ():
             there = filled.get(section)
-            if filled.get(key) == value and isinstance(there, Mapping):
+            if not section:
+                filled = {**fields, **filled}
+            elif isinstance(there, Mapping):
                 filled[section] = {**fields, **there}
     return filled
 

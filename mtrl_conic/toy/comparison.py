@@ -63,6 +63,8 @@ def run(
     if steps is not None and steps < RECORD_EVERY:
         raise UserError(f"steps={steps}: at least {RECORD_EVERY}, the distance of two recorded points")
     _claim(out, {"steps": steps, "seed": seed})
+    for name in ("table.csv", "fronts.csv", *(f"{each.name}{ending}" for each in chosen for ending in _FILES)):
+        files.check_place(out / name)
     for length in dict.fromkeys(steps or problem.steps for problem in chosen):
         alike = [problem for problem in chosen if (steps or problem.steps) == length]
         missing = [label for label in labels if not all(_path(out, problem, label).exists() for problem in alike)]
@@ -116,7 +118,9 @@ def _make(name: str, options: dict[str, Any], seed: int) -> Balancer:
 def _claim(out: Path, settings: dict[str, int | None]) -> None:
     """Make the directory `out`, or see that what it holds was made with the same settings."""
     file = out / "run.json"
-    if not file.exists():
+    with files.told_of(out):
+        there = file.exists()
+    if not there:
         if any(out.glob("*/*.csv")):
             raise UserError(f"{out} holds trajectories, yet no run.json that tells their steps: choose another folder")
         with files.told_of(out):
@@ -126,6 +130,8 @@ def _claim(out: Path, settings: dict[str, int | None]) -> None:
         raise UserError(f"{out} holds a run with {before}, not {settings}: choose another folder")
 
 
+_FILES = (".svg", "_losses.svg", "_front.csv", "_traced.svg")
+"""What is written of every problem, besides the trajectories and the maps of two options."""
 _HEAD = ["problem", "balancer", "steps", "starts", "on_front", "at_optimum", "steps_to_optimum", "ends"]
 _FORMAT = "{:<15} {:<24} {:>7} {:>6} {:>8} {:>10} {:>16}  {}"
 _FRONTS_FORMAT = "{:<15} {:<24} {:>8} {:>6} {:>12} {:>11}"

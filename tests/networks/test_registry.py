@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mtrl_conic import MTSAC, Policy, networks
 from mtrl_conic.cli import main
+from mtrl_conic.cli.terminal import TERMINAL
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import Linear
@@ -169,6 +170,7 @@ def test_a_registered_class_is_recorded_under_its_name() -> None:
 
 def test_options_from_the_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(TERMINAL, "_width", 200)  # made by another test, it knows the width of then
     chosen = ["--network", "soft_modularization", "--network-options", "modules=2", "--width", "8"]
     assert main(["describe", "mt10_small", *chosen]) == 0
     told = capsys.readouterr().out

@@ -12,14 +12,20 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
-from mtrl_conic import MTSAC, Policy, TaskSet
+from mtrl_conic import MTSAC, Policy, TaskSet, files
+from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
+from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.run import train
+from mtrl_conic.schema import parse
 from mtrl_conic.supervised import problems
 from mtrl_conic.supervised.problem import Problem
 from mtrl_conic.supervised.problems import nyuv2
 from mtrl_conic.toy import comparison
 from tests.supervised import conftest as data
+from tests.training.conftest import tiny_values
 
 
 def load(problem: str, file: Path, **options: Any) -> Problem:
@@ -158,6 +164,16 @@ def test_no_flipped_bit_of_a_saved_agent_goes_on_as_another_number(agent: MTSAC,
     assert found > 30
 
 
+def test_a_tensor_that_is_marked_as_a_folder_is_not_taken_for_memory_as_it_was(agent: MTSAC, tmp_path: Path) -> None:
+    file = tmp_path / "agent.pt"
+    agent.save(file)
+    whole = bytearray(file.read_bytes())
+    place = whole.index(b"PK\x01\x02", whole.index(b"PK\x01\x02") + 1)  # of the second part in the directory
+    whole[place + 38] ^= 16
+    file.write_bytes(bytes(whole))
+    assert "is not what was written" in refused(lambda: MTSAC.load(file))
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [({"spec": 3}, "its spec is '3'"), ({"config": []}, "its config is"), ({"seed": "x"}, "its seed is 'x'")],
@@ -202,3 +218,52 @@ def test_weights_that_are_none(agent: MTSAC, tmp_path: Path) -> None:
     values["weights"]["sha256"] = hashlib.sha256(b"\xff" * 64).hexdigest()
     described.write_text(json.dumps(values))
     assert "holds no weights" in refused(lambda: Policy.load(tmp_path))
+
+
+def test_a_pipe_that_nothing_reads_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert refused(lambda: files.write(pipe, "text")) == f"cannot write {pipe}: No such device or address"
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write(pipe, "text")
+    assert os.read(reader, 100) == b"text"
+    os.close(reader)
+
+
+@pytest.mark.parametrize("name", ["classic.svg", "classic_losses.svg", "classic_front.csv", "table.csv"])
+def test_a_folder_in_the_place_of_a_file_of_the_toys_changes_nothing(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    words = refused(lambda: comparison.run(["ls"], tmp_path, problems=["classic"], steps=100, seed=0))
+    assert words == f"cannot write {tmp_path / name}: Is a directory"
+    assert {file.name for file in tmp_path.iterdir()} == {name, "run.json"}
+
+
+def test_a_report_without_a_folder_makes_no_figures(
+    tmp_path: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, figures = tmp_path / "no" / "report.md", tmp_path / "figures"
+    assert main(["report", str(tiny_run), "--out", str(out), "--figures", str(figures)]) == 2
+    assert "No such file or directory" in capsys.readouterr().err
+    assert not figures.exists()
+
+
+def test_a_pipe_in_the_place_of_the_metrics_changes_no_run(tiny_run: Path) -> None:
+    config = parse(RunConfig, tiny_values(steps=30))
+    in_its_place(tiny_run / "metrics.jsonl")
+    before = (tiny_run / "provenance.jsonl").read_bytes()
+    assert "metrics.jsonl: it is no regular file" in refused(lambda: train(config, tiny_run))
+    assert (tiny_run / "provenance.jsonl").read_bytes() == before
+
+
+def test_a_configuration_without_a_field_is_reported_with_its_default(tiny_run: Path, tmp_path: Path) -> None:
+    file = tiny_run / "config.yaml"
+    values = yaml.safe_load(file.read_text())
+    del values["minutes"], values["environment"]["one_hot"]
+    file.write_text(yaml.safe_dump(values))
+    assert main(["report", str(tiny_run), "--out", str(tmp_path / "report.csv")]) == 0
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path) -> Path:
+    train(parse(RunConfig, tiny_values(steps=20)), tmp_path / "run")
+    return tmp_path / "run"

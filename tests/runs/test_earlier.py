@@ -23,7 +23,7 @@ from tests.training.conftest import tiny_values
 
 def as_before(values: dict[str, Any]) -> dict[str, Any]:
     """The values of a configuration as an earlier version wrote them."""
-    execution = dict(values["execution"])
+    execution = {key: value for key, value in values["execution"].items() if key != "worker_timeout"}  # since then
     sections: dict[str, dict[str, Any]] = {"environment": {}, "agent": {}}
     for name in ("stepping", "stepping_threads", "vector"):
         sections["environment"][name] = execution.pop(name)
@@ -58,6 +58,8 @@ def test_a_run_of_before_fields_were_there_goes_on(tmp_path: Path) -> None:
     written = yaml.safe_load(file.read_text())
     for name in ("temperatures", "batch", "log_std", "deviation_rate"):
         del written["agent"][name]
+    for name in ("algorithm", "algorithm_options"):
+        del written[name]
     file.write_text(yaml.safe_dump(written, sort_keys=False))
     more = config.model_copy(update={"steps": 60})
     assert train(more, tmp_path / "run")["step"] == 60

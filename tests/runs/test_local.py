@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 import yaml
-from rich.console import Console
 
 from mtrl_conic import workers
 from mtrl_conic.cli import main
 from mtrl_conic.cli.board import Board
+from mtrl_conic.cli.terminal import Terminal
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs import plan as planning
 from mtrl_conic.runs.claim import claim
@@ -127,7 +127,7 @@ UNTOLD = {"step": 80, "time": 12.0, "mean_success": None, "success": {}, "return
 def test_the_board_on_a_terminal(preset: str, tmp_path: Path) -> None:
     (run,) = claim(plan(preset, {}, tmp_path / "out"))
     text = io.StringIO()
-    with Board(Console(file=text, force_terminal=True, width=120, highlight=False), total=3, finished=1) as board:
+    with Board(Terminal(file=text, force_terminal=True, width=120), total=3, finished=1) as board:
         board.started(run)
         (run.directory / "metrics.jsonl").write_text('{"step": 50, "time": 10.0, "steps_per_second": 5.0}\n')
         board.tick([run])
@@ -328,7 +328,7 @@ def test_watching_a_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     shown = " ".join(capsys.readouterr().out.split())
     assert "stale, classic base" in shown
     assert "success 0.500 at step 50" in shown
-    assert "drawer-close-v3 0.5 0.25" in shown
+    assert "drawer-close 0.5 0.25" in shown
     assert main(["watch", str(tmp_path)]) == 2
     assert "is no run directory" in capsys.readouterr().err
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mtrl_conic import balancers
+from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
 from mtrl_conic.toy import comparison, fronts, maps, vectors
 from mtrl_conic.toy import paths as toy
@@ -283,8 +284,6 @@ def test_update_vectors_of_every_balancer(tmp_path: Path) -> None:
 
 
 def test_the_command_draws_vectors_and_traces_fronts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from mtrl_conic.cli import main
-
     assert main(["toy", "--vectors", "--balancers", "ls,mgda", "--out", str(tmp_path / "vectors")]) == 0
     assert (tmp_path / "vectors" / "vectors_three.svg").exists()
     arguments = ["toy", "--balancers", "ls", "--preferences", "2", "--problems", "gradops", "--steps", "50"]
@@ -306,3 +305,8 @@ def test_pairs_of_two_options_make_a_map(tmp_path: Path) -> None:
     grid = [Trajectory(problem, label, at_once.steps, at_once.points) for label in labels]
     assert list(maps.grids(grid)) == [("conicgrad", "c", "gamma")]
     assert maps.grids(grid[:2]) == {}
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["toy", "--balancers", "ls", "--problems", "classic", "--out", "a" * 300]) == 2
+    assert f"cannot write {'a' * 300}: File name too long" in capsys.readouterr().err.replace("\n", "")

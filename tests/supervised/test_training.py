@@ -110,7 +110,7 @@ def test_what_is_open_is_as_published(census: Path) -> None:
     config = SupervisedConfig.complete({"problem": "census", "data": str(census)})
     assert (config.epochs, config.batch_size, config.learning_rate) == (200, 1024, 1e-4)
     assert (config.gradients, config.selection) == ("parameters", "best_validation")
-    assert config.options == {"college": "attended", "leave_out": []}
+    assert config.options == {"college": "attended", "leave_out": [], "dropout": "each"}
 
 
 def test_methods_are_read_with_options() -> None:

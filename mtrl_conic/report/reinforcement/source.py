@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -186,7 +187,7 @@ def _read_run(directory: Path) -> Run:
     state = read_state(directory)
     return Run(
         directory=directory,
-        config=dict(flat_items(read_config(directory))),
+        config={**_defaults(), **dict(flat_items(read_config(directory)))},
         state=state,
         error=read_error(directory) if state == "failed" else "",
         step=read_progress(directory).step,
@@ -195,6 +196,12 @@ def _read_run(directory: Path) -> Run:
         result=read_result(directory),
         changes=changes_in_words(directory),
     )
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    """What a configuration that lacks a field, since an earlier version wrote it or it is damaged, is taken to say."""
+    return dict(flat_items(RunConfig().model_dump(mode="json")))
 
 
 def _method_keys(config: dict[str, Any]) -> dict[str, Any]:
