@@ -89,9 +89,17 @@ def append(file: Path, data: bytes) -> None:
 
     Raises:
         OSError: the data cannot be written; the file is unchanged.
+        UserError: a pipe or a device is in the place of the file.
     """
-    opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
+        opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # of a pipe that nothing reads
+            raise
+        raise UserError(f"cannot write {file}: it is no regular file") from None
+    try:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise UserError(f"cannot write {file}: it is no regular file")
         before = os.fstat(opened).st_size
         try:
             while data:  # the first part of it may still find room where the whole does not

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -71,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output is gone, `| head` say; there is nobody left to tell.
         sys.stderr.close()
         return 1
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # any argument may be one, and the first to ask of it may be anyone
+            raise
+        print(f"mtrl-conic: {_red('error:')} {one_line(str(error))}", file=sys.stderr)
+        return 2
 
 
 def _red(word: str) -> str:

@@ -150,7 +150,8 @@ def given_run(arguments: argparse.Namespace, *, many: bool = False) -> dict[str,
     from mtrl_conic.runs.config import RunConfig
 
     given = given_fields(arguments, RunConfig, many=many)
-    named = modules_of(given.get("task_set") or ())
+    task_set = given.get("task_set")
+    named = modules_of(task_set) if isinstance(task_set, str | list) else []
     plugins.load(named)
     if named:
         given[IMPORTS] = list(dict.fromkeys([*given.get(IMPORTS, ()), *named]))

@@ -255,6 +255,31 @@ def test_a_pipe_in_the_place_of_the_metrics_changes_no_run(tiny_run: Path) -> No
     assert (tiny_run / "provenance.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["provenance.jsonl", "evaluations.jsonl", "result.json"])
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(name: str, tiny_run: Path) -> None:
+    in_its_place(tiny_run / name)
+    assert f"{name}: it is no regular file" in refused(lambda: train(parse(RunConfig, tiny_values(steps=30)), tiny_run))
+
+
+@pytest.mark.parametrize("command", ["train", "describe"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["mt10", "--task-set", "0x10"], "task_set"), (["mt10", "--import", "a" * 300 + ".py"], "")],
+)
+def test_arguments_of_another_form(
+    command: str, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, *arguments]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert words in told
+
+
+def test_a_name_that_is_too_long_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["video", "a" * 300]) == 2
+    assert "File name too long" in capsys.readouterr().err
+
+
 def test_a_configuration_without_a_field_is_reported_with_its_default(tiny_run: Path, tmp_path: Path) -> None:
     file = tiny_run / "config.yaml"
     values = yaml.safe_load(file.read_text())
