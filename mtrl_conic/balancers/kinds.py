@@ -12,7 +12,7 @@ from mtrl_conic.balancers.base import Balance, Balancer, Decision, Direction
 from mtrl_conic.balancers.finite import furthest_from_zero, zero_where
 from mtrl_conic.balancers.seam import Combined, Form, Gradients
 from mtrl_conic.errors import UserError
-from mtrl_conic.linalg.gram import combine
+from mtrl_conic.linalg.gram import combine, full_precision
 
 
 class _WithoutGramian(Balancer):
@@ -87,6 +87,12 @@ class JacobianBalancer(Balancer):
 
     def prepare(self, jacobian: Tensor) -> None:
         """Make room in the state for gradients like these (..., K, P), before their numbers are looked at."""
+
+    def _make_room(self, saved: dict[str, Tensor], name: str) -> None:
+        """Make the entry `name` of the state, one value per task and parameter, as large as the one that was saved."""
+        here, there = self.state[name], saved.get(name, self.state[name])
+        if there.shape != here.shape and there.shape[:-1] == here.shape[:-1]:
+            self.state[name] = torch.zeros_like(full_precision(there), device=here.device)
 
     @override
     def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:

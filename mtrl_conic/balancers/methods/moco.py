@@ -84,7 +84,5 @@ class MoCo(JacobianBalancer):
 
     @override
     def load_state_dict(self, saved: dict[str, Tensor]) -> None:
-        means = saved.get("means", self.state["means"])
-        if means.shape != self.state["means"].shape and means.shape[:-1] == self.state["means"].shape[:-1]:
-            self.state["means"] = torch.empty_like(full_precision(means))
+        self._make_room(saved, "means")
         super().load_state_dict(saved)

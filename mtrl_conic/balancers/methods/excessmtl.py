@@ -1,0 +1,83 @@
+"""He et al., Robust multi-task learning with excess risks, ICML 2024."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.base import Direction
+from mtrl_conic.balancers.kinds import JacobianBalancer
+from mtrl_conic.balancers.registry import register
+from mtrl_conic.linalg.gram import combine
+from mtrl_conic.linalg.vectors import positive
+
+
+@register("excessmtl")
+class ExcessMTL(JacobianBalancer):
+    """ExcessMTL: more weight for the tasks that are further from convergence, whatever their losses are.
+
+    The distance of task i from its optimum is estimated as e_i = g_i^T diag(h_i)^(-1/2) g_i, with h_i the running sum
+    of g_i^2 (the paper's equations 6 and 7), over the mean estimate of the warm-up; then w_i <- w_i exp(eta e_i),
+    divided by the sum (equation 9).
+
+    Reduction: the weights sum to one.
+    Cost: O(K P). State: h, as large as the Jacobian, the weights, the first estimates.
+
+    Statistics: `weight`, (K,); `excess`, (K,), the estimates over those of the warm-up.
+
+    Args:
+        num_tasks: K.
+        seed: not used.
+        eta: step size of the weights.
+        warmup: updates with equal weights over which the first estimates are averaged. The paper takes three epochs.
+    """
+
+    paper = "He et al., Robust multi-task learning with excess risks, ICML 2024"
+    every_task = True
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        seed: int = 0,
+        eta: Annotated[float, Field(gt=0, description="step size of the weights")] = 0.01,
+        warmup: Annotated[int, Field(ge=1, description="updates with equal weights that tell where tasks begin")] = 1,
+    ) -> None:
+        super().__init__(num_tasks, seed=seed)
+        self.eta, self.warmup = eta, warmup
+
+    @override
+    def initial_state(self) -> dict[str, Tensor]:
+        return {
+            "squares": torch.zeros(*self.batch_shape, self.num_tasks, 0),  # P is known at the first call only
+            "logits": self._full(0.0),
+            "first": self._full(0.0),
+            "count": torch.zeros((), dtype=torch.int64),
+        }
+
+    @override
+    def prepare(self, jacobian: Tensor) -> None:
+        if self.state["squares"].shape != jacobian.shape:
+            self.state["squares"] = torch.zeros_like(jacobian, dtype=torch.float64)
+
+    @override
+    def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
+        own = jacobian.to(torch.float64).square()
+        squares = self.state["squares"].add_(own)
+        excess = torch.where(squares > 0, own / positive(squares).sqrt(), 0.0).sum(-1)
+        warm = self.state["count"] < self.warmup
+        first = self.state["first"] + torch.where(warm, excess / self.warmup, 0.0)
+        relative = excess / positive(first)
+        logits = self.state["logits"] + torch.where(warm, 0.0, self.eta * relative)
+        self._store(first=first, logits=logits, count=self.state["count"] + 1)
+        weights = logits.softmax(-1)
+        return Direction(combine(weights, jacobian), {"weight": weights, "excess": relative})
+
+    @override
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        self._make_room(saved, "squares")
+        super().load_state_dict(saved)
