@@ -14,5 +14,6 @@ if __name__ == "__main__":
     print()
     print(f"Hard gradients: {', '.join(guarantees.KINDS)}; float32, bfloat16 and float64; scales 1e-30 to 1e30;")
     print(f"K = {', '.join(map(str, guarantees.STUDY))}; P = {', '.join(map(str, guarantees.PARAMETERS))}. Errors are")
-    print("seen by the gradients themselves, in float64, where no fallback was taken; more than 1e-6 is broken.")
+    print("seen by the gradients themselves, in float64, where no fallback was taken; more than")
+    print(f"{guarantees.ALLOWED:.0e} is broken.")
     print(guarantees.table(guarantees.study(guarantees.STUDY)))
