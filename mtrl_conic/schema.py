@@ -74,10 +74,10 @@ def check_options(name: str, model: type[pydantic.BaseModel], given: Mapping[str
         return {key: value for key, value in model(**given) if key in given}
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        option = ".".join(str(part) for part in first["loc"])
+        option = first["loc"][0]  # what follows names one of the kinds of value that it may have
         if first["type"] == "missing":
             raise UserError(f"{name} needs its option {option}") from None
-        raise UserError(f"{name}: option {option}={first['input']!r}: {first['msg'].lower()}") from None
+        raise UserError(f"{name}: option {option}={first['input']!r}: {_message(first)}") from None
 
 
 def owner(model: type[pydantic.BaseModel], path: tuple[str, ...]) -> str:
@@ -133,11 +133,15 @@ def _in_words(model: type[pydantic.BaseModel], found: Any, where: str) -> UserEr
         elsewhere = [".".join(place) for place, _ in leaves(model) if place[-1] == path[-1]]
         known = elsewhere or [".".join([*path[:-1], name]) for name in _fields_at(model, path[:-1])]
         return UserError(f"{prefix}{unknown('key', '.'.join(path), known)}")
-    message = found["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    message = _message(found)
     if not path:
         return UserError(f"{prefix}{message}")
     return UserError(f"{prefix}{'.'.join(path)}={found['input']!r}: {message}")
+
+
+def _message(found: Any) -> str:
+    message = str(found["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
 
 
 def _fields_at(model: type[pydantic.BaseModel], path: list[str]) -> list[str]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import torch
 
@@ -89,7 +91,7 @@ def generated(name: str) -> str:
     method, made = balancers.get(name), balancers.make(name, 2)
     rows = []
     for option, field in balancers.options(name).items():
-        kind = _type(field.annotation) + _range(field.metadata)
+        kind = _type(field.annotation, field.metadata)
         rows.append(f"| `{option}` | {kind} | `{field.default}` | {field.description} |\n")
     table = "".join(["| option | type | default | meaning |\n|---|---|---|---|\n", *rows]) if rows else "No options.\n"
     takes = [_NEEDS[method.needs]]
@@ -129,19 +131,27 @@ def measured(text: str, name: str) -> tuple[str, str]:
     return solve[1] if solve else "", way[1] if way else ""
 
 
-def _type(annotation: object) -> str:
-    values = getattr(annotation, "__args__", None)
-    return " or ".join(f"`{value}`" for value in values) if values else getattr(annotation, "__name__", "")
+def _type(annotation: Any, metadata: Sequence[object] = ()) -> str:
+    """`float, > 0`, or values or other kinds with `or` between them."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in parts)
+    if origin is Annotated:
+        (field,) = annotation.__metadata__
+        return _type(parts[0], field.metadata)
+    if parts:
+        return " or ".join(_type(part) for part in parts)
+    return str(annotation.__name__) + _range(metadata)
 
 
-def _range(metadata: list[object]) -> str:
+def _range(metadata: Sequence[object]) -> str:
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     limits = [(sign, getattr(limit, key)) for limit in metadata for key, sign in signs.items() if hasattr(limit, key)]
     return "".join(f", {sign} {value}" for sign, value in limits)
 
 
 def draw_pictures(folder: Path) -> None:
-    """A picture per balancer on the classic problem, and one of all balancers per problem that `folder` holds."""
+    """A picture per balancer that `folder` holds on the classic problem; one of all per problem, if all are there."""
     from mtrl_conic.toy.comparison import read_trajectory
     from mtrl_conic.toy.picture import draw
     from mtrl_conic.toy.problems import PROBLEMS
@@ -151,7 +161,7 @@ def draw_pictures(folder: Path) -> None:
     for problem in PROBLEMS.values():
         files = sorted((folder / problem.name).glob("*.csv"))
         done = [read_trajectory(file, problem, file.stem) for file in files]
-        if done:
+        if {trajectory.label for trajectory in done} >= set(balancers.available()):
             draw(problem, done, out / f"all_{problem.name}.png")
             _shrink(out / f"all_{problem.name}.png")
         for trajectory in done if problem.name == "classic" else []:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mtrl_conic.balancers.finite import Careful, zero_where
+from mtrl_conic.balancers.finite import Careful, furthest_from_zero, zero_where
 from mtrl_conic.balancers.guarantees import TOLERANCE, Outcome
 from mtrl_conic.balancers.seam import Combined, Form, Gradients
 from mtrl_conic.errors import UserError
@@ -76,6 +76,10 @@ class Balancer(Careful, ABC):
     A batch of problems is solved at once where the input has leading dimensions. A method with
     state keeps one state per problem: tell it the leading dimensions by `reset(batch_shape)`.
 
+    A method that asks for several independent batches in an update says how many in `batches`. It then takes, wherever
+    K is written here for gradients, losses and weights, those of all batches: the K of the first, then the K of the
+    second, and so on. Only K stand for gradients without noise, which are those of every batch.
+
     Args:
         num_tasks: K, at least 1.
         seed: of the balancer's own random numbers, for the methods that draw.
@@ -83,17 +87,17 @@ class Balancer(Careful, ABC):
 
     paper: ClassVar[str]
     """Authors, title or venue, and year of the source."""
-    needs: ClassVar[Literal["gramian", "losses", "jacobian", "nothing"]] = "gramian"
+    needs: Literal["gramian", "losses", "jacobian", "nothing"] = "gramian"
     """What the weights are computed from, in a word for tables."""
-    compares_gradients: ClassVar[bool] = True
+    compares_gradients: bool = True
     """Whether the weights depend on the gradients at all."""
     has_weights: ClassVar[bool] = True
     """Whether a direction is a weighted sum of the gradients of this very update."""
     positive_losses: bool = False
     """Whether the method is meant for positive losses (the actor's are not)."""
-    observes: ClassVar[bool] = False
+    observes: bool = False
     """Whether `observe` wants the losses of the same batch after the optimiser's step."""
-    every_task: ClassVar[bool] = False
+    every_task: bool = False
     """Whether the method follows each task's loss from update to update, so that no batch may lack one."""
     carries_gradients: ClassVar[bool] = False
     """Whether gradients of earlier batches enter the direction, so that those of rows have no meaning."""
@@ -101,7 +105,7 @@ class Balancer(Careful, ABC):
     """What each of the K tasks counts, with the sum 1, where a method takes that and it is given."""
     in_epochs: ClassVar[Mapping[str, int]] = {}
     """Options in updates that the paper gives in epochs, and how many: what they are where an epoch has a length."""
-    waits: ClassVar[bool] = False
+    waits: bool = False
     """Whether the method waits for the device after all, so that its updates cannot be recorded."""
 
     # The part a method writes.
@@ -145,7 +149,9 @@ class Balancer(Careful, ABC):
 
     def without_gradients(self, losses: Tensor) -> Balance:
         """`balance` from the losses (..., K) alone, for a method that does not compare gradients."""
-        raise UserError(f"{self.name} compares the tasks' gradients: their losses alone are not enough")
+        if self.compares_gradients:
+            raise UserError(f"{self.name} compares the tasks' gradients: their losses alone are not enough")
+        return self._decide(self._nothing(losses), losses).balance
 
     def weights(self, gramian: Tensor, losses: Tensor | None = None) -> Tensor:
         """The weights (..., K), float64, of the tasks' gradients for this update."""
@@ -158,13 +164,18 @@ class Balancer(Careful, ABC):
     def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:
         """The combined gradient J^T w of a jacobian (..., K, P), with the method's statistics."""
         jacobian = self._jacobian(jacobian)
-        (weights, statistics), skipped = self._decide(gramian_of(jacobian), losses)
+        # Where gradients are not compared, all that is asked of the matrix is whether they are finite.
+        compared = self.compares_gradients
+        seen = gramian_of(jacobian) if compared else torch.diag_embed(furthest_from_zero(jacobian).to(torch.float64))
+        (weights, statistics), skipped = self._decide(seen, losses)
         return Direction(zero_where(skipped, combine(weights, jacobian)), statistics)
 
     def combine(self, gradients: Gradients[Form]) -> Combined[Form]:
         """One direction for the gradients of K losses, in their own form; what is not needed is not computed."""
-        (weights, statistics), skipped = self._decide(gradients.gramian, gradients.losses)
-        return Combined(zero_where(skipped, gradients.combine(weights)), {"weight": weights, **statistics})
+        seen = gradients.gramian if self.compares_gradients else self._nothing(gradients.losses)
+        (weights, statistics), skipped = self._decide(seen, gradients.losses)
+        of_tasks = weights if self.batches == 1 else weights.unflatten(-1, (-1, self.num_tasks)).sum(-2)
+        return Combined(zero_where(skipped, gradients.combine(weights)), {"weight": of_tasks, **statistics})
 
     def observe(self, losses: Tensor) -> None:
         """Take the losses (..., K) of the last batch after the optimiser's step.
@@ -195,7 +206,7 @@ class Balancer(Careful, ABC):
         return finite & (torch.stack(errors).amax(0) <= TOLERANCE) if errors else finite
 
     def _decide(self, gramian: Tensor, losses: Tensor | None) -> Decision:
-        self._check("gramian", gramian, (self.num_tasks, self.num_tasks))
+        self._check("gramian", gramian, (self._rows(gramian, -1),) * 2)
         gramian = gramian.detach().to(torch.float64)
         losses = self._losses(losses, gramian.device)
         total = gramian.sum((-2, -1))
@@ -203,24 +214,28 @@ class Balancer(Careful, ABC):
         sound = self._sound(finite, losses)
         if self._known_to_be_sound(sound, gramian.diagonal(dim1=-2, dim2=-1), losses):
             return self._told(self._settle(gramian, losses), finite, known=True)
-        eye = torch.eye(self.num_tasks, dtype=torch.float64, device=gramian.device)
+        eye = torch.eye(gramian.shape[-1], dtype=torch.float64, device=gramian.device)
         gramian = torch.where(sound[..., None, None], gramian, eye)
         losses = None if losses is None else torch.where(sound.unsqueeze(-1), losses, 1.0)
         balance = self._only_where(sound, lambda: self._settle(gramian, losses))
         return self._told(self._without(~sound, balance), finite, known=False)
 
+    def _nothing(self, losses: Tensor) -> Tensor:
+        """In the place of a Gram matrix that nobody looks at."""
+        return losses.new_zeros((*losses.shape, self._rows(losses, -1)), dtype=torch.float64)
+
     def _settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
         """What the method proposes where that keeps its guarantee, and what it has instead where not."""
         proposed = self.balance(gramian, losses)
         weights, statistics = proposed.weights, proposed.statistics
-        instead = proposed.instead if isinstance(proposed, Proposal) else 1 / self.num_tasks
+        instead = proposed.instead if isinstance(proposed, Proposal) else 1 / weights.shape[-1]
         missed = ~self.keeps(Outcome(gramian, weights))
         fallback = missed | statistics["fallback"] if "fallback" in statistics else missed
         return Balance(torch.where(missed.unsqueeze(-1), instead, weights), {**statistics, "fallback": fallback})
 
     def _without(self, left_out: Tensor, balance: Balance) -> Balance:
         """Equal weights for problems (...) that the method cannot take."""
-        weights = torch.where(left_out.unsqueeze(-1), 1 / self.num_tasks, balance.weights)
+        weights = torch.where(left_out.unsqueeze(-1), 1 / balance.weights.shape[-1], balance.weights)
         counted = {key: left_out | balance.statistics[key] for key in balance.statistics.keys() & {"fallback"}}
         return Balance(weights, balance.statistics | counted)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,14 +18,16 @@ from mtrl_conic.errors import UserError
 class Careful(State):
     """A state that input which is not finite leaves as it was."""
 
-    needs_losses: ClassVar[bool] = False
+    needs_losses: bool = False
     """Whether `losses` must be given."""
-    refuses_negative: ClassVar[bool] = False
+    refuses_negative: bool = False
     """Whether a negative loss is an error; where errors are not raised it means equal weights."""
     on_nonfinite: Literal["raise", "skip"] = "raise"
     """What is done with input that is not finite."""
     task_names: Sequence[str] | None = None
     """For messages, where they are known."""
+    batches: int = 1
+    """How many independent batches an update takes."""
 
     def _check(self, what: str, value: Tensor, expected: tuple[int, ...]) -> None:
         if not isinstance(value, Tensor):
@@ -39,11 +41,17 @@ class Careful(State):
             raise UserError(f"{self.name} keeps a state for problems of shape {self.batch_shape}: reset({batch}) first")
         self._follow(value.device)
 
+    def _rows(self, value: Tensor, axis: int) -> int:
+        """How long an axis of input must be: K, and K for each batch where it has all of them."""
+        every = self.batches * self.num_tasks
+        given = value.shape[axis] if isinstance(value, Tensor) and value.dim() >= -axis else 0
+        return every if given == every else self.num_tasks
+
     def _jacobian(self, jacobian: Tensor) -> Tensor:
         if isinstance(jacobian, Tensor) and jacobian.dim() < 2:
             shape = f"(..., {self.num_tasks}, P)"
             raise UserError(f"jacobian must have shape {shape}, a row per task, not {tuple(jacobian.shape)}")
-        self._check("jacobian", jacobian, (self.num_tasks, *getattr(jacobian, "shape", (0,))[-1:]))
+        self._check("jacobian", jacobian, (self._rows(jacobian, -2), *getattr(jacobian, "shape", (0,))[-1:]))
         return jacobian.detach()
 
     def _losses(self, losses: Tensor | None, device: torch.device) -> Tensor | None:
@@ -51,7 +59,7 @@ class Careful(State):
             if self.needs_losses:
                 raise UserError(f"{self.name} needs the losses of the tasks: pass losses of shape (K,)")
             return None
-        self._check("losses", losses, (self.num_tasks,))
+        self._check("losses", losses, (self._rows(losses, -1),))
         return losses.detach().to(device, torch.float64)
 
     def _sound(self, finite: Tensor, losses: Tensor | None) -> Tensor:

@@ -99,13 +99,13 @@ def cancellation(of: Outcome, length: Tensor) -> Tensor:
     return (TOLERANCE / _LARGEST * of.spread / positive(length)).squeeze(-1)
 
 
-def unequal_projections(of: Outcome) -> Tensor:
-    """How far apart (...) the g_i.d / ||g_i|| are; a zero gradient has none."""
+def unequal_projections(of: Outcome, size: Tensor) -> Tensor:
+    """How far apart (...) the g_i.d / ||g_i|| are, over `size` (..., 1); a zero gradient has none."""
     some = of.norms > 0
     projections = of.products / positive(of.norms)
     highest = torch.where(some, projections, -torch.inf).amax(-1)
     lowest = torch.where(some, projections, torch.inf).amin(-1)
-    return ((highest - lowest) / positive(of.spread).squeeze(-1)).clamp_min(0)
+    return ((highest - lowest) / positive(size).squeeze(-1)).clamp_min(0)
 
 
 def power_residual(of: Outcome, power: float) -> Tensor:
@@ -142,8 +142,8 @@ class FromTheMean:
         """How far (...) ||d||^2 is from ||g0||^2, over the latter."""
         return (self._excess / self._size).squeeze(-1)
 
-    def outside_cone(self, c: float) -> Tensor:
-        """How far (...) d.g0 / ||g0||^2 lies below c."""
+    def outside_cone(self, c: Tensor) -> Tensor:
+        """How far (...) d.g0 / ||g0||^2 lies below c (..., 1)."""
         return (((c - 1) * self._mean_square - self._along) / self._size).squeeze(-1).clamp_min(0)
 
 

@@ -12,41 +12,15 @@ from mtrl_conic.balancers.base import Balance, Balancer, Decision, Direction
 from mtrl_conic.balancers.finite import furthest_from_zero, zero_where
 from mtrl_conic.balancers.seam import Combined, Form, Gradients
 from mtrl_conic.errors import UserError
-from mtrl_conic.linalg.gram import combine, full_precision
+from mtrl_conic.linalg.gram import full_precision
 
 
-class _WithoutGramian(Balancer):
-    """A balancer for which nothing is made of the gradients but their weighted sum."""
-
-    compares_gradients = False
-
-    @override
-    def without_gradients(self, losses: Tensor) -> Balance:
-        return self._decide_alone(losses).balance
-
-    @override
-    def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:
-        jacobian = self._jacobian(jacobian)
-        largest = furthest_from_zero(jacobian).to(torch.float64)
-        # All that is asked of this matrix is what its diagonal says.
-        (weights, statistics), skipped = self._decide(torch.diag_embed(largest), losses)
-        return Direction(zero_where(skipped, combine(weights, jacobian)), statistics)
-
-    @override
-    def combine(self, gradients: Gradients[Form]) -> Combined[Form]:
-        (weights, statistics), skipped = self._decide_alone(gradients.losses)
-        return Combined(zero_where(skipped, gradients.combine(weights)), {"weight": weights, **statistics})
-
-    def _decide_alone(self, losses: Tensor) -> Decision:
-        nothing = losses.new_zeros((*losses.shape, self.num_tasks), dtype=torch.float64)
-        return self._decide(nothing, losses)
-
-
-class LossBalancer(_WithoutGramian):
+class LossBalancer(Balancer):
     """A balancer that weights losses and looks at no gradient."""
 
     needs = "losses"
     needs_losses = True
+    compares_gradients = False
 
     @abstractmethod
     def weigh(self, losses: Tensor) -> Balance:
@@ -57,10 +31,11 @@ class LossBalancer(_WithoutGramian):
         return self.weigh(given(losses))
 
 
-class ConstantBalancer(_WithoutGramian):
+class ConstantBalancer(Balancer):
     """A balancer whose weights depend on nothing but the number of tasks, and its own random numbers."""
 
     needs = "nothing"
+    compares_gradients = False
 
     @abstractmethod
     def draw(self, like: Tensor) -> Balance:

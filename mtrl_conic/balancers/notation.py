@@ -1,4 +1,4 @@
-"""Methods as they are written on a command line: `name:key=value,key=value`."""
+"""Methods as they are written on a command line: `name:key=value,key=value`, one within another with colons alone."""
 
 from __future__ import annotations
 
@@ -17,6 +17,30 @@ def label(name: str, options: Mapping[str, Any]) -> str:
     return name + (":" + ",".join(f"{key}={value}" for key, value in options.items()) if options else "")
 
 
+def inner_label(name: str, options: Mapping[str, Any]) -> str:
+    """A method as it is written within an option of another: `cagrad:c=0.9:rescale=square`, colons throughout."""
+    return ":".join([name, *(f"{key}={value}" for key, value in options.items())])
+
+
+def parse_inner(text: str) -> Method:
+    """What `inner_label` writes as name and options, checked and converted.
+
+    Raises:
+        UserError: an unknown name or option, or a value out of range.
+    """
+    name, *parts = (part.strip() for part in text.split(":"))
+    options: dict[str, Any] = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if equals:
+            options[key.strip()] = value.strip()
+        elif options:  # values may have colons, as a preference by name has
+            options[next(reversed(options))] += f":{part}"
+        else:
+            raise UserError(f"{part}: write a method within another as name:key=value:key=value")
+    return name, check_options(name, options)
+
+
 def parse_methods(
     text: str,
     *,
@@ -25,7 +49,7 @@ def parse_methods(
 ) -> list[Method]:
     """`ls,gradops:alpha=-2,conicgrad:c=0.9,solver=exact` as names and options, checked and converted.
 
-    A part with `=` before any `:` belongs to the method before it.
+    A part whose first `=` comes before any `:` belongs to the method before it.
 
     Args:
         text: methods, with commas between them.

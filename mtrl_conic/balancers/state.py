@@ -27,7 +27,7 @@ class State:
 
     name: ClassVar[str]
     """The registered name; the class's own where it has none."""
-    draws: ClassVar[bool] = False
+    draws: bool = False
     """Whether the method draws random numbers."""
 
     def __init_subclass__(cls) -> None:

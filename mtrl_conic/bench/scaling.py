@@ -167,7 +167,7 @@ def _balanced(
     balancer: balancers.Balancer,
     mode: Gradients,
 ) -> Callable[[], object]:
-    return lambda: write_gradients(net, losses, [inputs], balancer, mode=mode)
+    return lambda: write_gradients(net, [(losses, [inputs])] * balancer.batches, balancer, mode=mode)
 
 
 def _torchjd(

@@ -28,6 +28,9 @@ _AGGREGATORS = {
     "gradvac": ("GradVac", False),
     "upgrad": ("UPGrad", False),
     "graddrop": ("GradDrop", False),
+    "config": ("ConFIG", False),
+    "dualproj": ("DualProj", False),
+    "excessmtl": ("ExcessMTL", False),
 }
 """Balancer -> torchjd's class, and what it is constructed with: nothing, the number of tasks, or a number."""
 

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -90,27 +91,28 @@ def run(
     clock = time.process_time if threads == 1 else time.perf_counter
     config = parse(AgentConfig, fields)
     items = _items(["ls", *(name for name in names if name != "ls")], config, compile)
-    batch = mt10_batch(config.batch_size)
     measured: dict[str, list[float]] = {item: [] for item in items}
     for turn in range(rounds + 2):
         for item, update in items.items():
             start = clock()
-            update(batch)
+            update()
             if turn >= 2:  # the first two warm up
                 measured[item].append(clock() - start)
     return UpdateBenchmark(measured, config, threads, compile)
 
 
-def _items(names: Sequence[str], config: AgentConfig, compile: bool) -> dict[str, Callable[[Batch], object]]:
-    spec = mt10_spec()
+def _items(names: Sequence[str], config: AgentConfig, compile: bool) -> dict[str, Callable[[], object]]:
+    spec, batch = mt10_spec(), mt10_batch(config.batch_size)
 
-    def ours(name: str, execution: Eager) -> Callable[[Batch], object]:
-        return MTSAC(spec, balancer=name, device="cpu", execution=execution, config=config).update
+    def ours(name: str, execution: Eager) -> Callable[[], object]:
+        agent = MTSAC(spec, balancer=name, device="cpu", execution=execution, config=config)
+        rows = agent.schedule.batch_size
+        return partial(agent.update, batch if rows == config.batch_size else mt10_batch(rows))
 
     items = {name: ours(name, Compiled() if compile else Eager()) for name in names}
     if compile:
         items |= {f"{name}, not compiled": ours(name, Eager()) for name in names}
-    items[PLAIN] = PlainMTSAC(spec, config).update
+    items[PLAIN] = partial(PlainMTSAC(spec, config).update, batch)
     return items
 
 

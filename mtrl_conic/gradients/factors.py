@@ -91,6 +91,14 @@ def chosen(part: Part, tasks: Sequence[int]) -> Part:
     return type(part)(*(rows[tasks] for rows in part))
 
 
+def one_after_another(parts: Sequence[Part]) -> Part:
+    """The gradients of several batches, all in one form, along the axis of their tasks."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat([part for part in parts if isinstance(part, Tensor)])
+    return type(first)(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
+
+
 @dataclass
 class Uses:
     """Where the backward of a layer leaves factors: of each use of its weight, in the order of the backward."""

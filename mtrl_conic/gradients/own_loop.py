@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ Statistics = dict[str, Tensor]
 
 
 def backward(
-    losses: Tensor | Sequence[Tensor | None],
+    losses: Tensor | Sequence[Tensor | None] | Sequence[Sequence[Tensor]],
     balancer: Balancer,
     *,
     shared: Iterable[nn.Parameter],
@@ -39,7 +39,9 @@ def backward(
 
     Args:
         losses: K scalars, or a tensor (K,), on one graph or on several: of one batch that all tasks share, or of a
-            batch per task. None for a task that this batch lacks: the others are balanced among themselves.
+            batch per task. None for a task that this batch lacks: the others are balanced among themselves. For a
+            balancer that takes several independent batches (`balancer.batches`), the losses of each, one after the
+            other: parameters of `own` get the mean over the batches.
         balancer: of K tasks.
         shared: parameters whose K gradients are combined.
         own: parameters of heads, each of one task. A parameter is in one of the two or in neither.
@@ -65,9 +67,10 @@ def backward(
     processes = Processes(process_group)
     common, single = _trainable("shared", shared), _trainable("own", own)
     _refuse_what_is_both(common, single)
-    taken, present = _taken(_by_task(losses, balancer.num_tasks), scaler, processes)
-    if not present:
+    taken, places = _taken(_of_batches(losses, balancer), scaler, processes)
+    if not places:
         return {}
+    present = _tasks_of(places, balancer)
     gradients = GraphGradients(taken, common, single, processes=processes, keep=retain_graph)
     if features is not None and common:
         _refuse_rows(balancer)
@@ -77,7 +80,10 @@ def backward(
         found, statistics = _balance(balancer, gradients, present)
     else:
         found, statistics = _balance_scaled(balancer, gradients, present)
-    _add([*common, *single], [*found, *gradients.of_own])
+    of_own = gradients.of_own
+    if balancer.batches > 1:
+        of_own = [None if each is None else each / balancer.batches for each in of_own]
+    _add([*common, *single], [*found, *of_own])
     return statistics
 
 
@@ -138,13 +144,35 @@ def _refuse_rows(balancer: Balancer) -> None:
     """Refuse to compare rows of a batch with those of another.
 
     Raises:
-        UserError: the method carries gradients from batch to batch.
+        UserError: the method combines gradients of several batches.
     """
-    if balancer.carries_gradients:
+    if balancer.carries_gradients or balancer.batches > 1:
         raise UserError(
-            f"{balancer.name} averages gradients over batches, and those of features belong to the rows of one: leave "
-            "features away, or take another method"
+            f"{balancer.name} combines gradients of several batches, and those of features belong to the rows of one: "
+            "leave features away, or take another method"
         )
+
+
+def _of_batches(losses: Any, balancer: Balancer) -> list[Tensor | None]:
+    """A scalar with a graph for each task, the first batch's before the second's, or none."""
+    count = balancer.batches
+    if count == 1:
+        return _by_task(losses, balancer.num_tasks)
+    with torch.enable_grad():
+        batches = list(losses)
+    if len(batches) != count or any(isinstance(each, Tensor) and each.dim() == 0 for each in batches):
+        raise UserError(
+            f"{balancer.name} takes {count} independent batches: give the losses of each, in a list of {count}"
+        )
+    return [loss for batch in batches for loss in _by_task(batch, balancer.num_tasks)]
+
+
+def _tasks_of(places: Sequence[int], balancer: Balancer) -> list[int]:
+    """The tasks that each batch has, given the places of all losses that are there."""
+    tasks = [place for place in places if place < balancer.num_tasks]
+    if list(places) != [number * balancer.num_tasks + task for number in range(balancer.batches) for task in tasks]:
+        raise UserError(f"{balancer.name} compares its batches with each other: all must have the same tasks")
+    return tasks
 
 
 def _by_task(losses: Tensor | Sequence[Tensor | None], num_tasks: int) -> list[Tensor | None]:
@@ -194,11 +222,12 @@ def _taken(
 
 
 def _geometry(gradients: GraphGradients, num_tasks: int, present: Sequence[int]) -> Statistics:
-    """Lengths and cosines of what was compared."""
+    """Lengths and cosines of what was compared, in the first batch."""
     if gradients.rows is None:
         return {}
-    norms = gradients.gramian.diagonal().sqrt()
-    cosines = gradients.gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
+    gramian = gradients.gramian[: len(present), : len(present)]
+    norms = gramian.diagonal().sqrt()
+    cosines = gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
     return {
         "gradient_norm": of_all_tasks(norms, num_tasks, present),
         "cosine": of_all_tasks(cosines, num_tasks, present),

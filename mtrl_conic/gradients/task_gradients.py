@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.gradients.blocks import Blocks, split
-from mtrl_conic.gradients.factors import Part, chosen
+from mtrl_conic.gradients.factors import Part, chosen, one_after_another
 from mtrl_conic.gradients.layout import Layout
 from mtrl_conic.gradients.present import combine_present
 from mtrl_conic.gradients.ways import Losses, compute
@@ -57,6 +57,22 @@ class TaskGradients:
     def among(self, present: Sequence[int]) -> TaskGradients:
         """The same gradients, of which only those of the tasks `present` are combined."""
         return replace(self, present=present)
+
+    @classmethod
+    def joined(cls, batches: Sequence[TaskGradients]) -> TaskGradients:
+        """The gradients of several batches as those of so many times K losses, the first batch's before the second's.
+
+        What is no gradient of a shared parameter is the mean over the batches.
+        """
+        if len(batches) == 1:
+            return batches[0]
+        return cls(
+            losses=torch.cat([each.losses for each in batches]),
+            extra=pytree.tree_map(_mean, *(each.extra for each in batches)),
+            parts=_joined([each.parts for each in batches]),
+            own={name: _mean(*(each.own[name] for each in batches)) for name in batches[0].own},
+            averaged=_joined([each.averaged for each in batches]),
+        )
 
     @cached_property
     def shared(self) -> dict[str, Tensor]:
@@ -133,6 +149,14 @@ class TaskGradients:
                 parameter.grad = gradient
             else:
                 parameter.grad.copy_(gradient)
+
+
+def _mean(*tensors: Tensor) -> Tensor:
+    return torch.stack(tensors).mean(0)
+
+
+def _joined(batches: Sequence[Mapping[str, Part]]) -> dict[str, Part]:
+    return {name: one_after_another([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any, compare: bool = True) -> TaskGradients:

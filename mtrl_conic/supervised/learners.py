@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError
-from mtrl_conic.supervised.gradients import Statistics, write_gradients
+from mtrl_conic.supervised.gradients import Statistics, check, write_gradients
 from mtrl_conic.supervised.network import BatchedHeads, Outputs, Representation, SingleTaskNetworks, TaskNetwork
 from mtrl_conic.supervised.problem import Batch, Gradients, Options, Problem
 from mtrl_conic.supervised.rotograd import RotoGrad
@@ -37,7 +38,7 @@ def methods() -> list[str]:
 
 
 class Learner(ABC):
-    """A network with its optimiser, trained on one batch after the other.
+    """A network with its optimiser, trained on one step's batches after the other.
 
     Args:
         network: anything that maps a problem's inputs to outputs.
@@ -51,13 +52,16 @@ class Learner(ABC):
     def _parameters(self) -> list[nn.Parameter]:
         return list(self.network.parameters())
 
+    batches = 1
+    """How many a step takes."""
+
     @abstractmethod
-    def gradients(self, batch: Batch) -> tuple[Tensor, Statistics]:
+    def gradients(self, *batches: Batch) -> tuple[Tensor, Statistics]:
         """Fill every `.grad`; returns losses (K,) and statistics."""
 
-    def step(self, batch: Batch) -> Statistics:
-        """One optimiser step; returns `loss` (K,) and what the method tells."""
-        losses, statistics = self.gradients(batch)
+    def step(self, *batches: Batch) -> Statistics:
+        """One optimiser step on as many batches as it takes; returns `loss` (K,) and what the method tells."""
+        losses, statistics = self.gradients(*batches)
         for optimizer in self.optimizers:
             optimizer.step()
         return {"loss": losses, **statistics}
@@ -107,25 +111,24 @@ class Balanced(Learner):
         gradients: Gradients,
     ) -> None:
         super().__init__(network, problem, learning_rate=learning_rate)
-        self.balancer, self.mode = balancer, gradients
+        self.balancer, self.mode, self.batches = balancer, gradients, balancer.batches
 
-    def gradients(self, batch: Batch) -> tuple[Tensor, Statistics]:
+    def gradients(self, *batches: Batch) -> tuple[Tensor, Statistics]:
         """See `write_gradients`."""
-        return write_gradients(
-            self.network,
-            lambda outputs: self.problem.losses(outputs, batch.targets),
-            batch.inputs,
-            self.balancer,
-            mode=self.mode,
-        )
+        forwards = [(partial(self._losses, batch), batch.inputs) for batch in batches]
+        return write_gradients(self.network, forwards, self.balancer, mode=self.mode)
 
-    def step(self, batch: Batch) -> Statistics:
+    def _losses(self, batch: Batch, outputs: Outputs) -> Tensor:
+        return self.problem.losses(outputs, batch.targets)
+
+    def step(self, *batches: Batch) -> Statistics:
         """As every learner's; a balancer that asks for it sees the same batch once more, dropout and all."""
         if not self.balancer.observes:
-            return super().step(batch)
+            return super().step(*batches)
+        batch = batches[0]
         device = batch.inputs[0].device
         before = _generator_state(device)
-        statistics = super().step(batch)
+        statistics = super().step(*batches)
         _set_generator_state(device, before)
         with torch.no_grad():
             self.balancer.observe(self.problem.losses(self.network(*batch.inputs), batch.targets))
@@ -144,8 +147,9 @@ class Balanced(Learner):
 class SingleTask(Learner):
     """Every task on a network of its own, all in the same steps."""
 
-    def gradients(self, batch: Batch) -> tuple[Tensor, Statistics]:
+    def gradients(self, *batches: Batch) -> tuple[Tensor, Statistics]:
         """Plain: no parameter is shared."""
+        (batch,) = batches
         self.network.zero_grad()
         losses = self.problem.losses(self.network(*batch.inputs), batch.targets)
         losses.sum().backward()
@@ -167,8 +171,9 @@ class Rotated(Learner):
         assert isinstance(self.network, _RotatedNetwork)
         return list(self.network.inner.parameters())
 
-    def gradients(self, batch: Batch) -> tuple[Tensor, Statistics]:
+    def gradients(self, *batches: Batch) -> tuple[Tensor, Statistics]:
         """RotoGrad's own backward does the rest."""
+        (batch,) = batches
         self.network.zero_grad()
         losses = self.problem.losses(self.network(*batch.inputs), batch.targets)
         losses.sum().backward()
@@ -216,6 +221,7 @@ def make_learner(
     if not in_epochs.keys() & options:
         options = {**options, **{option: count * epoch_steps for option, count in in_epochs.items()}}
     balancer = balancers.make(name, num_tasks, seed=seed, task_names=problem.tasks, **options)
+    check(balancer, gradients)
     return Balanced(network, problem, balancer, learning_rate=learning_rate, gradients=gradients)
 
 

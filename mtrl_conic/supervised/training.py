@@ -176,8 +176,10 @@ class _Run:
         means, start, start_cpu = Means(), time.perf_counter(), time.process_time()
         self.learner.network.train()
         with _seeded(self.device, config.seed, self.epoch + 1) as order:
-            for batch in self.problem.training.batches(config.batch_size, seed=order):
-                means.add(self._step(batch))
+            batches = self.problem.training.batches(config.batch_size, seed=order)
+            # As many at a time as a step takes; the rest that makes no step is left out, as the rest of the rows is.
+            for taken in zip(*[batches] * self.learner.batches, strict=False):
+                means.add(self._step(*taken))
                 if self.interrupted():
                     raise Interrupted
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
@@ -199,9 +201,9 @@ class _Run:
         self.run.append("evaluations", record)
         self.listener(config, record)
 
-    def _step(self, batch: Batch) -> Statistics:
+    def _step(self, *batches: Batch) -> Statistics:
         try:
-            statistics = self.learner.step(self._moved(batch))
+            statistics = self.learner.step(*map(self._moved, batches))
         except FloatingPointError as error:
             raise self._diverged(str(error).partition(": nothing")[0]) from error
         if self.device.type == "cpu":

@@ -53,7 +53,7 @@ def test_a_gramian_that_is_not_quite_one(name: str, options: dict[str, Any]) -> 
             outcome = SeenByGradients(gradients, balancer.weights(single_precision(gradients), losses))
             assert outcome.direction.isfinite().all()
             if balancer.scaling == 0 and name != "imtl_g":  # whose weights may be of any size
-                longest = num_tasks if name in ("gradops", "gradnorm") else 2
+                longest = num_tasks if name in ("gradops", "gradnorm", "config") else 2
                 assert (outcome.square.sqrt() <= longest * outcome.norms.amax(-1, keepdim=True)).all(), kind
 
 

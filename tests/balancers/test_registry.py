@@ -30,8 +30,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dwa": {"window": 2},
     "stch": {"warmup": 2},
     "famo": {"components": "both"},
+    "modo": {"sampling": "triple"},
+    "sdmgrad": {"sampling": "triple"},
+    "crmogm": {"of": "famo"},
 }
-CASES = [(name, {}) for name in NAMES] + list(VARIANTS.items())
+CASES = [(name, {}) for name in NAMES] + [*VARIANTS.items(), ("conicgrad", {"c": "auto"})]
 every = pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}{'-variant' if o else ''}" for n, o in CASES])
 
 

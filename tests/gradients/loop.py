@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from mtrl_conic import balancers
+from mtrl_conic.balancers import Balancer
 
 K, B, INPUTS, WIDTH = 3, 8, 4, 6
 
@@ -32,6 +36,17 @@ def jacobian(losses: Sequence[Tensor], parameters: Sequence[Tensor]) -> Tensor:
     """(K, P), by K separate backwards."""
     found = [torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True) for loss in losses]
     return torch.stack([torch.cat([part.flatten() for part in row]) for row in found])
+
+
+def given(losses: Any, balancer: Balancer) -> Any:
+    """The losses as `backward` takes them: the same batch in the place of each that the balancer asks for."""
+    return losses if balancer.batches == 1 else [losses] * balancer.batches
+
+
+def with_features() -> list[str]:
+    """The methods for which gradients of a representation have a meaning."""
+    made = [balancers.make(name, K) for name in balancers.available()]
+    return [each.name for each in made if not each.carries_gradients and each.batches == 1]
 
 
 def flat_gradients(parameters: Sequence[nn.Parameter]) -> Tensor:

@@ -10,7 +10,7 @@ from mtrl_conic import balancers
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import backward
-from tests.gradients.loop import K, Net, flat_gradients, jacobian, relative, rows
+from tests.gradients.loop import K, Net, flat_gradients, given, jacobian, relative, rows
 
 FOLLOWS = [name for name in balancers.available() if balancers.get(name).every_task]
 OTHERS = [name for name in balancers.available() if name not in FOLLOWS]
@@ -29,7 +29,7 @@ def without(losses: list[Tensor], *missing: int) -> list[Tensor | None]:
 def step(net: Net, balancer: Balancer, missing: tuple[int, ...], features: bool = False) -> dict[str, Tensor]:
     net.zero_grad()
     h = net.trunk(rows())
-    losses = without(net.losses(rows(), h), *missing)
+    losses = given(without(net.losses(rows(), h), *missing), balancer)
     return backward(
         losses, balancer, shared=net.trunk.parameters(), own=net.heads.parameters(), features=h if features else None
     )
@@ -72,6 +72,19 @@ def test_what_is_kept_of_a_missing_task_stays(name: str, net: Net) -> None:
 def test_methods_that_follow_every_task_say_so(name: str, net: Net) -> None:
     with pytest.raises(UserError, match=f"^{name} follows the loss of every task .* give all 3 losses"):
         step(net, balancers.make(name, K), (1,))
+
+
+def test_weights_that_move_begin_even_among_the_tasks_present(net: Net) -> None:
+    """Those of modo are kept on the simplex of all tasks, and taken to that of the ones that are there."""
+    trunk = list(net.trunk.parameters())
+    losses = net.losses(rows())
+    few = [losses[0], losses[2]]
+    for name, options in (("modo", {"gamma": 1e-9}), ("sdmgrad", {"sampling": "triple", "gamma": 1e-9, "lam": 0})):
+        net.zero_grad()
+        balancer = balancers.make(name, K, **options)
+        told = backward(given([losses[0], None, losses[2]], balancer), balancer, shared=trunk, retain_graph=True)
+        torch.testing.assert_close(told["weight"], torch.tensor([0.5, 0.0, 0.5], dtype=torch.float64))
+        assert relative(flat_gradients(trunk), jacobian(few, trunk).mean(0)) < 1e-5
 
 
 def test_a_method_may_begin_with_some_of_its_tasks(net: Net) -> None:

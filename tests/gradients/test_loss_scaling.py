@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mtrl_conic import balancers
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.gradients import backward
-from tests.gradients.loop import Net, flat_values, rows
+from tests.gradients.loop import Net, flat_values, given, rows, with_features
 
 STEPS = 5
 
@@ -25,7 +25,7 @@ def step(
     optimizer.zero_grad()
     h = net.trunk(x)
     shared, own = net.trunk.parameters(), net.heads.parameters()
-    losses = net.losses(x, h)
+    losses = given(net.losses(x, h), balancer)
     told = backward(losses, balancer, shared=shared, own=own, features=h if features else None, scaler=scaler)
     if scaler is None:
         optimizer.step()
@@ -56,9 +56,7 @@ def trained(
     return flat_values(list(net.parameters())), balancer.state_dict()
 
 
-WITH_FEATURES = [
-    (name, mode) for name in balancers.available() for mode in (False, True) if (name, mode) != ("moco", True)
-]
+WITH_FEATURES = [(name, False) for name in balancers.available()] + [(name, True) for name in with_features()]
 
 
 @pytest.mark.parametrize(("name", "features"), WITH_FEATURES)

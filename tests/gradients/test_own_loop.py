@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import backward
-from tests.gradients.loop import INPUTS, WIDTH, K, Net, flat_gradients, jacobian, relative, rows
+from tests.gradients.loop import INPUTS, WIDTH, K, Net, flat_gradients, given, jacobian, relative, rows, with_features
 
 
 @pytest.fixture
@@ -27,16 +27,16 @@ def test_every_method_as_of_separate_backwards(name: str, net: Net) -> None:
     losses = net.losses(rows())
     wanted = balancers.make(name, K).direction(jacobian(losses, trunk), torch.stack(losses))
     plain = torch.autograd.grad(sum(losses), heads, retain_graph=True)
-    statistics = backward(losses, balancers.make(name, K), shared=net.trunk.parameters(), own=net.heads.parameters())
+    balancer = balancers.make(name, K)
+    statistics = backward(given(losses, balancer), balancer, shared=net.trunk.parameters(), own=net.heads.parameters())
     assert relative(flat_gradients(trunk), wanted) < 1e-5
     for parameter, gradient in zip(heads, plain, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
-    balancer = balancers.get(name)
-    assert ("weight" in statistics) == (balancer.needs != "jacobian")
+    assert ("weight" in statistics) == (balancer.needs != "jacobian" or name == "excessmtl")
     assert ("cosine" in statistics) == (balancer.needs in ("gramian", "jacobian"))
 
 
-@pytest.mark.parametrize("name", [name for name in balancers.available() if name != "moco"])
+@pytest.mark.parametrize("name", with_features())
 def test_features_are_compared_in_the_place_of_parameters(name: str, net: Net) -> None:
     trunk = list(net.trunk.parameters())
     h = net.trunk(rows())
@@ -47,6 +47,22 @@ def test_features_are_compared_in_the_place_of_parameters(name: str, net: Net) -
     backward(losses, balancers.make(name, K), shared=trunk, own=net.heads.parameters(), features=h)
     for parameter, gradient in zip(trunk, through, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_several_batches_are_compared_with_each_other(net: Net) -> None:
+    trunk, heads = list(net.trunk.parameters()), list(net.heads.parameters())
+    losses = [net.losses(rows(seed)) for seed in (0, 1)]
+    wanted = balancers.make("modo", K).direction(torch.cat([jacobian(batch, trunk) for batch in losses]))
+    means = torch.autograd.grad(sum(map(sum, losses)) / 2, heads, retain_graph=True)
+    told = backward(losses, balancers.make("modo", K), shared=trunk, own=heads, retain_graph=True)
+    assert relative(flat_gradients(trunk), wanted) < 1e-5
+    for parameter, gradient in zip(heads, means, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+    assert told["weight"].shape == told["gradient_norm"].shape == (K,)
+    assert told["weight"].sum() == pytest.approx(1)
+    net.zero_grad()
+    backward(torch.stack([torch.stack(batch) for batch in losses]), balancers.make("modo", K), shared=trunk)
+    assert relative(flat_gradients(trunk), wanted) < 1e-5
 
 
 def counted_backwards(layer: nn.Module, run: Callable[[], object]) -> int:
@@ -277,8 +293,22 @@ def test_what_does_not_fit_is_told_in_one_line(net: Net) -> None:
             lambda: backward(losses, make("mgda", K), shared=trunk, features=net.trunk(rows())),
         ),
         (
-            "moco averages gradients over batches",
+            "moco combines gradients of several batches",
             lambda: backward(losses, make("moco", K), shared=trunk, features=net.trunk(rows())),
+        ),
+        (
+            "modo combines gradients of several batches",
+            lambda: backward([losses] * 2, make("modo", K), shared=trunk, features=net.trunk(rows())),
+        ),
+        (
+            "modo takes 2 independent batches: give the losses of each",
+            lambda: backward(losses, make("modo", K), shared=trunk),
+        ),
+        ("modo takes 2 independent", lambda: backward(torch.stack(losses), make("modo", K), shared=trunk)),
+        ("2 losses for a balancer of 3", lambda: backward([losses, losses[:2]], make("modo", K), shared=trunk)),
+        (
+            "all must have the same tasks",
+            lambda: backward([losses, [*losses[:2], None]], make("modo", K), shared=trunk),
         ),
         ("init_process_group", lambda: backward(losses, make("mgda", K), shared=trunk, process_group=True)),
     ]

@@ -69,7 +69,7 @@ def rows() -> Tensor:
 def test_gradients_are_those_of_the_weighted_sum(make, mode, name) -> None:  # type: ignore[no-untyped-def]
     torch.manual_seed(0)
     network = make()
-    _, told = write_gradients(network, losses_of, [rows()], balancers.make(name, K), mode=mode)
+    _, told = write_gradients(network, [(losses_of, [rows()])], balancers.make(name, K), mode=mode)
     for parameter, expected in plain(network, told["weight"]).items():
         actual = network.get_parameter(parameter).grad
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6, msg=parameter)
@@ -85,7 +85,7 @@ def test_the_balancer_sees_exact_gradients(make) -> None:  # type: ignore[no-unt
         [torch.cat([g.flatten() for g in torch.autograd.grad(loss, shared, retain_graph=True)]) for loss in losses]
     )
     expected = balancers.make("mgda", K).weights(jacobian @ jacobian.mT)
-    _, told = write_gradients(network, losses_of, [rows()], balancers.make("mgda", K), mode="parameters")
+    _, told = write_gradients(network, [(losses_of, [rows()])], balancers.make("mgda", K), mode="parameters")
     torch.testing.assert_close(told["weight"], expected, rtol=1e-3, atol=1e-5)
     norms = torch.linalg.vector_norm(jacobian, dim=1).double()
     torch.testing.assert_close(told["gradient_norm"], norms, rtol=1e-4, atol=1e-7)
@@ -99,7 +99,7 @@ def test_the_representation_is_what_the_heads_see() -> None:
     losses = losses_of(network.heads(network.heads.copies((z,), K)))
     jacobian = torch.stack([torch.autograd.grad(loss, z, retain_graph=True)[0].flatten() for loss in losses])
     expected = balancers.make("mgda", K).weights(jacobian @ jacobian.mT)
-    _, told = write_gradients(network, losses_of, [rows()], balancers.make("mgda", K), mode="representation")
+    _, told = write_gradients(network, [(losses_of, [rows()])], balancers.make("mgda", K), mode="representation")
     torch.testing.assert_close(told["weight"], expected, rtol=1e-3, atol=1e-5)
 
 
@@ -115,7 +115,7 @@ def test_a_direction_without_weights(mode) -> None:  # type: ignore[no-untyped-d
     def same(outputs: Outputs) -> Tensor:
         return torch.stack([out.square().mean() for out in outputs])
 
-    write_gradients(network, same, [rows()], balancers.make("graddrop", K), mode=mode)
+    write_gradients(network, [(same, [rows()])], balancers.make("graddrop", K), mode=mode)
     trunk = network.trunk_parameters()
     expected = torch.autograd.grad(same(network(rows())).sum(), list(trunk.values()))
     for parameter, gradient in zip(trunk.values(), expected, strict=True):
@@ -135,7 +135,7 @@ def test_attention_branches_share_what_the_paper_shares() -> None:
         return torch.stack([out.square().mean() for out in outputs])
 
     assert any("heads.shared.up" in name for name in network.branch_parameters())
-    _, told = write_gradients(network, losses, [image], balancers.make("cagrad", 2), mode="parameters")
+    _, told = write_gradients(network, [(losses, [image])], balancers.make("cagrad", 2), mode="parameters")
     values = losses(network(image))
     shared = network.trunk_parameters() | network.branch_parameters()
     expected = torch.autograd.grad((told["weight"].float() * values).sum(), list(shared.values()), allow_unused=True)
@@ -145,6 +145,35 @@ def test_attention_branches_share_what_the_paper_shares() -> None:
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-6, msg=name)
 
 
+@pytest.mark.parametrize("make", [batched, separate, branching])
+def test_several_batches_are_compared_with_each_other(make) -> None:  # type: ignore[no-untyped-def]
+    torch.manual_seed(0)
+    network = make()
+    parts = [rows(), 2 * rows().flip(0)]
+    shared = list((network.trunk_parameters() | network.branch_parameters()).values())
+    own = list(network.own_parameters().values())
+    values = [losses_of(network(part)) for part in parts]
+    found = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, shared, retain_graph=True)])
+        for batch in values
+        for loss in batch
+    ]
+    heads = torch.autograd.grad(sum(batch.sum() for batch in values) / 2, own)
+    expected = balancers.make("modo", K).direction(torch.stack(found))
+    losses, told = write_gradients(
+        network, [(losses_of, [part]) for part in parts], balancers.make("modo", K), mode="parameters"
+    )
+    written = torch.cat([parameter.grad.flatten() for parameter in shared])
+    torch.testing.assert_close(written, expected, rtol=1e-4, atol=1e-6)
+    for parameter, gradient in zip(own, heads, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(losses, torch.stack(values).mean(0).detach())
+    assert told["weight"].shape == told["gradient_norm"].shape == (K,)
+
+
 def test_what_has_no_meaning_is_refused() -> None:
-    with pytest.raises(UserError, match="moco averages gradients over batches"):
-        check(balancers.get("moco"), "representation")
+    with pytest.raises(UserError, match="moco combines gradients of several batches"):
+        check(balancers.make("moco", K), "representation")
+    with pytest.raises(UserError, match="sdmgrad combines gradients of several batches"):
+        check(balancers.make("sdmgrad", K, sampling="triple"), "representation")
+    check(balancers.make("sdmgrad", K), "representation")

@@ -21,10 +21,11 @@ from mtrl_conic.report.supervised.sweeps import fronts, trade_offs
 from mtrl_conic.runs.directory import read_checkpoint
 from mtrl_conic.supervised import training
 from mtrl_conic.supervised.config import SupervisedConfig
-from mtrl_conic.supervised.learners import Balanced, methods
+from mtrl_conic.supervised.learners import Balanced, Learner, methods
 from mtrl_conic.supervised.measures import delta_m
 from mtrl_conic.supervised.networks.table import Dropout
-from mtrl_conic.supervised.problem import Metric
+from mtrl_conic.supervised.problem import Batch, Metric
+from mtrl_conic.supervised.problems.census import Census, CensusOptions
 from mtrl_conic.supervised.training import train
 from tests.supervised.conftest import records, write_celeba, write_census, write_kuairand, write_mtan
 
@@ -51,6 +52,24 @@ def test_every_method_trains(name: str, census: Path, tmp_path: Path) -> None:
     assert all(np.isfinite(value) for value in result["metrics"].values())
     told = records(tmp_path / "metrics.jsonl")[0]
     assert set(told["loss"]) == {"income", "marital", "education"}  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(("balancer", "count"), [("ls", 1), ("modo", 2), ("sdmgrad:sampling=triple", 3)])
+def test_a_step_takes_the_batches_that_the_method_asks_for(
+    balancer: str, count: int, census: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def step(self: Learner, *batches: Batch) -> dict[str, torch.Tensor]:
+        taken.append(len(batches))
+        return original(self, *batches)
+
+    original = Learner.step
+    monkeypatch.setattr(Learner, "step", step)
+    rows = len(Census.load(census, CensusOptions(), seed=0, workers=0).training)
+    config = SupervisedConfig.complete(values(census, balancer=balancer, epochs=1, batch_size=rows // 4))
+    train(config, tmp_path)
+    assert taken == [count] * (4 // count)
 
 
 @pytest.mark.parametrize("name", sorted({"moco", "graddrop", "mgda", "uw"}))
@@ -431,6 +450,7 @@ def test_broken_kuairand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         ("dwa:window=7", {"window": 7}),
         ("stch", {"warmup": 20, "averaged": 4}),
         ("stch:warmup=6", {"warmup": 6, "averaged": 6}),
+        ("excessmtl", {"warmup": 12}),
     ],
 )
 def test_what_papers_give_in_epochs_is_counted_in_them(method: str, expected: dict[str, int], census: Path) -> None:

@@ -33,6 +33,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.eager import Eager
+from mtrl_conic.gradients import TaskGradients
 from mtrl_conic.gradients.ways import Losses
 from mtrl_conic.networks.actor_critic import Actor
 from mtrl_conic.networks.flat import flatten, track
@@ -126,6 +127,10 @@ class MTSAC:
         assert isinstance(acting, Actor)
         self._policy = Policy(self.spec, acting, None if scale is None else scale.standardize)
         self._acting = Acting(self.spec, actor, self._standardized, self._policy, self._generator)
+        self._batches = max(of.balancer.batches for of in (self.critic, self.actor))
+        """In the rows of an update, side by side: each component takes as many as its balancer asks for."""
+        if self._batches > 1 and config.batch == "uniform":
+            raise UserError(f"{self.balancing.name} takes {self._batches} batches of all tasks: use batch=balanced")
         self._actor_losses = partial(actor_losses, critic=self.critic.layout)
         if self.critic.balancer.waits or self.actor.balancer.waits:
             self.execution = self.execution.without_recording()
@@ -150,7 +155,7 @@ class MTSAC:
         """What the agent asks of the loop around it."""
         config = self.config
         return Schedule(
-            config.batch_size,
+            config.batch_size * self._batches,
             config.batch == "balanced",
             config.updates_per_step,
             config.random_steps,
@@ -173,7 +178,7 @@ class MTSAC:
         return None if self.reward_scale is None else self.reward_scale.observe(rewards)
 
     def update(self, batch: Batch) -> Statistics:
-        """One step of critic, actor, temperatures and target on a batch (K, B, .)."""
+        """One step of critic, actor, temperatures and target on a batch (K, B, .), or on several side by side."""
         config, made = self.config, self.updates
         if config.reset_every and made and made % config.reset_every == 0:
             self._make_networks(self.seed + made)
@@ -212,15 +217,17 @@ class MTSAC:
         return targets
 
     def _critic_step(self, batch: Batch, targets: Tensor, compare: bool, present: Tasks = None) -> Statistics:
-        inputs = batch.observations, batch.actions, targets, batch.weights
-        statistics, values = self._step(self.critic, critic_losses, *inputs, compare=compare, present=present)
+        rows, given = (batch.observations, batch.actions, targets), (batch.weights,)
+        statistics, values = self._step(self.critic, critic_losses, rows, *given, compare=compare, present=present)
         return statistics | {"critic/value": values}
 
     def _actor_step(
         self, batch: Batch, noise: Tensor, temperature: Tensor, compare: bool, present: Tasks
     ) -> tuple[Statistics, Tensor]:
-        inputs = batch.observations, noise, temperature, self.critic.layout.own_values(), self._masks, batch.weights
-        statistics, log_density = self._step(self.actor, self._actor_losses, *inputs, compare=compare, present=present)
+        rows = batch.observations, noise
+        given = temperature, self.critic.layout.own_values(), self._masks, batch.weights
+        of = self._actor_losses
+        statistics, log_density = self._step(self.actor, of, rows, *given, compare=compare, present=present)
         if self.average is not None:
             self.average.take(self.actor.block)
         return statistics | {"entropy": -log_density}, log_density
@@ -230,11 +237,14 @@ class MTSAC:
         self.execution.step(self.temperatures.optimizer)
 
     def _step(
-        self, of: Component, losses: Losses, *inputs: Any, compare: bool, present: Tasks
+        self, of: Component, losses: Losses, rows: tuple[Tensor, ...], *given: Any, compare: bool, present: Tasks
     ) -> tuple[Statistics, Any]:
-        """The seam: K losses, their gradients, one direction, one step of the optimiser."""
+        """The seam: K losses of each batch, their gradients, one direction, one step of the optimiser."""
         compare = compare or of.balancer.compares_gradients
-        gradients = self.execution.task_gradients(of.name, of.layout, losses, *inputs, compare=compare)
+        batches = of.batches(rows, self._batches)
+        gradients = TaskGradients.joined(
+            [self.execution.task_gradients(of.name, of.layout, losses, *b, *given, compare=compare) for b in batches]
+        )
         if present is not None:
             gradients = gradients.among(present)
         with self.watch("balancing"):
@@ -247,7 +257,7 @@ class MTSAC:
             self.execution.step(of.optimizer)
         if of.balancer.observes:
             with self.watch("balancing"), torch.no_grad():
-                of.balancer.observe(losses(of.network, *inputs)[0])
+                of.balancer.observe(losses(of.network, *batches[0], *given)[0])
         return of.told(gradients, decided, compare), gradients.extra
 
     # Acting.

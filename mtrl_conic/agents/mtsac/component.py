@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mtrl_conic.agents.protocol import Statistics
 from mtrl_conic.balancers import Balancer
+from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import Layout, TaskGradients
 from mtrl_conic.networks.flat import flatten
 
@@ -44,6 +45,26 @@ class Component:
         self._settings = {"lr": learning_rate, "weight_decay": weight_decay}
         self.optimizer = torch.optim.AdamW([self.block], lr=learning_rate, weight_decay=weight_decay, fused=True)
 
+    def batches(self, rows: Sequence[Tensor], parts: int) -> list[tuple[Tensor, ...]]:
+        """The batches that the balancer asks for.
+
+        Args:
+            rows: (K, R, ...) each.
+            parts: how many batches lie in them, side by side.
+
+        Raises:
+            UserError: the rows are no such batches of one size.
+        """
+        if parts == 1:
+            return [tuple(rows)]
+        number = rows[0].shape[1]
+        if number % parts:
+            raise UserError(
+                f"an update takes {parts} independent batches of one size: {number} rows per task cannot be split so"
+            )
+        pieces = [part.unflatten(1, (parts, -1)) for part in rows]
+        return [tuple(part[:, place].contiguous() for part in pieces) for place in range(self.balancer.batches)]
+
     def told(self, gradients: TaskGradients, decided: Statistics, compare: bool) -> Statistics:
         """What an update tells of this component.
 
@@ -52,11 +73,13 @@ class Component:
             decided: the balancer's own figures.
             compare: whether norms and cosines are told too.
         """
-        told = {"loss": gradients.losses}
+        tasks = self.balancer.num_tasks
+        told = {"loss": gradients.losses.view(-1, tasks).mean(0)}
         if compare:
-            norms = gradients.gramian.diagonal().sqrt()
+            gramian = gradients.gramian[:tasks, :tasks]  # of the first batch
+            norms = gramian.diagonal().sqrt()
             told["gradient_norm"] = norms
-            told["cosine"] = gradients.gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
+            told["cosine"] = gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
         for name, value in decided.items():
             told[name if name == "weight" else f"{self.balancer.name}_{name}"] = value
         return {f"{self.name}/{name}": value for name, value in told.items()}
@@ -64,7 +87,7 @@ class Component:
     def diverged(self, gradients: TaskGradients, tasks: Sequence[str]) -> FloatingPointError:
         """Which of the K `tasks` have a loss or a gradient that is not finite."""
         unsound = ~(gradients.losses + gradients.gramian.diagonal()).isfinite()
-        named = [name for name, is_ in zip(tasks, unsound.tolist(), strict=True) if is_]
+        named = [name for name, is_ in zip(tasks, unsound.view(-1, len(tasks)).any(0).tolist(), strict=True) if is_]
         return FloatingPointError(f"the {self.name}'s loss or gradient of {', '.join(named or tasks)} is not finite")
 
     def state_dict(self) -> dict[str, Any]:

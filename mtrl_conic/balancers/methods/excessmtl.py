@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
@@ -38,6 +39,7 @@ class ExcessMTL(JacobianBalancer):
 
     paper = "He et al., Robust multi-task learning with excess risks, ICML 2024"
     every_task = True
+    in_epochs = MappingProxyType({"warmup": 3})
 
     def __init__(
         self,

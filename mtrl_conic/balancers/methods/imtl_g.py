@@ -41,6 +41,6 @@ class IMTLG(Balancer):
     @override
     def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
         return {
-            "equal projections": guarantees.unequal_projections(outcome),
+            "equal projections": guarantees.unequal_projections(outcome, outcome.spread),
             "cancellation": guarantees.cancellation(outcome, outcome.mean_norm),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Direction
+from mtrl_conic.balancers.batches import SAMPLINGS, across, of_batch
 from mtrl_conic.balancers.kinds import JacobianBalancer
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.gram import combine, full_precision, gramian_of
@@ -23,7 +24,8 @@ class MoCo(JacobianBalancer):
 
     With unit gradients h_k and step t: Y_k <- Y_k - beta_t (Y_k - h_k), beta_t = beta / sqrt(t);
     lambda <- projection on the simplex of lambda - gamma_t (Y Y^T + rho I) lambda, gamma_t = gamma / sqrt(t);
-    d = Y^T lambda.
+    d = Y^T lambda. With two batches the unit gradients of the second, which Y has not seen, stand in the place of the
+    first Y in the slope: no noise is in both of its factors. That is not in the paper, whose Y is to average noise out.
 
     Reduction: a convex combination of means of unit gradients: ||d|| <= 1.
     Guarantees: converges to Pareto stationary points under gradient noise, where plain MGDA is biased.
@@ -37,6 +39,7 @@ class MoCo(JacobianBalancer):
         beta: rate of the running means.
         gamma: step size of lambda.
         rho: ridge of the problem in lambda.
+        sampling: `double` takes a second batch for the weights.
     """
 
     paper = "Fernando et al., Mitigating gradient bias in multi-objective learning, ICLR 2023"
@@ -50,9 +53,13 @@ class MoCo(JacobianBalancer):
         beta: Annotated[float, Field(gt=0, le=1, description="rate of the running means of the gradients")] = 0.5,
         gamma: Annotated[float, Field(gt=0, description="step size of the weights")] = 0.1,
         rho: Annotated[float, Field(ge=0, description="ridge of the problem that the weights solve")] = 0.0,
+        sampling: Annotated[
+            Literal["single", "double"],
+            Field(description="independent batches of an update; a second is for the weights alone"),
+        ] = "single",
     ) -> None:
         super().__init__(num_tasks, seed=seed)
-        self.beta, self.gamma, self.rho = beta, gamma, rho
+        self.beta, self.gamma, self.rho, self.batches = beta, gamma, rho, SAMPLINGS[sampling]
 
     @property
     @override
@@ -67,8 +74,9 @@ class MoCo(JacobianBalancer):
 
     @override
     def prepare(self, jacobian: Tensor) -> None:
-        if self.state["means"].shape != jacobian.shape:
-            self.state["means"] = torch.zeros_like(full_precision(jacobian))
+        first = jacobian[..., : self.num_tasks, :]
+        if self.state["means"].shape != first.shape:
+            self.state["means"] = torch.zeros_like(full_precision(first))
 
     @override
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
@@ -77,8 +85,13 @@ class MoCo(JacobianBalancer):
         # Squares summed in float64, for float32 ends at norms of 1e19 and 1e-23.
         lengths = gramian_of(jacobian).diagonal(dim1=-2, dim2=-1).sqrt().unsqueeze(-1)
         units = jacobian.to(means) / torch.where(lengths > 0, lengths, 1.0).to(means)
-        means.lerp_(units, (self.beta * rate).to(means))
-        slope = matvec(gramian_of(means), weights) + self.rho * weights
+        means.lerp_(units[..., : self.num_tasks, :], (self.beta * rate).to(means))
+        if self.batches == 1:
+            products = gramian_of(means)
+        else:
+            fresh = units[..., of_batch(1, self.num_tasks, units.shape[-2]), :]
+            products = across(gramian_of(torch.cat([fresh, means], -2)), self.num_tasks)
+        slope = matvec(products, weights) + self.rho * weights
         weights.copy_(project_on_simplex(weights - self.gamma * rate * slope))
         return Direction(combine(weights, means).to(jacobian.dtype), {"lambda": weights.clone()})
 

@@ -1,0 +1,116 @@
+"""Zhou et al., On the convergence of stochastic multi-objective gradient manipulation and beyond, NeurIPS 2022."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor
+from typing_extensions import override
+
+from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.notation import inner_label, parse_inner
+from mtrl_conic.balancers.registry import get, make, register
+from mtrl_conic.errors import UserError
+
+_OF = "of."
+"""Before the names of what the smoothed method carries; the count of random draws is that of both."""
+_TRAITS = (
+    "needs",
+    "needs_losses",
+    "compares_gradients",
+    "positive_losses",
+    "refuses_negative",
+    "observes",
+    "every_task",
+    "preference",
+    "draws",
+    "waits",
+)
+"""What the smoothed method takes, this one takes."""
+
+
+def _smoothable(text: str) -> str:
+    """The method as it is written; a UserError where there are no weights to smooth."""
+    name, options = parse_inner(text)
+    if not get(name).has_weights:
+        raise UserError(f"{name} has no weights of its own that could be smoothed")
+    return inner_label(name, options)
+
+
+@register("crmogm")
+class CRMOGM(Balancer):
+    """CR-MOGM: the running mean of another method's weights.
+
+    lambda <- beta lambda + (1 - beta) w, with w the weights that the method has for this update; lambda begins as the
+    first w, and d = J^T lambda.
+
+    Reduction: the method's.
+    Guarantees: none but what a mean keeps, such as a sum of one: the method's own are checked on w.
+    Cost: the method's. State: lambda, and the method's own.
+
+    Statistics: the method's, and `unsmoothed`, its w (K,).
+
+    Args:
+        num_tasks: K.
+        seed: of the method's random numbers.
+        of: the method with its options, colons between them: `cagrad:c=0.9:rescale=square`.
+        beta: share of the running mean that is kept.
+    """
+
+    paper = (
+        "Zhou et al., On the convergence of stochastic multi-objective gradient manipulation and beyond, NeurIPS 2022"
+    )
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        seed: int = 0,
+        of: Annotated[
+            str,
+            AfterValidator(_smoothable),
+            Field(description="the method whose weights are smoothed, written cagrad:c=0.9:rescale=square"),
+        ] = "mgda",
+        beta: Annotated[float, Field(ge=0, lt=1, description="share of the running mean that is kept")] = 0.9,
+    ) -> None:
+        name, options = parse_inner(_smoothable(of))
+        self.method, self.beta = make(name, num_tasks, seed=seed, **options), beta
+        if self.method.batches > 1:
+            raise UserError(f"{name} takes {self.method.batches} batches, and its weights are means already")
+        for trait in _TRAITS:
+            setattr(self, trait, getattr(self.method, trait))
+        super().__init__(num_tasks, seed=seed)
+
+    @property
+    @override
+    def scaling(self) -> float:
+        return self.method.scaling
+
+    @override
+    def initial_state(self) -> dict[str, Tensor]:
+        own = {"lambda": self._full(0.0), "begun": torch.zeros(self.batch_shape, dtype=torch.bool)}
+        return own | {_OF + name: value for name, value in self._bound({}).initial_state().items()}
+
+    @override
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+        weights, statistics = self._bound(self.state)._settle(gramian, losses)
+        begun = self.state["begun"].unsqueeze(-1)
+        smoothed = torch.where(begun, weights.lerp(self.state["lambda"], self.beta), weights)
+        self._store(**{"lambda": smoothed, "begun": torch.ones_like(self.state["begun"])})
+        return Balance(smoothed, {**statistics, "unsmoothed": weights})
+
+    @override
+    def adapt(self, losses: Tensor) -> None:
+        self._bound(self.state).adapt(losses)
+
+    def _bound(self, state: dict[str, Tensor]) -> Balancer:
+        """The method as it is for these problems, on its part of the state: the same tensors, written in place."""
+        method = self.method
+        method.num_tasks, method.seed, method.batch_shape = self.num_tasks, self.seed, self.batch_shape
+        method.preference = self.preference
+        method.state = {name.removeprefix(_OF): value for name, value in state.items() if name.startswith(_OF)}
+        if "draws" in state:
+            method.state["draws"] = state["draws"]
+        return method
