@@ -14,9 +14,6 @@ from mtrl_conic.linalg.inverse import ridged_inverse
 from mtrl_conic.linalg.simplex import shortest
 from mtrl_conic.linalg.vectors import dot, matvec, positive
 
-_ROUNDED = 1e-9
-"""Of its parts' lengths: a direction that is shorter is what rounding left."""
-
 
 @register("config")
 class ConFIG(Balancer):
@@ -51,7 +48,7 @@ class ConFIG(Balancer):
         return {
             # Over the length of d: with more tasks than directions no d has equal ones, and over the lengths of its
             # parts, which then cancel, the difference would look small.
-            "equal projections": guarantees.unequal_projections(outcome, length + _ROUNDED * outcome.spread),
+            "equal projections": guarantees.unequal_projections(outcome, length),
             "no conflict": guarantees.conflict(outcome),
-            "cancellation": guarantees.cancellation(outcome, outcome.mean_norm),
+            "cancellation": guarantees.cancellation(outcome, length),
         }
