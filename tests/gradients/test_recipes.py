@@ -30,7 +30,7 @@ APART = "Several processes"
 
 
 def test_all_of_the_recipes_are_there() -> None:
-    assert len(RECIPES) == 7
+    assert len(RECIPES) == 8
     assert APART in RECIPES
 
 
