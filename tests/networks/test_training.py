@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from tests.agents.test_mtsac import SMALL, SPEC, D, K, make_batch, parameters
 
 NETWORKS = ["care", "moore", "paco"]
 GRAM = [name for name in balancers.available() if not issubclass(balancers.get(name), JacobianBalancer)]
+UPDATES = int(os.environ.get("MTRL_CONIC_UPDATES", "200"))
+"""Number of updates in the slow test; 2,000 take more than an hour."""
 STRONG = {**SMALL, "base": "strong", "actor_width": 16, "device": "cpu"}
 
 
-def train(network: str, balancer: str, updates: int) -> None:
-    agent = MTSAC(SPEC, balancer=balancer, network=network, **STRONG)
+def train(network: str, balancer: str, updates: int, **options: object) -> None:
+    agent = MTSAC(SPEC, balancer=balancer, network=network, network_options=options, **STRONG)
     batches = [make_batch(seed) for seed in range(8)]
     for update in range(updates):
         statistics = agent.update(batches[update % 8])
@@ -36,9 +39,14 @@ def test_finite_after_200_updates(network: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("balancer", GRAM)
-@pytest.mark.parametrize("network", NETWORKS)
-def test_finite_after_200_updates_with_every_gram_balancer(network: str, balancer: str) -> None:
-    train(network, balancer, 200)
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [(network, {}) for network in NETWORKS] + [("shared", {"film": True}), ("shared", {"embedding": 8})],
+)
+def test_finite_after_many_updates_with_every_gram_balancer(
+    network: str, options: dict[str, object], balancer: str
+) -> None:
+    train(network, balancer, UPDATES, **options)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -59,13 +59,20 @@ class MOORE(nn.Module):
 
     def basis(self, observations: Tensor, *extra: Tensor) -> Tensor:
         """(K, B, D), in a critic with actions (K, B, A) -> orthonormal vectors of each row, (K, B, n, width)."""
-        rows = torch.cat([observations[..., : self.bare], *extra], dim=-1)
-        return orthonormal(torch.stack([expert(rows) for expert in self.experts], dim=-2))
+        return orthonormal(self._outputs(observations, *extra))
 
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
         """(K, B, D), in a critic with actions (K, B, A) -> (K, B, width)."""
+        outputs = self._outputs(observations, *extra)
+        # w_k (T V) is (w_k T) V: the basis itself, n vectors for each row, is never written down.
         weights = self.mixture(observations).unsqueeze(-2)  # (K, 1, 1, n)
-        return torch.tanh((weights @ self.basis(observations, *extra)).squeeze(-2))
+        mixed = weights.double() @ orthonormal_coordinates(inner_products(outputs))
+        return torch.tanh((mixed.to(outputs.dtype) @ outputs).squeeze(-2))
+
+    def _outputs(self, observations: Tensor, *extra: Tensor) -> Tensor:
+        """Return the outputs of the experts, (K, B, n, width)."""
+        rows = torch.cat([observations[..., : self.bare], *extra], dim=-1)
+        return torch.stack([expert(rows) for expert in self.experts], dim=-2)
 
 
 def _expert(inputs: int, hidden: Hidden, layers: Layers) -> nn.Sequential:
@@ -79,21 +86,39 @@ def _expert(inputs: int, hidden: Hidden, layers: Layers) -> nn.Sequential:
 
 
 def orthonormal(vectors: Tensor) -> Tensor:
-    """Orthonormalise n vectors (..., n, F) one after another by the modified Gram-Schmidt process.
+    """Orthonormalise n vectors (..., n, F) one after another; see `orthonormal_coordinates`."""
+    return orthonormal_coordinates(inner_products(vectors)).to(vectors.dtype) @ vectors
 
-    The component of a vector that is orthogonal to the previous vectors is scaled to unit length. If it is shorter than
-    a thousandth of the vector, it is scaled up by at most a factor of one thousand, so that dependent vectors give zero
-    instead of rounding errors, and finite gradients.
+
+def inner_products(vectors: Tensor) -> Tensor:
+    """Return the Gram matrix (..., n, n) of n vectors (..., n, F) in float64.
+
+    Float64, because what two nearly parallel vectors do not share is the small difference of its entries.
     """
-    rest = _unit(vectors, _LEAST_LENGTH)
+    exact = vectors.double()
+    return exact @ exact.mT
+
+
+def orthonormal_coordinates(gramian: Tensor) -> Tensor:
+    """Return T (..., n, n), so that the rows of T V are orthonormal, for the Gram matrix of n vectors V.
+
+    This is the modified Gram-Schmidt process with vectors represented by their coordinates in V. The component of a
+    vector that is orthogonal to the previous vectors is scaled to unit length. If it is shorter than a thousandth of
+    the vector, it is scaled up by at most a factor of one thousand, so that dependent vectors give zero instead of
+    rounding errors, and finite gradients.
+    """
+    inverse = _inverse_length(gramian.diagonal(dim1=-2, dim2=-1), _LEAST_LENGTH)
+    cosines = inverse.unsqueeze(-1) * gramian * inverse.unsqueeze(-2)
+    rest = torch.eye(gramian.shape[-1], dtype=gramian.dtype, device=gramian.device).expand_as(gramian)
     basis: list[Tensor] = []
-    for _ in range(vectors.shape[-2]):
-        first, rest = _unit(rest[..., :1, :], _LEAST_PART), rest[..., 1:, :]
+    for _ in range(gramian.shape[-1]):
+        first, rest = rest[..., :1, :], rest[..., 1:, :]
+        first = first * _inverse_length((first @ cosines * first).sum(-1, keepdim=True), _LEAST_PART)
         basis.append(first)
-        rest = rest - (rest @ first.mT) * first
-    return torch.cat(basis, dim=-2)
+        rest = rest - (rest @ cosines @ first.mT) * first
+    return torch.cat(basis, dim=-2) * inverse.unsqueeze(-2)
 
 
-def _unit(x: Tensor, least: float) -> Tensor:
-    """Scale vectors (..., F) to unit length; vectors shorter than `least` remain shorter than 1."""
-    return x * x.square().sum(-1, keepdim=True).clamp_min(least**2).rsqrt()
+def _inverse_length(square: Tensor, least: float) -> Tensor:
+    """Return the factors that scale vectors with these squared lengths to unit length, at most 1 / least."""
+    return square.clamp_min(least**2).rsqrt()
