@@ -16,7 +16,7 @@ import torch
 from mtrl_conic import balancers, networks
 from mtrl_conic.agents import Agent, registry
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.mtsac.making import make_networks
+from mtrl_conic.agents.mtsac.making import make_networks, settled
 from mtrl_conic.envs import TaskSet, make_task_set, why_untraceable
 from mtrl_conic.envs.names import check_spec, is_metaworld, task_names
 from mtrl_conic.envs.spec import TaskSpec
@@ -29,7 +29,6 @@ from mtrl_conic.execution.cores import available_cores, check_fits_cores
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.memory import PeakMemory, free_memory, keep_freed_memory
 from mtrl_conic.files import stopped_by_storage
-from mtrl_conic.networks.registry import choose
 from mtrl_conic.runs.config import RunConfig, require_modules
 from mtrl_conic.runs.configuration import Configuration, check_kind
 from mtrl_conic.runs.directory import EARLIER, RunDirectory, open_run, read_checkpoint, read_config
@@ -152,9 +151,9 @@ def probe(configs: Sequence[RunConfig]) -> None:
             if config.algorithm != registry.MTSAC:
                 make_agent(config, specs[tasks])
                 continue
-            network = choose(config.agent.network, config.agent.network_options)
+            agent, network = settled(config.agent, {}, None, torch.device("cpu"))
             with torch.device("meta"):
-                make_networks(specs[tasks], config.agent, network, torch.Generator())
+                make_networks(specs[tasks], agent, network, torch.Generator())
             names = specs[tasks].task_names
             balancers.make(config.balancer, len(names), task_names=names, **config.balancer_options)
 

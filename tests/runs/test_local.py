@@ -254,6 +254,11 @@ def test_a_dry_run_writes_nothing(preset: str, tmp_path: Path, capsys: pytest.Ca
     assert not out.exists()
 
 
+def test_a_precision_that_the_machine_decides_is_probed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "mt10_small", "--precision", "auto", "--dry-run"]) == 0
+    assert "\n  precision: auto\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
