@@ -1,4 +1,4 @@
-"""One supervised run, completely described; what is left open is the problem's own protocol."""
+"""The complete configuration of a supervised run. Values that the user leaves out come from the problem's protocol."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PROTOCOL = ("epochs", "batch_size", "learning_rate", "halve_every", "gradients"
 
 
 class SupervisedExecution(MachineConfig):
-    """How and where a network is trained: a run may be taken up again with other values of it."""
+    """How and where a network is trained. A run may be resumed with other values of these fields."""
 
     workers: Annotated[int, Role.EXECUTION] = Field(
         0, ge=0, description="number of processes that read image files; 0: the run reads them itself"
@@ -30,7 +30,7 @@ class SupervisedExecution(MachineConfig):
 
 
 class SupervisedConfig(Configuration):
-    """One problem, one balancer, one seed; what is none is as published for the problem."""
+    """One problem, one balancer and one seed. Fields that are None take the values published for the problem."""
 
     kind: Literal["supervised"] = Field(
         "supervised", description="kind of the run: the training of a network on a data set"
@@ -73,17 +73,21 @@ class SupervisedConfig(Configuration):
 
     @property
     def problem_class(self) -> type[Problem]:
-        """What `problem` names."""
+        """The class of the problem that `problem` names."""
         return get(self.problem)
 
     @classmethod
     def methods(cls) -> list[str]:
-        """Every balancer, RotoGrad, and the single-task baseline."""
+        """Return the names that `balancer` accepts: every balancer, `rotograd`, and `stl`, the single-task baseline."""
         return methods()
 
     @classmethod
     def check_method(cls, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        """The options of a method, checked and converted."""
+        """Return the options of a method, checked and converted to their types.
+
+        Raises:
+            UserError: the method or an option is unknown, or a value is out of range.
+        """
         if name not in methods():
             raise unknown("balancer", name, methods())
         if name == SINGLE_TASK:
@@ -96,10 +100,10 @@ class SupervisedConfig(Configuration):
 
     @classmethod
     def complete(cls, values: Mapping[str, Any]) -> SupervisedConfig:
-        """Checked, with the problem's own protocol where it is open.
+        """Build a configuration from `values` and fill every open field from the problem's protocol.
 
         Raises:
-            UserError: an unknown name, or a value out of range, in one line.
+            UserError: a name is unknown, a value is out of range, or the data do not exist.
         """
         config = parse(cls, values)
         problem = config.problem_class
@@ -113,6 +117,6 @@ class SupervisedConfig(Configuration):
             per_task.check(balancers.get(config.balancer), config.gradients)
         if not Path(config.data).exists():
             raise UserError(
-                f"there is no file or folder {config.data}; see docs/supervised.md for what {config.problem} reads"
+                f"there is no file or folder {config.data}; docs/supervised.md describes the data of {config.problem}"
             )
         return config

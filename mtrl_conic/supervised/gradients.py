@@ -1,17 +1,17 @@
-"""Per-task gradients where every loss depends on every row.
+"""Per-task gradients for problems in which every loss depends on every row of the batch.
 
-In reinforcement learning a row belongs to one task, and one backward yields all gradients
-(`mtrl_conic.gradients`). Here the K losses share their rows, so their gradients of the shared parameters are K
-different backward passes through the trunk. What is the same for all of them is done once: the forward pass, and
-the backward pass through the heads, which stops at a copy of the representation for each task. From there on
-`mtrl_conic.gradients.backward` does what it does in any loop:
+In reinforcement learning a row belongs to one task, and a single backward pass yields the gradients of all tasks
+(`mtrl_conic.gradients`). Here the K losses share their rows, so the gradients of the shared parameters need K
+backward passes through the trunk. Work that is common to the tasks is done once: the forward pass, and the backward
+pass through the heads, which stops at each task's copy of the representation. From there,
+`mtrl_conic.gradients.backward` computes the rest in one of two modes:
 
-- `parameters`: K backward passes through the trunk, the exact gradients that the papers' balancers are defined on;
-- `representation`: the balancer sees the K gradients of the representation z itself, and one backward pass takes
-  their weighted sum through the trunk (Sener and Koltun, NeurIPS 2018, section 3.3: MGDA-UB). Exact where
-  dz/dtheta is orthogonal; otherwise another, cheaper choice of weights.
+- `parameters`: K backward passes through the trunk give the exact gradients for which the balancers are defined;
+- `representation`: the balancer receives the K gradients of the representation z, and one backward pass propagates
+  their weighted sum through the trunk (Sener and Koltun, NeurIPS 2018, section 3.3: MGDA-UB). The weights equal those
+  of `parameters` where dz/dtheta is orthogonal; otherwise they are an approximation that costs less.
 
-A balancer that looks at losses alone, or at nothing, needs neither: one backward pass.
+A balancer that uses only the losses, or fixed weights, needs one backward pass in either mode.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ from mtrl_conic.supervised.problem import Gradients
 
 Statistics = dict[str, Tensor]
 Found = Sequence[Tensor | None]
-"""A gradient per tensor; none where nothing depends on it."""
+"""One gradient per tensor; None if nothing depends on the tensor."""
 Forward = tuple[Callable[[Outputs], Tensor], Sequence[Tensor]]
-"""Of a batch: outputs -> losses (K,), and the inputs of the trunk."""
+"""One batch: the function that maps outputs to losses (K,), and the inputs of the trunk."""
 
 
 def check(balancer: type[Balancer] | Balancer, mode: Gradients) -> None:
-    """Refuse what has no meaning.
+    """Check that a balancer can be used with a kind of gradients.
 
     Raises:
-        UserError: a method that combines gradients of several batches, on gradients that belong to rows.
+        UserError: the balancer combines gradients of several batches, and `mode` is `representation`.
     """
     if mode == "representation" and (balancer.carries_gradients or balancer.batches > 1):
         raise UserError(
-            f"{balancer.name} combines gradients of several batches, and a representation's belong to the rows of one: "
-            "use --gradients parameters"
+            f"{balancer.name} combines gradients of several batches, but gradients of a representation belong to the "
+            "rows of one batch: use --gradients parameters"
         )
 
 
 def write_gradients(
     network: TaskNetwork, batches: Sequence[Forward], balancer: Balancer, *, mode: Gradients
 ) -> tuple[Tensor, Statistics]:
-    """A forward of each batch, and the `.grad` of every parameter: balanced in the trunk, the tasks' own in the heads.
+    """Run the forward passes and fill the `.grad` of every parameter: balanced in the trunk, per task in the heads.
 
     Args:
-        network: K heads on a trunk.
-        batches: as many as the balancer takes.
-        balancer: for K tasks.
-        mode: see the module's text.
+        network: a trunk with K heads.
+        batches: as many batches as the balancer needs for one step.
+        balancer: a balancer for K tasks.
+        mode: which gradients the balancer receives; see the module docstring.
 
     Returns:
-        The losses (K,), detached, and statistics: `weight` (K,), and where gradients were compared
-        `gradient_norm` (K,) and `negative_cosines`, the share of task pairs in conflict. Of several batches, losses
-        and what heads get are means.
+        The detached losses (K,) and the statistics: `weight` (K,) and, if gradients were compared,
+        `gradient_norm` (K,) and `negative_cosines`, the fraction of task pairs that conflict. With several batches,
+        the losses and the gradients of the heads are means over the batches.
     """
     network.zero_grad()
     values, rows, features = zip(*(_below_heads(network, *batch) for batch in batches), strict=True)
@@ -83,11 +83,13 @@ def write_gradients(
 def _below_heads(
     network: TaskNetwork, losses: Callable[[Outputs], Tensor], inputs: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Losses (K,), detached; the same for backward passes that begin below the heads; and the representation.
+    """Run the forward pass and the backward pass through the heads, which adds to the `.grad` of the heads.
 
-    The `.grad` of heads is added to.
+    Returns the detached losses (K,), the same losses with a graph that begins below the heads, and the
+    representation.
     """
-    features = [part.view_as(part) for part in network.represent(inputs)]  # no part is computed from another's view
+    # Views, so that no part of the representation is computed from another part.
+    features = [part.view_as(part) for part in network.represent(inputs)]
     copies = [c.detach().requires_grad_() for c in network.heads.copies(tuple(features), network.num_tasks)]
     values = losses(network.heads(copies))
     branch = _trainable(network.branch_parameters())
@@ -99,7 +101,7 @@ def _below_heads(
 
 
 class _HeadDone(torch.autograd.Function):
-    """A loss whose gradients at tensors below its head are known already."""
+    """A loss whose gradients with respect to the tensors below its head have already been computed."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, known: Found, *below: Tensor) -> Tensor:
@@ -115,9 +117,10 @@ class _HeadDone(torch.autograd.Function):
 def _through_heads(
     own: Sequence[nn.Parameter], branch: Sequence[nn.Parameter], losses: Tensor, copies: Sequence[Tensor]
 ) -> tuple[Sequence[Tensor], Sequence[Found]]:
-    """Gradients at the copies, and for each task at parameters that branches share; adds those of the heads' own.
+    """Return the gradients at the copies and, for each task, at the parameters that the branches share.
 
-    Loss k depends on branch k alone, so K backward passes, where branches share anything, take as long as one.
+    The gradients of the heads' own parameters are added to their `.grad`. Loss k depends on branch k only, so K
+    backward passes through the branches cost as much as one.
     """
     if not branch:
         found = torch.autograd.grad(losses.sum(), [*copies, *own], materialize_grads=True)
@@ -147,5 +150,5 @@ def _add(parameters: Iterable[nn.Parameter], gradients: Iterable[Tensor]) -> Non
 
 def _conflicts(cosine: Tensor) -> Tensor:
     pairs = len(cosine) * (len(cosine) - 1)
-    negative: Tensor = (cosine < 0).sum() / max(pairs, 1)  # the diagonal never is
+    negative: Tensor = (cosine < 0).sum() / max(pairs, 1)  # the diagonal is never negative
     return negative

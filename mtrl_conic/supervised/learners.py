@@ -1,4 +1,4 @@
-"""The ways to train K tasks: a trunk through a balancer, RotoGrad between trunk and heads, K single networks."""
+"""The ways to train K tasks: a shared trunk with a balancer, RotoGrad, or one network per task."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ class RotoGradOptions(Options):
 
 
 def methods() -> list[str]:
-    """What `--balancers` takes: every balancer, RotoGrad, and the single-task baseline."""
+    """Return the names that `--balancers` accepts: every balancer, `rotograd`, and the single-task baseline `stl`."""
     return [*balancers.available(), ROTOGRAD, SINGLE_TASK]
 
 
 class Learner(ABC):
-    """A network with its optimiser, trained on one step's batches after the other.
+    """A network with its optimisers, which is trained one step at a time.
 
     Args:
-        network: anything that maps a problem's inputs to outputs.
-        learning_rate: Adam's.
+        network: a network that maps the inputs of the problem to outputs.
+        problem: the problem, which defines the losses.
+        learning_rate: learning rate of Adam.
     """
 
     def __init__(self, network: nn.Module, problem: Problem, *, learning_rate: float) -> None:
@@ -53,40 +54,40 @@ class Learner(ABC):
         return list(self.network.parameters())
 
     batches = 1
-    """How many a step takes."""
+    """Number of batches that one step uses."""
 
     @abstractmethod
     def gradients(self, *batches: Batch) -> tuple[Tensor, Statistics]:
-        """Fill every `.grad`; returns losses (K,) and statistics."""
+        """Fill every `.grad`, and return the losses (K,) and the statistics."""
 
     def step(self, *batches: Batch) -> Statistics:
-        """One optimiser step on as many batches as it takes; returns `loss` (K,) and what the method tells."""
+        """Run one optimiser step on `self.batches` batches; return `loss` (K,) and the statistics of the method."""
         losses, statistics = self.gradients(*batches)
         for optimizer in self.optimizers:
             optimizer.step()
         return {"loss": losses, **statistics}
 
     def predict(self, batch: Batch) -> Outputs:
-        """Predictions of the network as it stands."""
+        """Return the predictions of the network without recording gradients."""
         with torch.no_grad():
             outputs: Outputs = self.network(*batch.inputs)
         return outputs
 
     def scale_learning_rate(self, factor: float) -> None:
-        """Multiply the step sizes that the learner began with."""
+        """Set the learning rates to their initial values times `factor`."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, but for torch's generator."""
+        """Return everything that the next step depends on, except the state of torch's random generator."""
         return {
             "network": self.network.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict`; the step sizes are this learner's own."""
+        """Restore a `state_dict`. The learning rates remain those of this learner."""
         self.network.load_state_dict(saved["network"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             rates = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
@@ -97,7 +98,7 @@ class Learner(ABC):
 
 
 class Balanced(Learner):
-    """A trunk trained through a balancer, heads on their own gradients."""
+    """A network whose trunk is trained with a balancer, and each head with the gradients of its own task."""
 
     network: TaskNetwork
 
@@ -114,7 +115,7 @@ class Balanced(Learner):
         self.balancer, self.mode, self.batches = balancer, gradients, balancer.batches
 
     def gradients(self, *batches: Batch) -> tuple[Tensor, Statistics]:
-        """See `write_gradients`."""
+        """Compute the gradients with `write_gradients`."""
         forwards = [(partial(self._losses, batch), batch.inputs) for batch in batches]
         return write_gradients(self.network, forwards, self.balancer, mode=self.mode)
 
@@ -122,7 +123,7 @@ class Balanced(Learner):
         return self.problem.losses(outputs, batch.targets)
 
     def step(self, *batches: Batch) -> Statistics:
-        """As every learner's; a balancer that asks for it sees the same batch once more, dropout and all."""
+        """Run one step. If the balancer observes the new losses, a second forward pass uses the same dropout masks."""
         if not self.balancer.observes:
             return super().step(*batches)
         batch = batches[0]
@@ -135,20 +136,20 @@ class Balanced(Learner):
         return statistics
 
     def state_dict(self) -> dict[str, Any]:
-        """With the balancer's."""
+        """Return the state of the learner and of the balancer."""
         return super().state_dict() | {"balancer": self.balancer.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """With the balancer's."""
+        """Restore the state of the learner and of the balancer."""
         super().load_state_dict(saved)
         self.balancer.load_state_dict(saved["balancer"])
 
 
 class SingleTask(Learner):
-    """Every task on a network of its own, all in the same steps."""
+    """One separate network per task, all trained in the same steps."""
 
     def gradients(self, *batches: Batch) -> tuple[Tensor, Statistics]:
-        """Plain: no parameter is shared."""
+        """Compute ordinary gradients, because no parameters are shared."""
         (batch,) = batches
         self.network.zero_grad()
         losses = self.problem.losses(self.network(*batch.inputs), batch.targets)
@@ -157,7 +158,7 @@ class SingleTask(Learner):
 
 
 class Rotated(Learner):
-    """Equal weights with RotoGrad between trunk and heads; the rotations have an optimiser of their own."""
+    """Equal weights, with RotoGrad between trunk and heads. The rotations have their own optimiser."""
 
     def __init__(
         self, network: TaskNetwork, problem: Problem, options: RotoGradOptions, dim: int, *, learning_rate: float
@@ -172,7 +173,7 @@ class Rotated(Learner):
         return list(self.network.inner.parameters())
 
     def gradients(self, *batches: Batch) -> tuple[Tensor, Statistics]:
-        """RotoGrad's own backward does the rest."""
+        """Compute the gradients of the sum of losses; the backward pass of RotoGrad modifies them."""
         (batch,) = batches
         self.network.zero_grad()
         losses = self.problem.losses(self.network(*batch.inputs), batch.targets)
@@ -202,12 +203,12 @@ def make_learner(
     epoch_steps: int,
     device: torch.device,
 ) -> Learner:
-    """The learner behind a name in `methods()`; initial values come from torch's generator.
+    """Create the learner that `name` stands for, one of `methods()`. Initial parameters use torch's generator.
 
-    Options that a paper gives in epochs are so many of `epoch_steps`, where none of them is given.
+    Options that a paper states in epochs default to multiples of `epoch_steps`, unless one of them is given.
 
     Raises:
-        UserError: a method that does not fit the problem's network.
+        UserError: the method does not fit the network of the problem.
     """
     num_tasks = len(problem.tasks)
     if name == SINGLE_TASK:
@@ -231,7 +232,7 @@ def _vector_size(network: TaskNetwork, inputs: Sequence[Tensor], device: torch.d
         representation: Representation = network.represent([part.to(device) for part in inputs])
     network.train()
     if not isinstance(network.heads, BatchedHeads) or representation[0].dim() != 2:
-        raise UserError("rotograd turns a vector: this network's representation is no single vector per row")
+        raise UserError("rotograd needs one vector per row, but the representation of this network is not a vector")
     return representation[0].shape[1]
 
 

@@ -1,4 +1,4 @@
-"""Metrics over a whole split, collected batch by batch."""
+"""Metrics over a whole split, accumulated batch by batch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ Array = NDArray[np.float64]
 
 
 def auc(scores: Array, positive: Array) -> float:
-    """Area under the ROC curve: the chance that a positive row scores above a negative one, ties half.
+    """Compute the area under the ROC curve.
+
+    It is the probability that a positive row has a higher score than a negative one; ties count one half.
 
     Args:
-        scores: (N,).
-        positive: (N,), 0 or 1; nan comes back where there is only one of them.
+        scores: scores (N,).
+        positive: labels (N,), 0 or 1.
+
+    Returns:
+        The area, or NaN if all labels are equal.
     """
     hits = float(positive.sum())
     misses = len(positive) - hits
@@ -32,7 +37,7 @@ def auc(scores: Array, positive: Array) -> float:
 
 
 class _Collected(Meter):
-    """Keeps all predictions (K, N) and targets (N, K).
+    """Collects all predictions (K, N) and targets (N, K).
 
     Args:
         names: names of the K tasks.
@@ -44,7 +49,7 @@ class _Collected(Meter):
         self._targets: list[Tensor] = []
 
     def add(self, outputs: Outputs, targets: Sequence[Tensor]) -> None:
-        """Outputs (K, B), one target (B, K)."""
+        """Add outputs (K, B) and a single target tensor (B, K)."""
         self._outputs.append(stacked(outputs).cpu())
         self._targets.append(targets[0].cpu())
 
@@ -55,18 +60,18 @@ class _Collected(Meter):
 
 
 class AUCs(_Collected):
-    """`<task> auc` of logits."""
+    """Computes `<task> auc` from logits."""
 
     def values(self) -> dict[str, float]:
-        """By name."""
+        """Return a dictionary from metric names to values."""
         return {f"{name} auc": auc(predicted, true) for name, predicted, true in self._by_task()}
 
 
 class F1s(_Collected):
-    """`<task> f1` of logits, a positive one is a yes; 0 where nothing is right."""
+    """Computes `<task> f1` from logits; a positive logit predicts the label 1. F1 is 0 without a true positive."""
 
     def values(self) -> dict[str, float]:
-        """By name."""
+        """Return a dictionary from metric names to values."""
         return {f"{name} f1": self._f1(predicted > 0, true > 0) for name, predicted, true in self._by_task()}
 
     @staticmethod
@@ -76,11 +81,11 @@ class F1s(_Collected):
 
 
 class Errors(_Collected):
-    """`<task> r2` and `<task> mae` of predictions, targets times `scale` plus `shift` being the user's units.
+    """Computes `<task> r2` and `<task> mae` from standardised predictions; the errors are in the user's units.
 
     Args:
         names: names of the K tasks.
-        scale: (K,), the standard deviations that targets were divided by.
+        scale: standard deviations (K,) by which the targets were divided.
     """
 
     def __init__(self, names: Sequence[str], scale: Array) -> None:
@@ -88,7 +93,7 @@ class Errors(_Collected):
         self._scale = scale
 
     def values(self) -> dict[str, float]:
-        """By name."""
+        """Return a dictionary from metric names to values."""
         found = {}
         for (name, predicted, true), unit in zip(self._by_task(), self._scale, strict=True):
             spread = float(((true - true.mean()) ** 2).mean())

@@ -1,4 +1,4 @@
-"""What a supervised multi-task problem is: data, a network in a shared and a private part, losses, metrics."""
+"""The interface of a supervised multi-task problem: data, a network with shared and own parameters, losses, metrics."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ from torch import Tensor
 from mtrl_conic.supervised.network import Outputs, TaskNetwork
 
 Selection = Literal["last", "best_validation", "mean_of_last_10"]
-"""Which epoch a test number is of: the last; the one best on validation; the mean of the last ten (of all, if
-there are fewer)."""
+"""The epoch whose test metrics are reported: the last one, the best one on the validation split, or the mean of the
+last ten epochs (of all, if there are fewer)."""
 Gradients = Literal["parameters", "representation"]
-"""What a balancer sees: gradients of the shared parameters, or of what the trunk hands to the heads."""
+"""The gradients that a balancer receives: of the shared parameters, or of the representation."""
 
 
 class Batch(NamedTuple):
-    """Rows that all tasks share."""
+    """A batch of rows that all tasks share."""
 
     inputs: tuple[Tensor, ...]
-    """What the trunk takes, each (B, ...)."""
+    """Inputs of the trunk, each (B, ...)."""
     targets: tuple[Tensor, ...]
-    """What the losses and metrics take, each (B, ...)."""
+    """Inputs of the losses and metrics, each (B, ...)."""
 
 
 class Source(Protocol):
     """A split of a data set."""
 
     def __len__(self) -> int:
-        """Its rows."""
+        """Return the number of rows."""
 
     def batches(self, size: int, *, seed: int | None = None) -> Iterator[Batch]:
-        """Batches of `size` rows.
+        """Yield batches of `size` rows.
 
         Args:
-            size: rows of a batch.
-            seed: seed of the order and of the augmentation, the rest that fills no batch is left out then; without
-                one all rows come, in order and as they are.
+            size: number of rows of a batch.
+            seed: seed of the order and of the augmentation; rows that do not fill a batch are then dropped. Without
+                a seed all rows are returned in order and without augmentation.
         """
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number by which a task is judged."""
+    """A measure of performance that belongs to one task."""
 
     name: str
-    """Unique within the problem, such as `income auc`."""
+    """A name that is unique within the problem, such as `income auc`."""
     task: str
     higher_is_better: bool = True
     selects: bool = True
-    """Whether it takes part in choosing an epoch on validation."""
+    """Whether the metric is used to select an epoch on the validation split."""
 
 
 class Meter(ABC):
-    """Collects predictions batch by batch and makes metrics of them."""
+    """Accumulates predictions batch by batch and computes metrics from them."""
 
     @abstractmethod
     def add(self, outputs: Outputs, targets: Sequence[Tensor]) -> None:
-        """Take in a batch."""
+        """Add the outputs and targets of a batch."""
 
     @abstractmethod
     def values(self) -> dict[str, float]:
-        """Name of a metric -> its value over all batches."""
+        """Return a dictionary from metric names to values over all batches added."""
 
 
 class Settings(BaseModel):
-    """How a problem is trained where the user does not say."""
+    """The training protocol of a problem: the values used where the user gives none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -84,22 +84,22 @@ class Settings(BaseModel):
 
 
 class Options(BaseModel):
-    """The choices that belong to a problem alone."""
+    """Base class of the options that are specific to a problem."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Problem(ABC):
-    """Data in splits, and what is learned from them.
+    """A supervised multi-task problem: data splits, a network, losses and metrics.
 
-    Made by `load`, which checks the files and raises a `UserError` that names the one that is wrong.
+    Instances are created by `load`, which checks the files and raises a `UserError` that names a faulty one.
     """
 
     name: ClassVar[str]
     options_model: ClassVar[type[Options]] = Options
     settings: ClassVar[Settings]
     source: ClassVar[str]
-    """Where the data and the protocol come from, in a sentence."""
+    """Origin of the data and of the protocol, in one sentence."""
 
     tasks: tuple[str, ...]
     metrics: tuple[Metric, ...]
@@ -110,38 +110,41 @@ class Problem(ABC):
     @classmethod
     @abstractmethod
     def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> Problem:
-        """Read the data.
+        """Read the data and create the problem.
 
         Args:
-            data: the folder or file that the user named.
-            options: options of `options_model`.
+            data: folder or file that the user named.
+            options: an instance of `options_model`.
             seed: seed of splits that are drawn at random.
-            workers: processes that read files; 0 reads them in this one.
+            workers: number of processes that read files; 0 reads them in the calling process.
+
+        Raises:
+            UserError: the data are missing or faulty.
         """
 
     @abstractmethod
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
-        """A fresh network with heads for these tasks, its initial values from torch's generator."""
+        """Create a network with heads for these tasks. Initial parameters use torch's generator."""
 
     @abstractmethod
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
-        """(K,): the mean loss of each task over a batch, positive."""
+        """Return the mean loss of each task over a batch, (K,). The losses are positive."""
 
     @abstractmethod
     def meter(self) -> Meter:
-        """An empty meter."""
+        """Return an empty meter."""
 
     def facts(self) -> list[str]:
-        """What was read, in sentences, for the report."""
+        """Return sentences for the report that describe the data."""
         validation = (
             f"{len(self.validation):,} for validation" if self.validation is not None else "none for validation"
         )
         return [
             f"{self.source}",
-            f"Rows: {len(self.training):,} for training, {validation}, {len(self.test):,} for the test.",
+            f"Rows: {len(self.training):,} for training, {validation}, {len(self.test):,} for testing.",
         ]
 
 
 def stacked(outputs: Outputs) -> Tensor:
-    """The outputs of all tasks as one tensor (K, B, ...)."""
+    """Return the outputs of all tasks as one tensor (K, B, ...)."""
     return outputs if isinstance(outputs, Tensor) else torch.stack(tuple(outputs))

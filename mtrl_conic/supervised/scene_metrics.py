@@ -1,4 +1,4 @@
-"""Losses and metrics of segmentation, depth and surface normals (MTAN's, as all comparisons since use them)."""
+"""Losses and metrics of segmentation, depth and surface normals, as defined by MTAN and used in later comparisons."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _IGNORED = -1
 
 
 def scene_losses(outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
-    """(2,) or (3,): cross-entropy over labelled pixels, L1 over known depth, 1 - cosine over known normals.
+    """Compute the losses (2,) or (3,) of a batch.
 
-    A batch without a single known pixel has loss 0.
+    They are the cross-entropy over labelled pixels, the L1 error over known depth, and 1 - cosine over known normals.
+    A loss is 0 if the batch contains no known pixel.
     """
     label, depth = targets[:2]
     entropy = functional.cross_entropy(outputs[0], label, ignore_index=_IGNORED, reduction="sum")
@@ -45,23 +46,23 @@ def scene_losses(outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
 
 
 def unit_vectors(x: Tensor, axis: int) -> Tensor:
-    """x over its length along an axis, zero where x is zero.
+    """Divide x by its length along an axis; the result is zero where x is zero.
 
-    On a processor torch's `normalize` takes forty times as long over an axis that is not the last.
+    On a CPU, torch's `normalize` is forty times slower over an axis that is not the last one.
     """
     return x * x.square().sum(axis, keepdim=True).clamp_min(1e-24).rsqrt()
 
 
 class SceneMeter(Meter):
-    """mIoU and pixel accuracy over all pixels of the split; depth and normals by image, mean over images.
+    """Accumulates mIoU and pixel accuracy over all pixels of the split, and depth and normal errors per image.
 
-    The mean over classes leaves out those that neither occur nor are predicted. Depth: absolute and relative
-    error. Normals: mean and median angle in degrees, shares within 11.25, 22.5 and 30 degrees. An image without a
-    known pixel does not count.
+    The mIoU omits classes that neither occur nor are predicted. Depth has an absolute and a relative error. Normals
+    have the mean and median angle in degrees, and the fractions within 11.25, 22.5 and 30 degrees. Depth and normal
+    metrics are means over the images that have known pixels.
 
     Args:
         classes: number of classes of the segmentation.
-        normals: whether there are any.
+        normals: whether the data set has surface normals.
     """
 
     def __init__(self, classes: int, *, normals: bool) -> None:
@@ -70,8 +71,8 @@ class SceneMeter(Meter):
         self._by_image: dict[str, list[float]] = {}
 
     def add(self, outputs: Outputs, targets: Sequence[Tensor]) -> None:
-        """Logits (B, C, H, W), depth (B, 1, H, W), normals (B, 3, H, W), and their targets."""
-        logits = outputs[0].cpu().movedim(1, -1).contiguous()  # argmax is slow over an axis that is not the last
+        """Add logits (B, C, H, W), depth (B, 1, H, W) and normals (B, 3, H, W), with their targets."""
+        logits = outputs[0].cpu().movedim(1, -1).contiguous()  # argmax is slow over an axis that is not the last one
         self._add_labels(logits.argmax(-1), targets[0].cpu())
         for predicted, true in zip(outputs[1].cpu(), targets[1].cpu(), strict=True):
             self._add_depth(predicted, true)
@@ -107,7 +108,7 @@ class SceneMeter(Meter):
         self._by_image.setdefault(name, []).append(float(value))
 
     def values(self) -> dict[str, float]:
-        """By name."""
+        """Return a dictionary from metric names to values."""
         hits = self._confusion.diagonal().double()
         union = self._confusion.sum(0) + self._confusion.sum(1) - self._confusion.diagonal()
         found = {

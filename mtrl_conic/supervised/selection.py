@@ -1,4 +1,4 @@
-"""Which epoch's test numbers count."""
+"""Selection of the epoch whose test metrics are reported."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ _LAST = 10
 def select(
     how: Selection, metrics: Sequence[Metric], curve: Sequence[dict[str, Any]], *, each_task_alone: bool
 ) -> tuple[dict[str, float], dict[str, int]]:
-    """The test metrics of a run, and by task the epoch they are of.
+    """Return the test metrics of a run, and the epoch from which each task's metrics are taken.
 
     Args:
-        how: see `Selection`.
+        how: the rule; see `Selection`.
         metrics: metrics of the problem.
-        curve: a record per epoch, with `test` and perhaps `validation`: name of a metric -> value.
-        each_task_alone: the tasks share no network, so each may take its own epoch. Networks that are shared
-            have one epoch for all tasks, the one whose mean over the selecting metrics is best.
+        curve: one record per epoch, with `test` and optionally `validation`, which map metric names to values.
+        each_task_alone: the tasks share no network, so an epoch is selected for each task. Otherwise there is one
+            epoch for all tasks, the one with the best sum over the selecting metrics.
+
+    Raises:
+        UserError: `how` is `best_validation`, and the problem has no validation rows.
     """
     tasks = list(dict.fromkeys(metric.task for metric in metrics))
     if how == "mean_of_last_10":

@@ -1,4 +1,4 @@
-"""One supervised run: epochs, evaluations, checkpoints, result. The same configuration goes on where it stopped."""
+"""Training of one supervised run: epochs, evaluations, checkpoints and the result. A repeated call resumes the run."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Record = dict[str, Any]
 
 
 class Listener(Protocol):
-    """Is told what a run does."""
+    """A function that is called after every epoch."""
 
     def __call__(self, config: SupervisedConfig, record: Record) -> None:
-        """A line of `evaluations.jsonl`."""
+        """Receive the configuration and the line that was added to `evaluations.jsonl`."""
 
 
 def train(
@@ -46,23 +46,23 @@ def train(
     allow_changes: bool = False,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Record:
-    """Run, or go on with, what a complete `config` describes; see `SupervisedConfig.complete`.
+    """Train what a complete `config` describes, or resume it; see `SupervisedConfig.complete`.
 
     Args:
-        config: nothing in it may be open.
-        directory: of the run, made where it is missing.
+        config: a configuration without open fields.
+        directory: directory of the run, which is created if it does not exist.
         listener: called after every epoch.
-        allow_changes: go on though constants of learning (the role `SETTING`) differ, and keep in `changes.jsonl`
-            which.
-        interrupted: asked between two steps.
+        allow_changes: resume even if learning constants (fields with the role `SETTING`) differ, and record the
+            differences in `changes.jsonl`.
+        interrupted: called between two steps; the run stops if it returns true.
 
     Returns:
-        The content of `result.json`; a finished run is not touched, unless it is given more epochs now.
+        The content of `result.json`. A finished run is left unchanged, unless it is now given more epochs.
 
     Raises:
-        UserError: the data are not as they should be, or a directory that cannot be used.
-        Failed: no room to write, numbers that went bad: the last checkpoint is kept.
-        Interrupted: it was; the same call goes on from the last finished epoch.
+        UserError: the data are faulty, or the directory cannot be used.
+        Failed: the disk is full or the numbers became unsound; the last checkpoint is kept.
+        Interrupted: `interrupted` returned true; the same call resumes after the last finished epoch.
     """
     _check_machine(config)
     with stopped_by_storage(directory):
@@ -71,18 +71,17 @@ def train(
             config = SupervisedConfig.complete(run.config)
             return run.result or _Run(config, run, listener, interrupted).train()
         except UserError:
-            run.withdraw()  # what only the data could tell
+            run.withdraw()  # faults of the data are found only after the directory has been created
             raise
         finally:
             run.close()
 
 
 def check(configs: Iterable[SupervisedConfig]) -> None:
-    """Find what only the data and the networks can tell, before anything is written.
+    """Check everything that requires the data and the networks, before any file is written.
 
     Raises:
-        UserError: data that are not as they should be, a method that does not fit the network, a device that is
-            not there.
+        UserError: the data are faulty, a method does not fit the network, or the device is not available.
     """
     problems: dict[tuple[str, str, str], Problem] = {}
     methods: set[tuple[str, ...]] = set()
@@ -98,7 +97,7 @@ def check(configs: Iterable[SupervisedConfig]) -> None:
 
 
 def _check_machine(config: SupervisedConfig) -> None:
-    """That the machine has what a run asks for."""
+    """Check that the machine has the device and the cores that a run asks for."""
     choose_device(config.execution.device)
     check_fits_cores("threads", config.execution.threads)
     check_fits_cores("workers", config.execution.workers)
@@ -155,17 +154,17 @@ class _Run:
 
     @contextmanager
     def _workers_told(self) -> Iterator[None]:
-        """torch tells of a process that reads files and is lost by an error anywhere."""
+        """Turn torch's error about a lost worker process, which can be raised anywhere, into an error of the run."""
         try:
             yield
         except RuntimeError as error:
             if not str(error).startswith("DataLoader"):
                 raise
-            if self.interrupted():  # and it was asked to stop as well
+            if self.interrupted():  # an interruption ends the workers as well
                 raise Interrupted from None
             raise Failed(
-                f"a process that reads files is lost: {first_line(error)}; the same command goes on, free memory or "
-                "lower --workers first"
+                f"a worker process that reads files was lost: {first_line(error)}; free memory or lower --workers, "
+                "then repeat the command to resume"
             ) from None
 
     def _one_epoch(self) -> None:
@@ -177,7 +176,7 @@ class _Run:
         self.learner.network.train()
         with _seeded(self.device, config.seed, self.epoch + 1) as order:
             batches = self.problem.training.batches(config.batch_size, seed=order)
-            # As many at a time as a step takes; the rest that makes no step is left out, as the rest of the rows is.
+            # A step may use several batches. Batches that do not fill a last step are dropped, as incomplete ones are.
             for taken in zip(*[batches] * self.learner.batches, strict=False):
                 means.add(self._step(*taken))
                 if self.interrupted():
@@ -185,7 +184,7 @@ class _Run:
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
         self.epoch, self.seconds = self.epoch + 1, self.seconds + seconds
         told = {name: plain(value, self.problem.tasks) for name, value in means.take().items()}
-        self._check_finite(told["loss"])  # a GPU is not asked at every step
+        self._check_finite(told["loss"])  # on a GPU, a check at every step would wait for the device
         self.run.append("metrics", {"step": self.epoch, "time": self.seconds, **told})
         record: Record = {
             "step": self.epoch,
@@ -273,9 +272,9 @@ class _Run:
 
 @contextmanager
 def _seeded(device: torch.device, seed: int, epoch: int) -> Iterator[int]:
-    """Torch's generators seeded for one epoch (0: initial values), so that it is the same whenever it runs.
+    """Seed torch's generators for one epoch (0: initial parameters), so that the epoch can be reproduced alone.
 
-    Yields a seed for the order of the rows; the generators are as before once the block ends.
+    Yields a seed for the order of the rows. The generators are restored when the block ends.
     """
     drawn = np.random.SeedSequence((seed, epoch)).generate_state(2, np.uint32).tolist()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -107,7 +107,7 @@ def test_zero_gradients_and_wrong_shapes() -> None:
     module = RotoGrad(3, 4)
     back = loss_gradients(module, torch.zeros(3, 5, 4), torch.ones(5, 4))
     torch.testing.assert_close(back, torch.zeros(3, 5, 4))
-    with pytest.raises(UserError, match="was made for"):
+    with pytest.raises(UserError, match="was built for"):
         module(torch.zeros(5, 3))
     with pytest.raises(UserError, match="at least one"):
         RotoGrad(0, 3)

@@ -67,7 +67,7 @@ def test_a_lost_process_is_one_line(asked: bool, tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Learner, "step", kill)
     error, words = (
-        (Interrupted, None) if asked else (Failed, r"process that reads files is lost: DataLoader worker .*same")
+        (Interrupted, None) if asked else (Failed, r"process that reads files was lost: DataLoader worker .*repeat")
     )
     with pytest.raises(error, match=words):
         train(config, tmp_path / "run", interrupted=lambda: asked and killed)

@@ -42,5 +42,5 @@ def test_a_registered_problem_runs_in_the_processes_of_a_comparison(
         sys.modules.pop("our_problem", None)
     (config,) = (yaml.safe_load(file.read_text()) for file in tmp_path.glob("runs/**/config.yaml"))
     assert (config["problem"], config["epochs"], config["imports"]) == ("our_table", 2, ["our_problem.py"])
-    with pytest.raises(UserError, match="a problem named 'census' exists already"):
+    with pytest.raises(UserError, match="a problem named 'census' already exists"):
         problems.register_problem("census")(problems.get("our_table"))

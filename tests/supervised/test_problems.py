@@ -176,7 +176,7 @@ def test_census_leaves_out_the_columns_that_are_named(tmp_path: Path) -> None:
     columns = [column for column in range(42) if column not in (0, 5, 16, 17, 18, 30, 39, 4, 7, 24, 41)]
     assert torch.equal(codes[:, [columns.index(c) for c in columns if c not in (19, 22)]], fewer)
     for wrong in (7, 0, 42):
-        with pytest.raises(UserError, match=f"column {wrong} is no categorical feature"):
+        with pytest.raises(UserError, match=f"column {wrong} is not a categorical feature"):
             parse(kind.options_model, {"leave_out": [wrong]})
 
 

@@ -70,8 +70,8 @@ def test_wrong_tables(tmp_path: Path) -> None:
     for targets, words in (
         ([], "regression needs --targets"),
         (["summ"], "unknown column of .*t.csv 'summ'; did you mean 'sum'"),
-        (["name"], "column 'name' does not hold numbers"),
-        (["x", "y", "sum", "difference", "name"], "no column is left|does not hold numbers"),
+        (["name"], "column 'name' does not contain numbers"),
+        (["x", "y", "sum", "difference", "name"], "no columns are left|does not contain numbers"),
     ):
         with pytest.raises(UserError, match=words):
             load(tmp_path / "t.csv", targets)

@@ -341,10 +341,10 @@ def broken(folder: Path, name: str, change: Any) -> Path:
     ("change", "words"),
     [
         (lambda text: text[:-40], "census-income.data"),
-        (lambda text: text.replace("- 50000.", "50000", 1), "income '50000' is none of the original file's"),
+        (lambda text: text.replace("- 50000.", "50000", 1), "unknown income '50000'; the original file has"),
         (lambda text: text.replace("High school graduate", "Kindergarten", 1), "education 'Kindergarten'"),
         (lambda text: text.replace(", 1700.09", "", 1), "census-income.data"),
-        (lambda text: text.replace("Never married", "Single"), "no row is 'Never married'"),
+        (lambda text: text.replace("Never married", "Single"), "no row has 'Never married'"),
         (lambda text: "abc" + text, "column 0"),
         (lambda text: "", "census-income.data"),
     ],
@@ -391,7 +391,7 @@ def test_broken_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "label/0.npy has shape (16, 15), not (16, 16)" in message(folder)
     folder = fresh("label")
     np.save(folder / "train" / "label" / "0.npy", np.full((16, 16), 9))
-    assert "has label 9: known are 0 to 6" in message(folder)
+    assert "contains the label 9; labels are 0 to 6" in message(folder)
     folder = write_mtan(tmp_path / "size", classes=7, label="label", normals=False, size=(16, 20), images=2)
     assert "must be divisible by 16" in message(folder)
 

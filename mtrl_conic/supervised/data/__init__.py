@@ -1,1 +1,1 @@
-"""Reading data: rows in memory, images from files, tables of any format."""
+"""Readers of data sets: rows in memory, images from files, and tables in several formats."""

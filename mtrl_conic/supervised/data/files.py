@@ -1,4 +1,4 @@
-"""A data set of files, read in worker processes."""
+"""A data set whose rows are read from files, optionally by worker processes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mtrl_conic.supervised.problem import Batch
 from mtrl_conic.workers import TIMEOUT, end_with, leave_requests_to_parent
 
 Sample = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
-"""Inputs and targets of one row."""
+"""The inputs and the targets of one row."""
 
 
 class Reader(Protocol):
-    """Reads one row. It is sent to worker processes."""
+    """Reads single rows of a data set. Readers are pickled and sent to worker processes."""
 
     def __len__(self) -> int:
         """Rows."""
 
     def read(self, row: int, generator: np.random.Generator | None) -> Sample:
-        """Row number `row`, augmented by draws from `generator` where there is one.
+        """Read row number `row`; with a `generator`, augment it with random numbers drawn from it.
 
         Raises:
-            UserError: a missing or broken file, naming it.
+            UserError: a file is missing or broken; the message names it.
         """
 
 
@@ -52,15 +52,15 @@ class _Samples(Dataset[Sample]):
 
 
 class Files:
-    """A split read row by row from files.
+    """A split that is read row by row from files.
 
-    A row's augmentation depends on the seed of the pass and the row alone, so the number of workers changes
-    nothing but the time.
+    The augmentation of a row depends only on the seed of the pass and on the row, so the number of workers does
+    not affect the data.
 
     Args:
-        reader: of the rows.
-        workers: processes; 0 reads in this one.
-        augment: whether passes with a seed are augmented.
+        reader: reader of the rows.
+        workers: number of worker processes; 0 reads the rows in the calling process.
+        augment: whether rows are augmented in passes that have a seed.
     """
 
     def __init__(self, reader: Reader, *, workers: int, augment: bool = False) -> None:
@@ -70,7 +70,7 @@ class Files:
         return len(self.reader)
 
     def batches(self, size: int, *, seed: int | None = None) -> Iterator[Batch]:
-        """See `Source.batches`; fewer rows than `size` are one batch."""
+        """Yield batches as `Source.batches` does; fewer rows than `size` form a single batch."""
         rows = torch.arange(len(self)).split(size) if seed is None else shuffled(len(self), size, seed)
         drawn = seed if self.augment else None
         loader = DataLoader(
@@ -86,7 +86,7 @@ class Files:
 
 
 def _begin(worker: int) -> None:
-    """What a process does first; torch ends it by SIGTERM where it does not end by itself."""
+    """Initialise a worker process. Torch sends SIGTERM to workers that do not end by themselves, so it is kept."""
     leave_requests_to_parent(but=signal.SIGTERM)
     end_with(os.getppid())
 

@@ -1,4 +1,4 @@
-"""What was known of a key before a moment: sums over earlier rows, and rates made of them."""
+"""Features computed from earlier rows with the same key: running sums, and smoothed rates."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 
 def sums_before(keys: NDArray[Any], times: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.float64]:
-    """For each row the sum of `values` over the rows with its key at an earlier time, its own moment left out.
+    """Sum `values`, for each row, over the rows with the same key and a strictly earlier time.
 
     Args:
-        keys: (N,).
-        times: (N,), of any order.
-        values: (N,) or (N, columns).
+        keys: keys (N,).
+        times: times (N,), in any order.
+        values: values (N,) or (N, columns).
 
     Returns:
-        Of the shape of `values`.
+        The sums, in the shape of `values`.
     """
     order = np.lexsort((times, keys))
     key, time = keys[order], times[order]
@@ -31,7 +31,7 @@ def sums_before(keys: NDArray[Any], times: NDArray[np.int64], values: NDArray[An
 
 
 def _latest(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """For each place the last marked one up to it; the first place is marked."""
+    """For each position, return the last marked position up to it. The first position must be marked."""
     places: NDArray[np.int64] = np.maximum.accumulate(np.where(marks, np.arange(len(marks)), 0))
     return places
 
@@ -39,5 +39,8 @@ def _latest(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
 def rates(
     hits: NDArray[np.float64], trials: NDArray[np.float64], prior: Any, *, strength: float
 ) -> NDArray[np.float64]:
-    """Shares of hits as if `strength` more trials had gone as in `prior`, so that few trials say little."""
+    """Return the rates hits / trials, smoothed by `strength` additional trials at the rate `prior`.
+
+    The smoothing keeps a rate close to the prior while there are few trials.
+    """
     return np.asarray((hits + strength * prior) / (trials + strength))

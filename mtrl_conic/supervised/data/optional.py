@@ -1,4 +1,4 @@
-"""Libraries that only supervised problems need, imported where they are used."""
+"""Imports of the optional libraries that only some supervised problems need."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mtrl_conic.errors import not_installed
 
 
 def library(name: str) -> Any:
-    """The module `name`.
+    """Import and return the module `name`.
 
     Raises:
-        UserError: not installed, with how to install it.
+        UserError: the library is not installed; the message says how to install it.
     """
     try:
         return import_module(name)

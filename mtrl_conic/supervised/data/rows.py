@@ -1,4 +1,4 @@
-"""A data set that fits into memory as tensors."""
+"""A data set that is kept in memory as tensors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mtrl_conic.supervised.problem import Batch
 
 
 class Rows:
-    """Tensors whose first axis counts rows.
+    """A split held as tensors whose first axis is the row.
 
     Args:
-        inputs: each (N, ...).
-        targets: each (N, ...).
+        inputs: input tensors, each (N, ...).
+        targets: target tensors, each (N, ...).
     """
 
     def __init__(self, inputs: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
@@ -25,7 +25,7 @@ class Rows:
         return len(self.inputs[0])
 
     def batches(self, size: int, *, seed: int | None = None) -> Iterator[Batch]:
-        """See `Source.batches`; fewer rows than `size` are one batch."""
+        """Yield batches as `Source.batches` does; fewer rows than `size` form a single batch."""
         if seed is None:
             for start in range(0, len(self), size):
                 yield self._take(slice(start, start + size))
@@ -38,14 +38,20 @@ class Rows:
 
 
 def shuffled(rows: int, size: int, seed: int) -> Sequence[Tensor]:
-    """All rows in a random order, in full batches; the rest is left out unless it is all there is."""
+    """Shuffle all row numbers and split them into full batches.
+
+    An incomplete last batch is dropped, unless it is the only one.
+    """
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
     full = rows // size * size
     return order[:full].split(size) if full else [order]
 
 
 def split(rows: int, shares: Sequence[float], seed: int) -> list[Tensor]:
-    """Row numbers drawn at random into parts; each part but the last gets its share, rounded down."""
+    """Split row numbers at random into parts.
+
+    Every part except the last gets its share of the rows, rounded down; the last part gets the remaining rows.
+    """
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
     sizes = [int(share * rows) for share in shares]
     return list(order.split([*sizes, rows - sum(sizes)]))

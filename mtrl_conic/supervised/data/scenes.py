@@ -1,4 +1,4 @@
-"""Images with labels, depth and normals by pixel: the layout of MTAN's files, and augmentation."""
+"""Scenes with per-pixel labels, depth and normals: the file layout of MTAN, and data augmentation."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from mtrl_conic.supervised.data.files import Reader, Sample
 from mtrl_conic.supervised.data.tables import reading
 
 Scene = dict[str, Tensor]
-"""`image` (3, H, W) in 0..1, `label` (H, W) integers with -1 where there is none, `depth` (1, H, W) with 0 where
-there is none, and perhaps `normal` (3, H, W), zero where there is none; floats but for the labels."""
+"""Tensors of one scene: `image` (3, H, W) with values in 0..1, integer `label` (H, W) with -1 where a pixel has no
+label, `depth` (1, H, W) with 0 where it is unknown, and optionally `normal` (3, H, W), zero where it is unknown."""
 
 SCALES = (1.0, 1.2, 1.5)
 
 
 class MTANFolder:
-    """`<root>/<split>/{image,label,depth,normal}/<i>.npy` (Liu et al., MTAN, CVPR 2019, its code).
+    """Scenes stored as `<root>/<split>/{image,label,depth,normal}/<i>.npy` (Liu et al., MTAN, CVPR 2019, their code).
 
     Args:
-        folder: folder of a split.
-        classes: labels are -1 to classes - 1.
-        label: the folder of the labels.
-        normals: whether there are any.
+        folder: folder of the split.
+        classes: number of classes; labels are -1 to classes - 1.
+        label: name of the folder that contains the labels.
+        normals: whether the data set contains surface normals.
 
     Raises:
-        UserError: a folder that is missing or empty, or does not hold the images' numbers.
+        UserError: a folder is missing or empty, or a file that belongs to an image is missing.
     """
 
     def __init__(self, folder: Path, *, classes: int, label: str = "label", normals: bool) -> None:
@@ -44,7 +44,7 @@ class MTANFolder:
         self.count = len(list(images.glob("*.npy"))) if images.is_dir() else 0
         if not self.count:
             raise UserError(
-                f"{images} holds no .npy files; MTAN's layout is {{train,val}}/{{image,label,depth}}/<i>.npy"
+                f"{images} contains no .npy files; MTAN's layout is {{train,val}}/{{image,label,depth}}/<i>.npy"
             )
         for row in range(self.count):
             for kind in self.kinds.values():
@@ -55,7 +55,7 @@ class MTANFolder:
         return self.count
 
     def read(self, row: int, generator: np.random.Generator | None) -> Sample:
-        """See `Reader.read`."""
+        """Read a scene as `Reader.read` does."""
         files = {kind: self.folder / name / f"{row}.npy" for kind, name in self.kinds.items()}
         arrays = {kind: _load(file) for kind, file in files.items()}
         shape = arrays["image"].shape[:2]
@@ -71,14 +71,18 @@ class MTANFolder:
 
 
 def check_labels(file: object, labels: NDArray[Any], classes: int) -> None:
-    """Refuse what is neither -1 nor a class, nor a whole number."""
+    """Check that the labels are whole numbers, each of them -1 or a class.
+
+    Raises:
+        UserError: a label is neither.
+    """
     if len(labels) and not (labels.min() >= -1 and labels.max() < classes and (labels == np.floor(labels)).all()):
         wrong = labels[(labels < -1) | (labels >= classes) | (labels != np.floor(labels))][0]
-        raise UserError(f"{file} has label {wrong:g}: known are 0 to {classes - 1}, and -1 for none")
+        raise UserError(f"{file} contains the label {wrong:g}; labels are 0 to {classes - 1}, and -1 for none")
 
 
 def sample(scene: Scene, generator: np.random.Generator | None) -> Sample:
-    """A scene, augmented where there is a generator, as input and targets."""
+    """Turn a scene into inputs and targets, and augment it if a generator is given."""
     if generator is not None:
         scene = augmented(scene, generator)
     targets = [scene["label"].to(torch.int64), scene["depth"]]
@@ -86,10 +90,9 @@ def sample(scene: Scene, generator: np.random.Generator | None) -> Sample:
 
 
 def augmented(scene: Scene, generator: np.random.Generator) -> Scene:
-    """A random crop scaled back to full size by 1, 1.2 or 1.5, and a mirror image half of the time.
-
-    What is nearer looks larger: depth is divided by the scale. A mirror turns the sign of the normals' first
-    component. Labels and depth take the nearest pixel, images and normals are interpolated.
+    """Apply a random crop, enlarged to the full size by a factor of 1, 1.2 or 1.5, and a random horizontal flip.
+    Depth is divided by the factor, because nearer objects look larger. A flip negates the first component of the
+    normals. Labels and depth are resized with nearest neighbours, images and normals bilinearly.
     """
     height, width = scene["image"].shape[-2:]
     scale = SCALES[int(generator.integers(len(SCALES)))]
@@ -117,11 +120,12 @@ def _resized(part: Tensor, kind: str, size: tuple[int, int]) -> Tensor:
 
 
 class Kept:
-    """A reader's scenes, made smaller and kept in memory from the first time on that they are read.
+    """Scenes of a reader, reduced in size and cached in memory once they have been read.
 
     Args:
-        reader: gives rows that are not augmented where there is no generator.
-        shrink: divides the images' sides; pixels of the image are averaged, of the others one in `shrink` stays.
+        reader: a reader whose rows are not augmented if no generator is given.
+        shrink: factor by which the sides of the images are divided. Pixels of the image are averaged; of labels,
+            depth and normals every `shrink`-th pixel is kept.
     """
 
     def __init__(self, reader: Reader, shrink: int) -> None:
@@ -132,7 +136,7 @@ class Kept:
         return len(self.reader)
 
     def read(self, row: int, generator: np.random.Generator | None) -> Sample:
-        """See `Reader.read`."""
+        """Read a scene as `Reader.read` does."""
         if row not in self._scenes:
             (image,), targets = self.reader.read(row, None)
             scene = {"image": functional.avg_pool2d(image, self.shrink)}
@@ -144,15 +148,16 @@ class Kept:
 
 
 def normals_from_depth(depth: Tensor, *, focal: float) -> Tensor:
-    """Unit normals (3, H, W) of the surface that a depth map (1, H, W) shows, zero where depth is missing.
+    """Compute unit surface normals (3, H, W) from a depth map (1, H, W); they are zero where depth is missing.
 
-    Pixels become points by a pinhole camera with its axis in the middle; the normal is the cross product of the
-    differences between the neighbours on both sides, turned towards the camera: x right, y down, z away from it,
-    so that a wall straight ahead has (0, 0, -1). Where a neighbour's depth is missing, so is the normal.
+    Pixels are back-projected with a pinhole camera whose principal point is the centre of the image. A normal is the
+    cross product of the central differences along the two axes, turned towards the camera. The axes are x to the
+    right, y down and z away from the camera, so a wall that faces the camera has the normal (0, 0, -1). A normal is
+    also missing where the depth of a neighbouring pixel is missing.
 
     Args:
-        depth: metres, 0 where missing.
-        focal: length, in pixels.
+        depth: depth in metres, 0 where it is missing.
+        focal: focal length in pixels.
     """
     height, width = depth.shape[-2:]
     rows = torch.arange(height, dtype=torch.float32) - (height - 1) / 2
@@ -178,9 +183,13 @@ def _load(file: Path) -> NDArray[Any]:
 
 
 def stacked_shape(readers: Sequence[Any]) -> tuple[int, int]:
-    """(H, W) of the first image of each reader, which must agree."""
+    """Return the size (H, W) of the images, taken from the first image of each reader.
+
+    Raises:
+        UserError: the sizes differ.
+    """
     shapes = {tuple(reader.read(0, None)[0][0].shape[-2:]) for reader in readers}
     if len(shapes) > 1:
-        raise UserError(f"images of different sizes: {', '.join(map(str, sorted(shapes)))}")
+        raise UserError(f"the images have different sizes: {', '.join(map(str, sorted(shapes)))}")
     height, width = shapes.pop()
     return height, width

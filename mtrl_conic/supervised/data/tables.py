@@ -1,4 +1,4 @@
-"""Tables from files: CSV in any compression, Parquet, NumPy."""
+"""Tables from files: CSV with any compression, Parquet and NumPy."""
 
 from __future__ import annotations
 
@@ -19,35 +19,38 @@ COMPRESSIONS = ("", ".gz", ".bz2", ".xz", ".zip", ".zst")
 
 
 def find(folder: Path, name: str) -> Path:
-    """The file `name` in a folder, plain or compressed.
+    """Find the file `name` in a folder, uncompressed or compressed.
 
     Raises:
-        UserError: not there.
+        UserError: the folder does not contain the file.
     """
     for ending in COMPRESSIONS:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
-    raise UserError(f"{folder} holds no file {name} (plain, .gz, .bz2 or .xz)")
+    raise UserError(f"{folder} contains no file {name} (uncompressed, .gz, .bz2 or .xz)")
 
 
 def read_csv(file: Path, **options: Any) -> Any:
-    """A pandas data frame.
+    """Read a CSV file as a pandas data frame.
 
     Raises:
-        UserError: truncated, not a table, or not text, naming the file.
+        UserError: the file is truncated, is not a table or is not text; the message names it.
     """
     pandas = library("pandas")
     with reading(file), warnings.catch_warnings():
-        warnings.simplefilter("error", pandas.errors.ParserWarning)  # a row of another length, say
+        # Rows of different lengths only cause a warning by default.
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
         return pandas.read_csv(check_regular(file), **options)
 
 
 @contextmanager
 def reading(what: object) -> Iterator[None]:
-    """Whatever a library finds wrong with a file, in one line: each format and compression fails in ways of its own.
+    """Turn any error of a library that reads a file into a `UserError` of one line.
+
+    Every file format and compression library raises exceptions of its own.
 
     Args:
-        what: is read, for the message.
+        what: what is being read, for the message.
     """
     try:
         yield
@@ -58,14 +61,14 @@ def reading(what: object) -> Iterator[None]:
 
 
 def codes(column: Sequence[str] | NDArray[Any], known: Sequence[str] | NDArray[Any]) -> NDArray[np.int64]:
-    """Where each value stands in `known`, sorted; len(known) for values that do not."""
+    """Return the position of each value in the sorted `known` values, and len(known) for unknown values."""
     values, places = np.asarray(column), np.asarray(known)
     found = np.searchsorted(places, values).clip(max=len(places) - 1)
     return np.where(places[found] == values, found, len(places)).astype(np.int64)
 
 
 def standardised(train: NDArray[Any], *others: NDArray[Any]) -> list[NDArray[np.float32]]:
-    """Columns less their mean over their standard deviation, both of `train` alone; constant columns become 0."""
+    """Standardise columns with the mean and standard deviation of `train`. Constant columns become 0."""
     mean, deviation = train.mean(0), train.std(0)
     scale = np.where(deviation > 0, deviation, 1.0)
     return [((part - mean) / scale).astype(np.float32) for part in (train, *others)]

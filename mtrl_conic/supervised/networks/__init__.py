@@ -1,1 +1,1 @@
-"""Trunks and heads of the supervised problems."""
+"""Trunks and heads for the supervised problems."""

@@ -1,4 +1,4 @@
-"""The convolutional network of the CelebA comparisons (Liu et al., FAMO, NeurIPS 2023, its code)."""
+"""The convolutional network of the CelebA comparisons (Liu et al., FAMO, NeurIPS 2023, their code)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _STAGES = ((64,), (128, 128), (256, 256), (512, 512))
 
 
 def nine_layers(num_tasks: int) -> TaskNetwork:
-    """Seven 3x3 convolutions in four stages and two linear layers of 512, all normalised, under linear heads.
+    """Build the nine-layer network: seven 3x3 convolutions in four stages, two linear layers of 512, and linear heads.
 
-    Images are (B, 3, H, W); each stage but the last halves H and W, the last one averages over them.
+    Every layer of the trunk is batch-normalised. Images are (B, 3, H, W). Each stage except the last halves H and W;
+    the last one ends with average pooling over the whole image.
     """
     layers: list[nn.Module] = []
     inputs = 3

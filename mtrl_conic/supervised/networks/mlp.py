@@ -1,4 +1,4 @@
-"""Feed-forward networks on tables."""
+"""Feed-forward networks for tables."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def mlp(
     embedding: int | None = None,
     dropout: Sequence[float] = (),
 ) -> TaskNetwork:
-    """A shared trunk of ReLU layers under K linear heads of one output each.
+    """Build a shared trunk of ReLU layers with K linear heads of one output each.
 
-    The network takes numbers (B, numbers) and codes (B, columns), integers in 0..size-1.
+    The network takes numbers (B, numbers) and integer codes (B, columns), each code in 0..size-1.
 
     Args:
-        numbers: numeric columns.
-        sizes: values of each categorical column.
-        hidden: units of each layer, at least one.
-        num_tasks: K.
-        embedding: length of the learned vector of each category; none gives one-hot codes.
-        dropout: the probability after each layer; none without.
+        numbers: number of numeric columns.
+        sizes: number of categories of each categorical column.
+        hidden: number of units of each hidden layer; there is at least one.
+        num_tasks: number of tasks K.
+        embedding: length of the learned vector of each category; None uses one-hot codes.
+        dropout: dropout probability after each hidden layer; empty for no dropout.
     """
     first, *others = hidden
     first_dropout, *other_dropouts = dropout or (0.0,) * len(hidden)
@@ -50,7 +50,7 @@ def mlp(
 
 
 class _Chain(nn.Module):
-    """Modules after one another; the first one takes several inputs."""
+    """A sequence of modules of which the first takes several inputs."""
 
     def __init__(self, first: nn.Module, rest: Sequence[nn.Module]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""SegNet, and SegNet with an attention branch per task (Liu et al., MTAN, CVPR 2019, figure 2 and its code).
+"""SegNet, and SegNet with attention per task (Liu et al., MTAN, CVPR 2019, figure 2 and their code).
 
-Images are (B, 3, H, W) with H and W divisible by 32; outputs (B, channels, H, W).
+Images are (B, 3, H, W) with H and W divisible by 32. Outputs are (B, channels, H, W).
 """
 
 from __future__ import annotations
@@ -14,45 +14,45 @@ from torch.nn import functional
 from mtrl_conic.supervised.network import SeparateHeads, TaskNetwork
 
 WIDTHS = (64, 128, 256, 512, 512)
-"""Channels of the five stages."""
+"""Number of channels of the five stages."""
 
 
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
-    """3x3, batch normalisation, ReLU."""
+    """Build a 3x3 convolution with batch normalisation and ReLU."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def prediction(inputs: int, outputs: int) -> nn.Sequential:
-    """A task's last two layers, without a nonlinearity between them."""
+    """Build the last two layers of a task, which have no nonlinearity between them."""
     return nn.Sequential(nn.Conv2d(inputs, inputs, 3, padding=1), nn.Conv2d(inputs, outputs, 1))
 
 
 def segnet(channels: Sequence[int], widths: Sequence[int] = WIDTHS) -> TaskNetwork:
-    """Encoder and decoder shared, the last two layers of each task its own (MTAN's "split, standard").
+    """Build a SegNet with shared encoder and decoder and two layers per task (MTAN's "split, standard").
 
     Args:
-        channels: number of output channels of each task's output.
-        widths: number of channels of the stages.
+        channels: number of output channels of each task.
+        widths: number of channels of each stage.
     """
     trunk = SegNet(widths, taps=False)
     return initialised(TaskNetwork(trunk, SeparateHeads(prediction(widths[0], c) for c in channels), len(channels)))
 
 
 def mtan(channels: Sequence[int], widths: Sequence[int] = WIDTHS) -> TaskNetwork:
-    """A shared SegNet whose features each task masks with attention of its own.
+    """Build an MTAN: a shared SegNet whose features are masked by an attention branch per task.
 
-    The convolutions between the masks are shared by the tasks' branches, as in the paper.
+    The branches share the convolutions between their masks, as in the paper.
 
     Args:
-        channels: number of output channels of each task's output.
-        widths: number of channels of the stages.
+        channels: number of output channels of each task.
+        widths: number of channels of each stage.
     """
     heads = SeparateHeads((_Branch(widths, c) for c in channels), shared=_Between(widths))
     return initialised(TaskNetwork(SegNet(widths, taps=True), heads, len(channels)))
 
 
 def initialised(network: TaskNetwork) -> TaskNetwork:
-    """Xavier's normal values for the convolutions, as published."""
+    """Initialise the convolutions with Xavier's normal distribution, as in the published code."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.xavier_normal_(module.weight)
@@ -62,12 +62,12 @@ def initialised(network: TaskNetwork) -> TaskNetwork:
 
 
 class SegNet(nn.Module):
-    """Five stages down by max-pooling and five up by unpooling at the same places.
+    """The encoder and decoder of SegNet: five stages with max-pooling, and five that unpool at the pooled positions.
 
     Args:
-        widths: channels of the stages.
-        taps: hand out what MTAN's branches look at instead of the last layer alone: of every encoder stage the
-            first and last features, then of every decoder stage, deepest first, its input and last features.
+        widths: number of channels of each stage.
+        taps: return all features that MTAN's branches use instead of the last layer only: the first and last features
+            of every encoder stage, then the input and last features of every decoder stage, deepest stage first.
     """
 
     def __init__(self, widths: Sequence[int], *, taps: bool) -> None:
@@ -82,7 +82,7 @@ class SegNet(nn.Module):
         self.up_rest = nn.ModuleList(_repeated(u, n) for u, n in zip(ups, more, strict=True))
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """(B, 3, H, W) -> features (B, widths[0], H, W), or all taps."""
+        """Map an image (B, 3, H, W) to features (B, widths[0], H, W), or to all taps."""
         x, found, places = image, [], []
         for first, rest in zip(self.down_first, self.down_rest, strict=True):
             start = first(x)
@@ -98,20 +98,20 @@ class SegNet(nn.Module):
 
 
 class _Between(nn.Module):
-    """The convolutions that all branches take between two of their masks."""
+    """The convolutions between the masks, which all branches share."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         deeper = (*widths[1:], widths[-1])
         self.down = nn.ModuleList(convolution(i, o) for i, o in zip(widths, deeper, strict=True))
         ups = [widths[0], *widths[:-1]]
-        # Deepest first; the deepest one keeps its channels.
+        # Decoder convolutions come deepest stage first; the deepest one keeps its number of channels.
         pairs = list(zip(widths, ups, strict=True))
         self.up = nn.ModuleList(convolution(i, o) for i, o in reversed([*pairs[:-1], (widths[-1], widths[-1])]))
 
 
 class _Branch(nn.Module):
-    """A task's masks on the shared features, and its prediction."""
+    """The attention masks and the prediction layers of one task."""
 
     def __init__(self, widths: Sequence[int], outputs: int) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Branch(nn.Module):
         self.prediction = prediction(widths[0], outputs)
 
     def forward(self, between: _Between, *taps: Tensor) -> Tensor:
-        """Taps of `SegNet` -> (B, outputs, H, W)."""
+        """Map the taps of `SegNet` to an output (B, outputs, H, W)."""
         stages = len(self.down)
         x: Tensor | None = None
         for mask, convolve, start, end in zip(self.down, between.down, taps[0::2], taps[1::2], strict=False):

@@ -1,4 +1,4 @@
-"""A small encoder and decoder for scenes, for processors and small images."""
+"""A small encoder-decoder for scenes, for CPUs and small images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from mtrl_conic.supervised.networks.segnet import convolution, initialised
 
 
 def small(channels: Sequence[int], width: int = 16) -> TaskNetwork:
-    """Four stages from half to a sixteenth of the image and back, with skips; heads of two layers at half size.
+    """Build an encoder-decoder of four stages with skip connections, and heads of two layers at half resolution.
+
+    The encoder reduces the image to a sixteenth of its side lengths.
 
     Args:
-        channels: number of output channels of each task's output.
-        width: channels of the first stage; the others have two, four and eight times as many.
+        channels: number of output channels of each task.
+        width: number of channels of the first stage; the others have two, four and eight times as many.
     """
     return initialised(TaskNetwork(_Trunk(width), SeparateHeads(_Head(width, c) for c in channels), len(channels)))
 
@@ -48,6 +50,6 @@ class _Head(nn.Module):
         self.layers = nn.Sequential(convolution(width, width), nn.Conv2d(width, outputs, 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, width, H/2, W/2) -> (B, outputs, H, W)."""
+        """Map features (B, width, H/2, W/2) to an output (B, outputs, H, W)."""
         made: Tensor = self.layers(features)
         return functional.interpolate(made, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""Layers for tables: numbers and categories in, and what a processor spends most time on done in less."""
+"""Layers for tables with numeric and categorical columns, optimised for CPUs."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 _BEGINNING = 0.01
-"""Standard deviation of a category's vector before training."""
+"""Standard deviation of the initial vectors of categories."""
 _RADIX = 1 << 16
-"""NumPy sorts keys of 16 bits by radix, six times as fast as torch sorts them."""
+"""NumPy sorts 16-bit keys with radix sort, six times as fast as torch sorts them."""
 
 
 class OneHotLinear(nn.Module):
-    """A linear layer on numbers and one-hot codes that never makes the one-hot codes.
+    """A linear layer on numbers and one-hot codes that does not build the one-hot codes.
 
-    The product with a one-hot code is a row of the weight, and the gradient of that row is a sum over the batch rows
-    with that code: B * columns additions of `units` numbers, where the dense product multiplies with zeros.
+    The product with a one-hot code is a row of the weight matrix, and the gradient of that row is a sum over the
+    batch rows with that code. This takes B * columns additions of vectors of length `units`, where a dense product
+    would mostly multiply by zero.
 
     Args:
-        numbers: numeric columns.
-        sizes: values of each categorical column; a code lies in 0..size-1.
-        units: outputs.
+        numbers: number of numeric columns.
+        sizes: number of categories of each categorical column; codes are 0..size-1.
+        units: number of outputs.
     """
 
     def __init__(self, numbers: int, sizes: Sequence[int], units: int) -> None:
         super().__init__()
         self.starts: Tensor
         self.register_buffer("starts", _starts(sizes), persistent=False)
-        bound = 1 / math.sqrt(numbers + sum(sizes))  # as in nn.Linear on numbers and one-hot codes side by side
+        bound = 1 / math.sqrt(numbers + sum(sizes))  # as nn.Linear on the concatenated numbers and one-hot codes
         self.weight = nn.Parameter(torch.empty(units, numbers).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(units).uniform_(-bound, bound))
         self.table = nn.Parameter(torch.empty(sum(sizes), units).uniform_(-bound, bound))
-        """The weight of the one-hot codes, transposed: a row per value of a column."""
+        """The transposed weight of the one-hot codes: one row per category of each column."""
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """(B, numbers) and (B, columns) integers -> (B, units)."""
+        """Map numbers (B, numbers) and integer codes (B, columns) to (B, units)."""
         made = functional.linear(numbers, self.weight, self.bias)
         if not len(self.table):
             return made
@@ -50,11 +51,11 @@ class OneHotLinear(nn.Module):
 
 
 class EmbeddedTable(nn.Module):
-    """Numbers and the learned vectors of categories as one vector (B, features).
+    """Concatenates numbers and the learned vectors of categories into one vector (B, features).
 
     Args:
-        numbers: numeric columns.
-        sizes: values of each categorical column.
+        numbers: number of numeric columns.
+        sizes: number of categories of each categorical column.
         length: dimension of a category's vector.
     """
 
@@ -63,20 +64,20 @@ class EmbeddedTable(nn.Module):
         self.starts: Tensor
         self.register_buffer("starts", _starts(sizes), persistent=False)
         self.table = nn.Embedding(sum(sizes), length)
-        # Torch begins at N(0, 1): a rare category's vector would stay noise that drowns what the others learn.
+        # Torch initialises with N(0, 1): the vectors of rare categories would remain noise of a harmful size.
         nn.init.normal_(self.table.weight, std=_BEGINNING)
         self.features = numbers + len(sizes) * length
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """(B, numbers) and (B, columns) integers -> (B, features)."""
+        """Map numbers (B, numbers) and integer codes (B, columns) to (B, features)."""
         return torch.cat([numbers, self.table(codes + self.starts).flatten(1)], 1)
 
 
 class Dropout(nn.Module):
-    """Zeroes numbers with probability p and divides the others by 1 - p, while training.
+    """Zeroes elements with probability p and scales the others by 1 / (1 - p) during training.
 
-    Torch's own draws a double per number on a processor, a fifth of a step on a table. Here four numbers share a
-    draw of 64 bits, so p is rounded to a multiple of 2^-16.
+    On a CPU, `torch.nn.Dropout` draws a double per element, which takes a fifth of a step on a table. Here four
+    elements share one 64-bit random number, so p is rounded to a multiple of 2^-16.
 
     Args:
         p: the probability, 0 <= p < 1.
@@ -88,7 +89,7 @@ class Dropout(nn.Module):
         self._threshold = round(p * 2**16)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
+        """Apply dropout to a tensor of any shape."""
         if not self.training or not self._threshold:
             return x
         if x.device.type != "cpu":
@@ -99,7 +100,7 @@ class Dropout(nn.Module):
 
 
 class _SumOfRows(torch.autograd.Function):
-    """The sum of a table's rows at `places` (B, C), in both directions by torch's fused lookup."""
+    """The sum of a table's rows at `places` (B, C); forward and backward use torch's fused lookup."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, places: Tensor) -> Tensor:
@@ -111,7 +112,7 @@ class _SumOfRows(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        if ctx.by_value is None:  # K tasks go back through one graph
+        if ctx.by_value is None:  # computed once: the K tasks run backward through the same graph
             (places,) = ctx.saved_tensors
             ctx.by_value = _by_value(places, ctx.size)
         rows, starts = ctx.by_value
@@ -119,7 +120,7 @@ class _SumOfRows(torch.autograd.Function):
 
 
 def _by_value(places: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Batch rows in the order of the values that they hold, and where in it each of `size` values begins."""
+    """Return the batch rows sorted by the value that they contain, and the start of each of `size` values in them."""
     flat = places.flatten()
     if flat.device.type == "cpu" and size <= _RADIX:
         order = torch.from_numpy(flat.numpy().astype(np.uint16).argsort(kind="stable"))
@@ -130,5 +131,5 @@ def _by_value(places: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _starts(sizes: Sequence[int]) -> Tensor:
-    """Where the values of each column begin in a table of all of them."""
+    """Return the first row of each column in a table that contains the categories of all columns."""
     return torch.tensor([0, *sizes[:-1]]).cumsum(0) if sizes else torch.zeros(0, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""The supervised problems, each in a module of its own that is imported when it is asked for."""
+"""The registry of supervised problems. The module of a problem is imported when the problem is requested."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ _REGISTRY: dict[str, str | type[Problem]] = {
     "celeba": "celeba.CelebA",
     "regression": "regression.Regression",
 }
-"""A class, or where one of the package's own lies below this module."""
+"""Maps a name to a class, or to the module and class name of a built-in problem."""
 
 
 def register_problem(name: str) -> Callable[[Class], Class]:
-    """Class decorator that makes a `Problem` of one's own known by `name`; a name is taken once."""
+    """Class decorator that registers a `Problem` under `name`.
+
+    Raises:
+        UserError: the name is already taken.
+    """
 
     def add(cls: Class) -> Class:
         taken = _REGISTRY.get(name)
         if taken is not None and getattr(taken, "__qualname__", "") != cls.__qualname__:
-            raise UserError(f"a problem named {name!r} exists already")
+            raise UserError(f"a problem named {name!r} already exists")
         cls.name = name
         _REGISTRY[name] = cls
         return cls
@@ -39,12 +43,16 @@ def register_problem(name: str) -> Callable[[Class], Class]:
 
 
 def available() -> list[str]:
-    """The names of all problems."""
+    """Return the sorted names of all registered problems."""
     return list(_REGISTRY)
 
 
 def get(name: str) -> type[Problem]:
-    """The class behind `name`; an unknown name is an error that tells the nearest one."""
+    """Return the class registered under `name`.
+
+    Raises:
+        UserError: the name is unknown; the message suggests the nearest one.
+    """
     if name not in _REGISTRY:
         raise unknown("problem", name, _REGISTRY)
     known = _REGISTRY[name]

@@ -1,4 +1,4 @@
-"""CelebA: forty attributes of a face, from the original files."""
+"""CelebA: forty attributes of face images, read from the original files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mtrl_conic.supervised.problems.census import binary_losses
 
 _SIZE = 64
 _TEXT_BYTES = 1 << 28
-"""Of a list of images; that of the original attributes has 25 million."""
+"""Size limit of the text files; the original list of attributes has 25 million bytes."""
 
 
 class CelebA(Problem):
@@ -32,7 +32,7 @@ class CelebA(Problem):
     Args:
         names: names of the attributes.
         readers: readers of the training, validation and test images.
-        workers: processes that read.
+        workers: number of processes that read images.
     """
 
     name = "celeba"
@@ -40,7 +40,8 @@ class CelebA(Problem):
         epochs=15, batch_size=256, learning_rate=3e-4, gradients="representation", selection="best_validation"
     )
     source = (
-        "CelebA, aligned images resized to 64x64, the original split; F1 of each attribute, a logit above 0 is a yes."
+        "CelebA, aligned images resized to 64x64, the original split; F1 of each attribute, which is predicted if its "
+        "logit is positive."
     )
 
     def __init__(self, names: Sequence[str], readers: Sequence[Faces], *, workers: int) -> None:
@@ -50,7 +51,7 @@ class CelebA(Problem):
 
     @classmethod
     def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> CelebA:
-        """`Anno/list_attr_celeba.txt`, `Eval/list_eval_partition.txt`, `Img/img_align_celeba/` in `data`."""
+        """Read `Anno/list_attr_celeba.txt`, `Eval/list_eval_partition.txt` and `Img/img_align_celeba/` in `data`."""
         names, files, labels = _attributes(data / "Anno" / "list_attr_celeba.txt")
         parts = _partition(data / "Eval" / "list_eval_partition.txt", files)
         folder = data / "Img" / "img_align_celeba"
@@ -60,16 +61,16 @@ class CelebA(Problem):
         for number, split in enumerate(("training", "validation", "test")):
             rows = np.flatnonzero(parts == number)
             if not len(rows):
-                raise UserError(f"{data / 'Eval' / 'list_eval_partition.txt'} has no {split} image ({number})")
+                raise UserError(f"{data / 'Eval' / 'list_eval_partition.txt'} lists no {split} image ({number})")
             readers.append(Faces(folder, [files[row] for row in rows], labels[rows]))
         return cls(names, readers, workers=workers)
 
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
-        """The published nine layers."""
+        """Create the published network of nine layers."""
         return nine_layers(len(tasks))
 
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
-        """Binary cross-entropy."""
+        """Return the binary cross-entropy of each attribute."""
         return binary_losses(outputs, targets)
 
     def meter(self) -> Meter:
@@ -78,12 +79,12 @@ class CelebA(Problem):
 
 
 class Faces:
-    """JPEG files with their labels.
+    """Reads face images with their labels.
 
     Args:
         folder: folder of the images.
-        files: names.
-        labels: (N, attributes) of 0 and 1.
+        files: names of the image files.
+        labels: labels (N, attributes), 0 or 1.
     """
 
     def __init__(self, folder: Path, files: Sequence[str], labels: NDArray[np.float32]) -> None:
@@ -93,7 +94,7 @@ class Faces:
         return len(self.files)
 
     def read(self, row: int, generator: np.random.Generator | None) -> Sample:
-        """See `Reader.read`; there is no augmentation."""
+        """Read an image as `Reader.read` does, without augmentation."""
         image = library("PIL.Image")
         file = self.folder / self.files[row]
         with reading(file), open_regular(file) as opened, image.open(opened) as picture:
@@ -103,30 +104,30 @@ class Faces:
 
 
 def _attributes(file: Path) -> tuple[list[str], list[str], NDArray[np.float32]]:
-    """Names of the attributes, of the images, and labels (N, attributes)."""
+    """Return the names of the attributes, the names of the images, and the labels (N, attributes)."""
     lines = _lines(file)
     if len(lines) < 3 or not lines[0].strip().isdigit():
-        raise UserError(f"{file} should begin with the number of images, then the attributes' names")
+        raise UserError(f"{file} must begin with the number of images, followed by the names of the attributes")
     names, rows = lines[1].split(), [line.split() for line in lines[2:]]
     if len(rows) != int(lines[0]):
-        raise UserError(f"{file} is truncated: it announces {int(lines[0])} images and holds {len(rows)}")
+        raise UserError(f"{file} is truncated: it announces {int(lines[0])} images but lists {len(rows)}")
     for number, row in enumerate(rows, start=3):
         if len(row) != len(names) + 1 or not set(row[1:]) <= {"1", "-1"}:
-            raise UserError(f"{file}, line {number}: not a file name and {len(names)} values of 1 or -1")
+            raise UserError(f"{file}, line {number}: expected a file name and {len(names)} values of 1 or -1")
     labels = np.array([row[1:] for row in rows]) == "1"
     return names, [row[0] for row in rows], labels.astype(np.float32)
 
 
 def _partition(file: Path, files: Sequence[str]) -> NDArray[np.int64]:
-    """(N,) of 0, 1 or 2: training, validation, test."""
+    """Return the split of each image (N,): 0 for training, 1 for validation, 2 for test."""
     rows = [line.split() for line in _lines(file)]
     for number, row in enumerate(rows, start=1):
         if len(row) != 2 or row[1] not in ("0", "1", "2"):
-            raise UserError(f"{file}, line {number}: not a file name and 0, 1 or 2")
+            raise UserError(f"{file}, line {number}: expected a file name and 0, 1 or 2")
     of = {name: int(part) for name, part in rows}
     missing = [name for name in files if name not in of]
     if missing:
-        raise UserError(f"{file} does not say which part {missing[0]} belongs to")
+        raise UserError(f"{file} does not assign {missing[0]} to a split")
     return np.array([of[name] for name in files])
 
 

@@ -1,4 +1,4 @@
-"""UCI Census-Income (KDD): three questions about a person, from the original files."""
+"""UCI Census-Income (KDD): three binary questions about a person, read from the original files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EDUCATION, _MARITAL, _WEIGHT, _INCOME = 4, 7, 24, 41
 _NUMERIC = (0, 5, 16, 17, 18, 30, 39)
 """Age, wage per hour, capital gains, capital losses, dividends, persons worked for employer, weeks worked."""
 _CATEGORICAL = tuple(c for c in range(_COLUMNS) if c not in (*_NUMERIC, _EDUCATION, _MARITAL, _WEIGHT, _INCOME))
-"""Industry, occupation, year and other codes that are numbers in the file have no order and belong here."""
+"""Industry, occupation, year and other codes are numbers without an order, so they count as categories."""
 _INCOMES = ("- 50000.", "50000+.")
 _DEGREES = (
     "Bachelors degree(BA AB BS)",
@@ -69,25 +69,26 @@ class CensusOptions(Options):
     def _check_columns(cls, value: list[int]) -> list[int]:
         for column in value:
             if column not in _CATEGORICAL:
-                raise ValueError(f"column {column} is no categorical feature")
+                raise ValueError(f"column {column} is not a categorical feature")
         return sorted(set(value))
 
     @property
     def categorical(self) -> tuple[int, ...]:
-        """The categorical columns that are features."""
+        """Indices of the categorical columns that are features."""
         return tuple(c for c in _CATEGORICAL if c not in self.leave_out)
 
 
 class Census(Problem):
-    """Income above 50,000, never married, education at least college, on the same rows."""
+    """Three tasks on the same rows: income above 50,000, never married, and education at least college."""
 
     name = "census"
     options_model = CensusOptions
     settings = Settings(epochs=200, batch_size=1024, learning_rate=1e-4, selection="best_validation")
     source = (
-        "UCI Census-Income (KDD), original files; features are all columns but the instance weight, the three label "
-        "columns (income, marital status, education) and those that leave_out names; numeric columns standardised on "
-        "the training rows, categories one-hot; the test file is halved at random into validation and test."
+        "UCI Census-Income (KDD), original files. Features are all columns except the instance weight, the three "
+        "label columns (income, marital status, education) and the columns in leave_out; numeric columns are "
+        "standardised on the training rows, categories are one-hot. The test file is split at random into equal parts "
+        "for validation and test."
     )
     tasks = ("income", "marital", "education")
     metrics = tuple(Metric(f"{task} auc", task) for task in tasks)
@@ -110,7 +111,7 @@ class Census(Problem):
 
     @classmethod
     def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> Census:
-        """`census-income.data` and `census-income.test`, plain or compressed, from the folder `data`."""
+        """Read `census-income.data` and `census-income.test`, uncompressed or compressed, in the folder `data`."""
         assert isinstance(options, CensusOptions)
         frames = [_read(find(data, name)) for name in ("census-income.data", "census-income.test")]
         numbers = standardised(*(np.stack([_numeric(frame[c]) for c in _NUMERIC], 1) for frame in frames))
@@ -129,12 +130,12 @@ class Census(Problem):
         )
 
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
-        """Two shared layers of 192 ReLU units with dropout .3 under linear heads."""
+        """Create two shared layers of 192 ReLU units with dropout 0.3, and linear heads."""
         dropout = (0.3 if self._dropout == "each" else 0.0, 0.3)
         return mlp(len(_NUMERIC), self._sizes, (192, 192), len(tasks), dropout=dropout)
 
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
-        """Binary cross-entropy."""
+        """Return the binary cross-entropy of each task."""
         return binary_losses(outputs, targets)
 
     def meter(self) -> Meter:
@@ -143,20 +144,20 @@ class Census(Problem):
 
 
 def binary_losses(outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
-    """(K,) binary cross-entropies of logits (K, B) for one target (B, K)."""
+    """Return the binary cross-entropies (K,) of logits (K, B) for a single target tensor (B, K)."""
     logits = stacked(outputs)
     return functional.binary_cross_entropy_with_logits(logits, targets[0].mT, reduction="none").mean(1)
 
 
 def _read(file: Path) -> Any:
-    """A data frame of 42 columns of text, each as pandas' categories: they are few, the rows are many."""
+    """Read a data frame of 42 text columns; they are stored as categories, because there are few distinct values."""
     frame = read_csv(file, header=None, skipinitialspace=True, dtype="category", keep_default_na=False)
     if frame.shape[1] != _COLUMNS:
-        raise UserError(f"{file} has {frame.shape[1]} columns, the original file has {_COLUMNS}")
+        raise UserError(f"{file} has {frame.shape[1]} columns, but the original file has {_COLUMNS}")
     _expect(file, "income", frame[_INCOME], _INCOMES)
     _expect(file, "education", frame[_EDUCATION], (*_COLLEGE, *_NO_COLLEGE))
     if "Never married" not in frame[_MARITAL].cat.categories:
-        raise UserError(f"{file}: no row is 'Never married' in column {_MARITAL}, marital status")
+        raise UserError(f"{file}: no row has 'Never married' in column {_MARITAL}, the marital status")
     for column in _NUMERIC:
         try:
             _numeric(frame[column])
@@ -168,7 +169,7 @@ def _read(file: Path) -> Any:
 def _expect(file: Path, what: str, column: Any, known: Sequence[str]) -> None:
     strange = sorted(set(column.cat.categories) - set(known))
     if strange:
-        raise UserError(f"{file}: {what} {strange[0]!r} is none of the original file's, such as {known[0]!r}")
+        raise UserError(f"{file}: unknown {what} {strange[0]!r}; the original file has values such as {known[0]!r}")
 
 
 def _numeric(column: Any) -> NDArray[np.float64]:
@@ -177,12 +178,12 @@ def _numeric(column: Any) -> NDArray[np.float64]:
 
 
 def _coded(column: Any, known: NDArray[Any]) -> NDArray[np.int64]:
-    """Where each row's value stands in `known`, sorted."""
+    """Return the position of each row's value in the sorted `known` values."""
     return np.asarray(codes(column.cat.categories.to_numpy(dtype=str), known)[column.cat.codes.to_numpy()])
 
 
 def _labels(frame: Any, options: CensusOptions) -> NDArray[np.float32]:
-    """(rows, 3) of 0 and 1."""
+    """Return the labels (rows, 3), 0 or 1."""
     college = _COLLEGE if options.college == "attended" else _DEGREES
     columns = [frame[_INCOME] == _INCOMES[1], frame[_MARITAL] == "Never married", frame[_EDUCATION].isin(college)]
     return np.stack([column.to_numpy(dtype=np.float32) for column in columns], 1)

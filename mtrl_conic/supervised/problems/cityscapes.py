@@ -1,4 +1,4 @@
-"""CityScapes as MTAN prepared it: segmentation and depth of street scenes."""
+"""CityScapes as prepared by MTAN's authors: segmentation and depth of street scenes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from mtrl_conic.supervised.problems.scenes import SceneOptions, Scenes
 
 
 class CityScapes(Scenes):
-    """Seven classes and inverse depth at 128x256, 2975 training and 500 test images."""
+    """Seven classes and inverse depth at 128x256; 2975 training and 500 test images."""
 
     name = "cityscapes"
     classes = 7
     normals = False
     settings = Settings(epochs=200, batch_size=8, learning_rate=1e-4, halve_every=100, selection="mean_of_last_10")
     source = (
-        "CityScapes as prepared by MTAN's authors: 7 classes, inverse depth; no validation split, the test is its val."
+        "CityScapes as prepared by MTAN's authors: 7 classes, inverse depth. There is no validation split; the test "
+        "split is their val."
     )
 
     @classmethod
     def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> CityScapes:
-        """MTAN's layout in the folder `data`; labels in `label_7`, as they are distributed, or in `label`."""
+        """Read MTAN's layout in the folder `data`; labels are in `label_7`, as distributed, or in `label`."""
         assert isinstance(options, SceneOptions)
         label = "label_7" if (data / "train" / "label_7").is_dir() else "label"
         training, test = (

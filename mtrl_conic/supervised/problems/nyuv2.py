@@ -1,4 +1,4 @@
-"""NYUv2: segmentation, depth and surface normals of rooms, as MTAN prepared it or from a small archive."""
+"""NYUv2: segmentation, depth and surface normals of indoor scenes, from MTAN's files or from a small archive."""
 
 from __future__ import annotations
 
@@ -22,56 +22,59 @@ from mtrl_conic.supervised.problem import Options, Settings
 from mtrl_conic.supervised.problems.scenes import SceneOptions, Scenes
 
 _METRES = 10 / 255
-"""Of a grey level of the archive's depth."""
+"""Metres per grey level of the depth images in the archive."""
 _FOCAL = 518.9 / 640
-"""Focal length of NYUv2's depth camera over the width of its image (Silberman et al., ECCV 2012, the toolbox)."""
+"""Focal length of NYUv2's depth camera divided by the width of its image (Silberman et al., ECCV 2012, toolbox)."""
 _FINE = 40
 _PICTURE_BYTES = 1 << 26
-"""Of a picture in the archive; those of the original have 20 thousand."""
+"""Size limit of an image in the archive; the original ones have 20 thousand bytes."""
 _VOID = 39
-"""Other properties and unlabelled pixels share this label: nothing can be learned from it."""
+"""The label shared by "other properties" and unlabelled pixels. It is ignored."""
 
 
 class NYUv2(Scenes):
-    """Thirteen classes, depth in metres and normals; 795 training and 654 test images."""
+    """Thirteen classes, depth in metres and surface normals; 795 training and 654 test images."""
 
     name = "nyuv2"
     classes = 13
     normals = True
     settings = Settings(epochs=200, batch_size=2, learning_rate=1e-4, halve_every=100, selection="mean_of_last_10")
-    source = "NYUv2; no validation split."
+    source = "NYUv2. There is no validation split."
 
     @classmethod
     def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> NYUv2:
-        """MTAN's layout, or the archive `*.zip` with `meta/class13Mapping.mat`, in the folder `data`."""
+        """Read MTAN's layout, or an archive `*.zip` with `meta/class13Mapping.mat`, in the folder `data`."""
         assert isinstance(options, SceneOptions)
         if (data / "train").is_dir():
             training, test = (MTANFolder(data / split, classes=cls.classes, normals=True) for split in ("train", "val"))
             return cls(training, test, options, workers=workers)
         archive = data if data.suffix == ".zip" else next(iter(sorted(data.glob("*.zip"))), None)
         if archive is None:
-            raise UserError(f"{data} holds neither MTAN's folder train/ nor a .zip archive of images, depth and labels")
+            raise UserError(
+                f"{data} contains neither MTAN's folder train/ nor a .zip archive of images, depth and labels"
+            )
         classes = _thirteen(archive.parent / "meta" / "class13Mapping.mat")
         first, second = (Archive(archive, split, classes) for split in ("train", "test"))
         return SmallNYUv2(first, second, options, workers=workers)
 
 
 class SmallNYUv2(NYUv2):
-    """The same from the archive."""
+    """NYUv2 read from the small archive."""
 
     source = (
-        "NYUv2 at a small size; no validation split. Depth has 256 levels, 4 cm each; normals are no measurement: "
-        "they are derived from that depth, pixel by pixel. Label 39 of 40 (void and other properties) is ignored."
+        "NYUv2 at a small size. There is no validation split. Depth has 256 levels of 4 cm each. Normals are not "
+        "measured: they are computed from that depth, pixel by pixel. Label 39 of 40 (void and other properties) is "
+        "ignored."
     )
 
 
 class Archive:
-    """`<split>/{image/<n>.jpg, depth/<n>.png, label40/<n>.png}` in one ZIP file.
+    """Scenes stored as `<split>/{image/<n>.jpg, depth/<n>.png, label40/<n>.png}` in one ZIP file.
 
     Args:
         file: the archive.
-        split: train or test.
-        classes: (40,), of each fine label its class, -1 for none.
+        split: `train` or `test`.
+        classes: class of each of the 40 fine labels, (40,); -1 for none.
     """
 
     def __init__(self, file: Path, split: str, classes: NDArray[np.int64]) -> None:
@@ -80,29 +83,31 @@ class Archive:
         names = set(self._archive().namelist())
         self.numbers = sorted(m[1] for name in names if (m := re.fullmatch(rf"{split}/image/(\d+)\.jpg", name)))
         if not self.numbers:
-            raise UserError(f"{file} holds no {split}/image/<n>.jpg")
+            raise UserError(f"{file} contains no {split}/image/<n>.jpg")
         for number in self.numbers:
             for name in self._names(number)[1:]:
                 if name not in names:
-                    raise UserError(f"{file} holds no {name}, yet {split}/image/{number}.jpg")
+                    raise UserError(f"{file} contains {split}/image/{number}.jpg but not {name}")
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Every process opens the archive for itself."""
+        """Leave the open archive out of the pickled state; every process opens it for itself."""
         return {**self.__dict__, "_open": None}
 
     def read(self, row: int, generator: np.random.Generator | None) -> Sample:
-        """See `Reader.read`."""
+        """Read a scene as `Reader.read` does."""
         image, depth, label = (self._picture(name) for name in self._names(self.numbers[row]))
         if image.ndim != 3 or image.shape[2] != 3 or not image.shape[:2] == depth.shape == label.shape:
             raise UserError(
-                f"{self.file}, {self.split} {self.numbers[row]}: image {image.shape}, depth {depth.shape} and label "
-                f"{label.shape} do not fit"
+                f"{self.file}, {self.split} {self.numbers[row]}: the shapes of image {image.shape}, "
+                f"depth {depth.shape} and label {label.shape} do not match"
             )
         if label.max() >= _FINE:
-            raise UserError(f"{self.file}, {self._names(self.numbers[row])[2]}: label {label.max()}, known are 0 to 39")
+            raise UserError(
+                f"{self.file}, {self._names(self.numbers[row])[2]}: found the label {label.max()}; labels are 0 to 39"
+            )
         metres = torch.from_numpy(depth.astype(np.float32) * _METRES)[None]
         scene = {
             "image": torch.from_numpy(image.astype(np.float32) / 255).movedim(-1, 0),
@@ -132,12 +137,12 @@ class Archive:
 
 
 def _thirteen(file: Path) -> NDArray[np.int64]:
-    """(40,): of each fine label its class 0 to 12, -1 for none."""
+    """Return the class, 0 to 12, of each of the 40 fine labels; -1 for none."""
     from scipy.io import loadmat
 
     with reading(f"the classes from {file}"):
         fine = loadmat(check_regular(file))["classMapping13"]["labels13"][0, 0].reshape(-1).astype(np.int64) - 1
     if len(fine) != _FINE or fine.min() < 0 or fine.max() > 12:
-        raise UserError(f"{file} should map 40 labels to 1 to 13")
+        raise UserError(f"{file} must map 40 labels to the classes 1 to 13")
     fine[_VOID] = -1
     return np.asarray(fine)

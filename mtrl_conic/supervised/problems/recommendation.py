@@ -1,4 +1,4 @@
-"""Post-click recommendation on KuaiRand, standing in for an industrial data set that is not public."""
+"""Post-click recommendation on KuaiRand, a public substitute for industrial data sets that were not released."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from mtrl_conic.supervised.problems.census import binary_losses
 
 TARGETS = {"long_view": "long_view", "profile": "is_profile_enter", "like": "is_like"}
 _KEPT_BY = ("user_id", "video_id", "author_id")
-"""Whose history counts."""
+"""The keys for which features are computed from earlier rows."""
 _IDS = (*_KEPT_BY, "tab", "tag")
 _STRENGTH = 10.0
-"""Rows that a rate begins with: a user has four clicked ones on average."""
+"""Number of additional trials that smooth a rate; a user has four clicked rows on average."""
 _BY_ROW = ("date", "hourmin", "is_click", "duration_ms", *_IDS, *TARGETS.values())
 _SHARES = (0.8, 0.9)
-"""Of the rows in order of time: up to here training, up to here validation, the rest is the test."""
+"""Cuts of the rows in order of time: training ends at the first, validation at the second, the rest is the test."""
 
 
 class RecommendationOptions(Options):
@@ -43,16 +43,17 @@ class RecommendationOptions(Options):
 
 
 class Recommendation(Problem):
-    """What a user does with a video after the click: views it long, visits its author, likes it."""
+    """Three tasks on what a user does after clicking a video: view it long, visit its author, like it."""
 
     name = "recommendation"
     options_model = RecommendationOptions
     settings = Settings(epochs=5, batch_size=1024, learning_rate=1e-3, selection="best_validation")
     source = (
-        "KuaiRand-Pure, clicked impressions without duplicates, split by time 80:10:10; features known at the time of "
-        "the click: user, video, author, tab, tag, hour, weekday, the user's categories, the video's length, and of "
-        "user, video and author how often they were shown and clicked in earlier hours and what came of it. "
-        "Categories are indexed on the training rows; a published number is no comparison, it is of another data set."
+        "KuaiRand-Pure, clicked impressions without duplicates, split by time 80:10:10. Features are known at the time "
+        "of the click: user, video, author, tab, tag, hour, weekday, the user's categories, the video's length, and, "
+        "for user, video and author, the numbers of impressions and clicks in earlier hours and the rates of their "
+        "outcomes. Categories are indexed on the training rows. Published numbers are not comparable: they are from "
+        "another data set."
     )
     tasks = tuple(TARGETS)
     metrics = tuple(Metric(f"{task} auc", task) for task in tasks)
@@ -65,12 +66,12 @@ class Recommendation(Problem):
 
     @classmethod
     def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> Recommendation:
-        """A NumPy archive of columns, the file `data` or the one `*.npz` in that folder."""
+        """Read a NumPy archive of columns: the file `data`, or the only `*.npz` file in that folder."""
         assert isinstance(options, RecommendationOptions)
         columns = _without_duplicates(_read(_file(data)))
         parts = _parts(columns)
         if min(map(len, parts)) == 0:
-            raise UserError(f"{data}: too few moments in time for a split into training, validation and test")
+            raise UserError(f"{data}: too few distinct times for a split into training, validation and test")
         categories = _categories(columns)
         indexed = [_indexed(column, parts, options.least) for column in categories]
         features = np.concatenate([np.log1p(columns["duration_ms"])[:, None], _history(columns, parts[0])], 1)
@@ -86,12 +87,12 @@ class Recommendation(Problem):
         return cls(splits, features.shape[1], [size for _, size in indexed], options)
 
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
-        """Embeddings and a feed-forward trunk, all shared, under linear heads."""
+        """Create shared embeddings, a shared feed-forward trunk, and linear heads."""
         options = self._options
         return mlp(self._numbers, self._sizes, options.hidden, len(tasks), embedding=options.embedding)
 
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
-        """Binary cross-entropy."""
+        """Return the binary cross-entropy of each task."""
         return binary_losses(outputs, targets)
 
     def meter(self) -> Meter:
@@ -104,7 +105,7 @@ def _file(data: Path) -> Path:
         return data
     found = sorted(data.glob("*.npz"))
     if len(found) != 1:
-        raise UserError(f"{data} holds {len(found)} .npz files; name the one to read")
+        raise UserError(f"{data} contains {len(found)} .npz files; give the path of the one to read")
     return found[0]
 
 
@@ -121,28 +122,28 @@ def _read(file: Path) -> dict[str, NDArray[Any]]:
     for name in ("is_click", *TARGETS.values()):
         strange = set(np.unique(columns[name]).tolist()) - {0, 1}
         if strange:
-            raise UserError(f"{file}: column {name!r} holds {sorted(strange)[0]}, known are 0 and 1")
+            raise UserError(f"{file}: column {name!r} contains {sorted(strange)[0]}; its values must be 0 or 1")
     if not np.isin(columns["user_id"], columns["user_ids"]).all():
-        raise UserError(f"{file}: 'user_ids' lacks some user of 'user_id'")
+        raise UserError(f"{file}: 'user_id' contains users that are missing from 'user_ids'")
     if columns["user_cat"].ndim != 2 or len(columns["user_cat"]) != len(columns["user_ids"]):
-        raise UserError(f"{file}: 'user_cat' has shape {columns['user_cat'].shape}, a row per user is needed")
+        raise UserError(f"{file}: 'user_cat' has shape {columns['user_cat'].shape}, but needs one row per user")
     return columns
 
 
 def _without_duplicates(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The columns by row with the first row of each (user, video, moment) alone; those by user as they are."""
+    """Keep the first row of each (user, video, time). Columns with one entry per user are left unchanged."""
     keys = np.stack([columns[name] for name in ("user_id", "video_id", "date", "hourmin")], 1)
     first = np.sort(np.unique(keys, axis=0, return_index=True)[1])
     return {**columns, **{name: columns[name][first] for name in _BY_ROW}}
 
 
 def _times(columns: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Of each row, in an order that is that of time."""
+    """Return the time of each row as an integer; later times have larger values."""
     return np.asarray(columns["date"].astype(np.int64) * 10_000 + columns["hourmin"])
 
 
 def _parts(columns: dict[str, NDArray[Any]]) -> list[NDArray[np.int64]]:
-    """Clicked rows in order of time, for training, validation and test; those of one moment stay on one side."""
+    """Split the clicked rows by time into training, validation and test. Rows of equal time stay together."""
     time = _times(columns)
     rows = np.flatnonzero(columns["is_click"])
     rows = rows[np.argsort(time[rows], kind="stable")]
@@ -151,13 +152,14 @@ def _parts(columns: dict[str, NDArray[Any]]) -> list[NDArray[np.int64]]:
 
 
 def _history(columns: dict[str, NDArray[Any]], training: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(rows, 18): of user, video and author, at earlier moments, how often shown and clicked, and rates of what came.
+    """Compute features (rows, 18) of user, video and author from earlier rows.
 
-    Rates begin at those of the training rows.
+    For each of them these are the numbers of impressions and clicks, the click rate and the rates of the outcomes.
+    The rates are smoothed towards those of the training rows.
     """
     time = _times(columns)
     outcomes = np.stack([columns[name] for name in ("is_click", *TARGETS.values())], 1)
-    outcomes[:, 1:] *= outcomes[:, :1]  # counted on clicked rows, as the targets are
+    outcomes[:, 1:] *= outcomes[:, :1]  # outcomes count on clicked rows only, as the targets do
     shown = np.ones(len(time))
     clicks = outcomes[time <= time[training[-1]], 0].mean()
     prior = np.r_[clicks, outcomes[training, 1:].mean(0)]
@@ -180,7 +182,7 @@ def _categories(columns: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
 def _indexed(
     column: NDArray[Any], parts: Sequence[NDArray[np.int64]], least: int
 ) -> tuple[list[NDArray[np.int64]], int]:
-    """For each part its codes, and how many codes there are: 0 is unknown or rare, by the first part alone."""
+    """Return the codes of each part, and the number of codes. Code 0 is a value that is rare in the first part."""
     values, counts = np.unique(column[parts[0]], return_counts=True)
     known = values[counts >= least]
     if not len(known):

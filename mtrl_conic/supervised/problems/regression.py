@@ -1,4 +1,4 @@
-"""A table of the user's own: several columns predicted from the others."""
+"""Regression on the user's own table: several columns are predicted from the others."""
 
 from __future__ import annotations
 
@@ -36,12 +36,15 @@ class RegressionOptions(Options):
 
 
 class Regression(Problem):
-    """Squared error on standardised targets; R2 and mean absolute error in the user's units."""
+    """Squared error on standardised targets; the metrics are R2, and the mean absolute error in the user's units."""
 
     name = "regression"
     options_model = RegressionOptions
     settings = Settings(epochs=100, batch_size=128, learning_rate=1e-3, selection="best_validation")
-    source = "A table, split at random by the seed; numbers standardised on the training rows, other columns one-hot."
+    source = (
+        "A table that is split at random with the seed. Numbers are standardised on the training rows; other columns "
+        "are one-hot."
+    )
 
     def __init__(
         self,
@@ -78,21 +81,21 @@ class Regression(Problem):
 
     @classmethod
     def load(cls, data: Path, options: Options, *, seed: int, workers: int) -> Regression:
-        """A CSV file (plain or compressed), a Parquet file, or a NumPy file with named columns."""
+        """Read a CSV file (uncompressed or compressed), a Parquet file, or a NumPy file with named columns."""
         assert isinstance(options, RegressionOptions)
         frame = _read(data)
         if not options.targets:
-            raise UserError(f"regression needs --targets: which columns of {data}? It has {', '.join(frame.columns)}")
+            raise UserError(f"regression needs --targets, some of the columns of {data}: {', '.join(frame.columns)}")
         for name in (*options.targets, *options.leave_out):
             if name not in frame.columns:
                 raise unknown(f"column of {data}", name, frame.columns)
         if len(frame) < _LEAST_ROWS:
-            raise UserError(f"{data} has {len(frame)} rows, at least {_LEAST_ROWS} are needed")
+            raise UserError(f"{data} has {len(frame)} rows, but at least {_LEAST_ROWS} are needed")
         features = [name for name in frame.columns if name not in (*options.targets, *options.leave_out)]
         numeric = [name for name in features if frame[name].dtype.kind in "iuf"]
         other = [name for name in features if name not in numeric]
         if not features:
-            raise UserError(f"{data}: no column is left to predict from")
+            raise UserError(f"{data}: no columns are left to predict the targets from")
         return cls(
             _numbers(data, frame, numeric),
             np.stack([frame[name].astype(str).to_numpy(dtype=object) for name in other], 1)
@@ -104,22 +107,22 @@ class Regression(Problem):
         )
 
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
-        """A feed-forward trunk under linear heads."""
+        """Create a feed-forward trunk and linear heads."""
         return mlp(self._numbers, self._sizes, self._hidden, len(tasks))
 
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
-        """Mean squared error, of targets with variance 1."""
+        """Return the mean squared error of each target, which has variance 1."""
         return (stacked(outputs) - targets[0].mT).square().mean(1)
 
     def meter(self) -> Meter:
-        """R2 and mean absolute error."""
+        """Return a meter of R2 and mean absolute error."""
         return Errors(self.tasks, self._unit)
 
 
 def _read(file: Path) -> Any:
-    """A pandas data frame with names of columns that are text."""
+    """Read a pandas data frame whose column names are strings."""
     if file.is_dir():
-        raise UserError(f"{file} is a folder; regression reads one .csv, .parquet, .npy or .npz file")
+        raise UserError(f"{file} is a folder; regression reads a single .csv, .parquet, .npy or .npz file")
     if file.suffix in (".npy", ".npz"):
         frame = _read_numpy(file)
     elif file.suffix in (".parquet", ".pq"):
@@ -133,7 +136,10 @@ def _read(file: Path) -> Any:
 
 
 def _read_numpy(file: Path) -> Any:
-    """A structured array, or an archive of columns (N,) and blocks (N, n) whose columns become `name.0`, `name.1`..."""
+    """Read a structured array, or an archive of columns.
+
+    The archive may contain columns (N,) and blocks (N, n); the columns of a block become `name.0`, `name.1`, ...
+    """
     pandas, packed = library("pandas"), file.suffix == ".npz"
     with reading(file), open_regular(file) as opened:
         loaded = np.load(opened, allow_pickle=False)
@@ -143,18 +149,18 @@ def _read_numpy(file: Path) -> Any:
     flat: dict[str, NDArray[Any]] = {}
     for name, array in columns.items():
         if array.ndim not in (1, 2):
-            raise UserError(f"{file}: {name!r} has shape {array.shape}; columns are (N,) or (N, n)")
+            raise UserError(f"{file}: {name!r} has shape {array.shape}; columns must be (N,) or (N, n)")
         flat |= {name: array} if array.ndim == 1 else {f"{name}.{i}": part for i, part in enumerate(array.T)}
     lengths = {len(column) for column in flat.values()}
     if len(lengths) > 1:
-        raise UserError(f"{file}: columns of different lengths {sorted(lengths)}")
+        raise UserError(f"{file}: the columns have different lengths {sorted(lengths)}")
     return pandas.DataFrame(flat)
 
 
 def _numbers(file: Path, frame: Any, names: Sequence[str]) -> NDArray[np.float64]:
     for name in names:
         if frame[name].dtype.kind not in "iufb":
-            raise UserError(f"{file}: column {name!r} does not hold numbers")
+            raise UserError(f"{file}: column {name!r} does not contain numbers")
         if not np.isfinite(frame[name].to_numpy(dtype=np.float64)).all():
             raise UserError(f"{file}: column {name!r} has missing or infinite values; fill them or leave it out")
     return np.asarray(frame[list(names)].to_numpy(dtype=np.float64)).reshape(len(frame), len(names))

@@ -1,4 +1,4 @@
-"""What NYUv2 and CityScapes have in common."""
+"""The common part of NYUv2 and CityScapes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NETWORKS: dict[str, tuple[Callable[[Sequence[int]], TaskNetwork], int]] = {
     "segnet": (segnet, 32),
     "small": (small, 16),
 }
-"""Name -> maker, and what the image's sides must be divisible by."""
+"""Maps a name to the function that builds the network and to the divisor that the sides of the images must have."""
 
 
 class SceneOptions(Options):
@@ -49,13 +49,13 @@ class SceneOptions(Options):
 
 
 class Scenes(Problem):
-    """Segmentation and depth, and normals where there are any.
+    """Segmentation and depth of scenes, and surface normals if the data set has them.
 
     Args:
-        training: reads training images.
-        test: reads test images.
+        training: reader of the training images.
+        test: reader of the test images.
         options: options of the problem.
-        workers: processes that read.
+        workers: number of processes that read images.
     """
 
     options_model = SceneOptions
@@ -69,8 +69,8 @@ class Scenes(Problem):
         self.size = stacked_shape([training, test])
         if any(side % multiple for side in self.size):
             raise UserError(
-                f"images of {self.size[0]}x{self.size[1]}: the sides must be divisible by {multiple} for "
-                f"network={options.network}"
+                f"the images are {self.size[0]}x{self.size[1]}: network={options.network} needs sides that are "
+                f"divisible by {multiple}"
             )
         self.training = Files(training, workers=workers, augment=options.augment)
         self.test = Files(test, workers=workers)
@@ -79,18 +79,18 @@ class Scenes(Problem):
         self.metrics = (*SEGMENTATION, *DEPTH, *(NORMALS if self.normals else ()))
 
     def network(self, tasks: Sequence[int]) -> TaskNetwork:
-        """The one that the options name."""
+        """Create the network that the options name."""
         channels = (self.classes, 1, 3)
         return self._make([channels[task] for task in tasks])
 
     def losses(self, outputs: Outputs, targets: Sequence[Tensor]) -> Tensor:
-        """See `scene_losses`."""
+        """Compute the losses with `scene_losses`."""
         return scene_losses(outputs, targets)
 
     def meter(self) -> Meter:
-        """See `SceneMeter`."""
+        """Return an empty `SceneMeter`."""
         return SceneMeter(self.classes, normals=self.normals)
 
     def facts(self) -> list[str]:
-        """With the images' size."""
+        """Return the sentences of every problem, and the size of the images."""
         return [*super().facts(), f"Images: {self.size[0]}x{self.size[1]}."]
