@@ -1,1 +1,1 @@
-"""Balancers on problems in the plane: trajectories and pictures."""
+"""Balancers on two-dimensional toy problems: trajectories and figures."""

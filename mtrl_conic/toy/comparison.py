@@ -1,4 +1,4 @@
-"""Balancers on toy problems, in files: trajectories, Pareto fronts, pictures, and the table of who arrived where."""
+"""Comparison of balancers on toy problems, written to files: trajectories, Pareto fronts, figures and a table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mtrl_conic.toy.picture import draw
 from mtrl_conic.toy.problems import PROBLEMS, Problem
 
 _TOGETHER = 6
-"""Balancers that run in step: losses and Adam cost the same for many, and files are written after each group."""
+"""Number of balancers that run together: a batched step costs the same, and files are written after each group."""
 
 _TRAJECTORY_BYTES = 1 << 28
 
@@ -38,22 +38,25 @@ def run(
     seed: int = 0,
     each: Callable[[Trajectory], None] = lambda _: None,
 ) -> str:
-    """Run balancers on toy problems; write trajectories, fronts and pictures; tell who arrived where.
+    """Run balancers on toy problems and write their trajectories, fronts and figures.
 
-    Trajectories that a run with the same steps and seed left in `out` are taken from there.
+    Trajectories that an earlier run with the same steps and seed left in `out` are reused.
 
     Args:
-        names: of balancers; `all` stands for all of them; one with options is `name:key=value,key=value`.
+        names: balancers, optionally with options as `name:key=value,key=value`; `all` stands for every balancer.
         out: directory for `<problem>/<balancer>.csv`, `<problem>_front.csv`, `<problem>.svg`, `<problem>_losses.svg`
-            and `table.csv`; where a method runs in several variants, `<problem>_traced.svg` and `fronts.csv` too, and
-            where it runs with pairs of two options, `<problem>_<method>_<option>_<option>.svg`, a map of them.
+            and `table.csv`. If a method runs in several variants, `<problem>_traced.svg` and `fronts.csv` are added; if
+            it runs with pairs of values of two options, `<problem>_<method>_<option>_<option>.svg` is a map of them.
         problems: names in `PROBLEMS`.
-        steps: of Adam; the problem's own if not given.
-        seed: of the balancers.
-        each: called with every trajectory once it is done, to show progress.
+        steps: number of steps of Adam; None takes the number of the problem.
+        seed: seed of the balancers.
+        each: called with every trajectory when it is finished, for showing progress.
 
     Returns:
-        The table, as lines of text.
+        The table of where each balancer arrived, as lines of text.
+
+    Raises:
+        UserError: a name is unknown, `steps` is too small, or `out` contains a run with other settings.
     """
     chosen = [_problem(name) for name in problems]
     labels = list(dict.fromkeys(label for name in names for label in _expand(name)))
@@ -61,7 +64,7 @@ def run(
     if not labels or not chosen:
         raise UserError("toy: name at least one balancer and one problem")
     if steps is not None and steps < RECORD_EVERY:
-        raise UserError(f"steps={steps}: at least {RECORD_EVERY}, the distance of two recorded points")
+        raise UserError(f"steps={steps}: at least {RECORD_EVERY} are needed, the interval between recorded points")
     _claim(out, {"steps": steps, "seed": seed})
     for name in ("table.csv", "fronts.csv", *(f"{each.name}{ending}" for each in chosen for ending in _FILES)):
         files.check_place(out / name)
@@ -88,7 +91,7 @@ def run(
 
 
 def _show(problem: Problem, done: list[Trajectory], out: Path) -> list[list[str]]:
-    """Draw what was done on a problem; returns the rows of the fronts that were traced."""
+    """Draw the figures of a problem, and return the table rows of the traced fronts."""
     draw(problem, done, out / f"{problem.name}.svg")
     draw_losses(done, out / f"{problem.name}_losses.svg")
     front = torch.cat([problem.front, problem.losses(problem.front)], -1)
@@ -116,22 +119,22 @@ def _make(name: str, options: dict[str, Any], seed: int) -> Balancer:
 
 
 def _claim(out: Path, settings: dict[str, int | None]) -> None:
-    """Make the directory `out`, or see that what it holds was made with the same settings."""
+    """Create the directory `out`, or check that its files were made with the same settings."""
     file = out / "run.json"
     with files.told_of(out):
         there = file.exists()
     if not there:
         if any(out.glob("*/*.csv")):
-            raise UserError(f"{out} holds trajectories, yet no run.json that tells their steps: choose another folder")
+            raise UserError(f"{out} contains trajectories but no run.json with their settings: choose another folder")
         with files.told_of(out):
             out.mkdir(parents=True, exist_ok=True)
         files.write(file, json.dumps(settings) + "\n")
     elif (before := read_json(file)) != settings:
-        raise UserError(f"{out} holds a run with {before}, not {settings}: choose another folder")
+        raise UserError(f"{out} contains a run with {before}, not {settings}: choose another folder")
 
 
 _FILES = (".svg", "_losses.svg", "_front.csv", "_traced.svg")
-"""What is written of every problem, besides the trajectories and the maps of two options."""
+"""Suffixes of the files written for each problem, in addition to trajectories and maps of two options."""
 _HEAD = ["problem", "balancer", "steps", "starts", "on_front", "at_optimum", "steps_to_optimum", "ends"]
 _FORMAT = "{:<15} {:<24} {:>7} {:>6} {:>8} {:>10} {:>16}  {}"
 _FRONTS_FORMAT = "{:<15} {:<24} {:>8} {:>6} {:>12} {:>11}"
@@ -160,10 +163,10 @@ def _write_trajectory(path: Path, trajectory: Trajectory) -> None:
 
 
 def read_trajectory(path: Path, problem: Problem, label: str) -> Trajectory:
-    """The trajectory that `run` wrote to `path`.
+    """Read the trajectory that `run` wrote to `path`.
 
     Raises:
-        UserError: it holds something else.
+        UserError: the file is not a trajectory.
     """
     lines = read_text(path, most=_TRAJECTORY_BYTES).splitlines()
     try:
@@ -172,7 +175,7 @@ def read_trajectory(path: Path, problem: Problem, label: str) -> Trajectory:
             raise ValueError("it has no rows")
         table = torch.tensor(rows, dtype=torch.float64).view(-1, len(problem.starts), 3)
     except (KeyError, TypeError, ValueError, RuntimeError, csv.Error):
-        raise UserError(f"{path} is no trajectory; remove it, and it is made again") from None
+        raise UserError(f"{path} is not a trajectory; remove it to have it computed again") from None
     return Trajectory(problem, label, table[:, 0, 0].to(torch.int64), table[..., 1:])
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the losses on a toy problem: over the steps, and where a method's variants end beside the front."""
+"""Figures of the losses on a toy problem: over the steps, and at the end points of a method's variants."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mtrl_conic.toy.problems import Problem
 
 _COLUMNS, _POINTS, _FRONT_POINTS = 6, 120, 200
 _MARGIN = 0.15
-"""Of the front's extent, shown around it."""
+"""Margin shown around the front, as a fraction of its extent."""
 
 
 def draw_losses(trajectories: Sequence[Trajectory], path: Path) -> None:
-    """Write an SVG: the mean loss against steps, a panel for each trajectory, a line for each start."""
+    """Write an SVG of the mean loss over the steps, with a panel for each trajectory and a line for each start."""
     values = [record for trajectory in trajectories for record in _losses(trajectory)]
     spec = {
         "data": {"values": values},
@@ -52,7 +52,7 @@ def _losses(trajectory: Trajectory) -> list[dict[str, Any]]:
 
 
 def draw_fronts(problem: Problem, traced: Sequence[Traced], path: Path) -> None:
-    """Write an SVG: the two losses where the variants of each method end, beside the problem's own front."""
+    """Write an SVG of the two losses at the end points of each method's variants, with the front of the problem."""
     stride = max(1, len(problem.front) // _FRONT_POINTS)
     front = problem.losses(problem.front[::stride])
     points = [
@@ -89,6 +89,6 @@ def draw_fronts(problem: Problem, traced: Sequence[Traced], path: Path) -> None:
 
 
 def write(spec: dict[str, Any], path: Path) -> None:
-    """A specification of Vega-Lite as an SVG."""
+    """Render a Vega-Lite specification and write it as an SVG."""
     whole = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "background": "white", **spec}
     files.write(path, vl_convert.vegalite_to_svg(json.dumps(whole)))

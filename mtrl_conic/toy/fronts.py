@@ -1,4 +1,4 @@
-"""The fronts that methods trace on a toy problem, as an option of theirs takes one value after another."""
+"""The fronts that methods trace on a toy problem when one of their options is varied."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ from mtrl_conic.toy.problems import Problem
 
 HEAD = ["problem", "balancer", "variants", "points", "nondominated", "hypervolume"]
 _BEYOND = 0.1
-"""Of the front's extent, by which the reference point lies beyond its worst losses."""
+"""Distance of the reference point from the worst losses of the front, as a fraction of the front's extent."""
 _DIGITS = 3
-"""Of a loss: points that agree in them are one."""
+"""Number of digits to which losses are rounded; points that agree in them count as one."""
 
 
 @dataclass(frozen=True)
 class Traced:
-    """Where the variants of a method end, from all starts."""
+    """The end points of the variants of one method, from all starts."""
 
     problem: Problem
     name: str
     ends: dict[str, Tensor]
-    """Variant -> losses (starts, 2)."""
+    """Maps a variant to its losses (starts, 2)."""
 
     def row(self) -> list[str]:
-        """As in `HEAD`: distinct points, those beaten by none, and the share of the hypervolume of the true front."""
+        """Return the cells under `HEAD`.
+
+        They are the numbers of variants, of distinct points and of nondominated points, and the hypervolume as a
+        fraction of that of the problem's front.
+        """
         points = np.unique(np.concatenate([end.numpy() for end in self.ends.values()]).round(_DIGITS), axis=0)
         front = self.problem.losses(self.problem.front).numpy()
         reference = front.max(0) + _BEYOND * (front.max(0) - front.min(0))
@@ -42,7 +46,7 @@ class Traced:
 
 
 def traced(trajectories: Sequence[Trajectory]) -> list[Traced]:
-    """The methods that ran in more than one variant, with where they ended."""
+    """Return the methods that ran in more than one variant, with their end points."""
     names = list(dict.fromkeys(_name(trajectory) for trajectory in trajectories))
     found = []
     for name in names:
@@ -58,23 +62,23 @@ def _name(trajectory: Trajectory) -> str:
 
 
 def over_preferences(methods: Sequence[str], count: int) -> list[str]:
-    """Each method with `count` preferences, evenly spaced between one task and the other.
+    """Return each method with `count` preferences, evenly spaced from one task to the other.
 
     Args:
-        methods: as they are written; `all` stands for all that take a preference.
-        count: at least 2.
+        methods: names of methods with optional options; `all` stands for all that accept a preference.
+        count: number of preferences, at least 2.
 
     Raises:
-        UserError: a method that takes none, or a count of less than 2.
+        UserError: a method does not accept a preference, or `count` is less than 2.
     """
     if count < 2:
-        raise UserError(f"preferences={count}: at least 2 make a front")
+        raise UserError(f"preferences={count}: a front needs at least 2")
     takers = [name for name in balancers.available() if "preference" in balancers.options(name)]
     found = []
     for method in methods:
         for name, options in [(taker, {}) for taker in takers] if method == "all" else balancers.parse_methods(method):
             if name not in takers:
-                raise UserError(f"{name} takes no preference; these do: {', '.join(takers)}")
+                raise UserError(f"{name} does not accept a preference; these methods do: {', '.join(takers)}")
             shares = [(2 * place + 1) / (2 * count) for place in range(count)]
             found += [label(name, {**options, "preference": f"{share:.4g}+{1 - share:.4g}"}) for share in shares]
     return found

@@ -1,4 +1,4 @@
-"""Two options of a method against each other on a toy problem: how many starts reach the optimum, and how soon."""
+"""Maps of two options of a method on a toy problem: how many starts reach the optimum, and after how many steps."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mtrl_conic.toy.curves import write
 from mtrl_conic.toy.paths import Trajectory
 
 _LEAST = 3
-"""Points that make a map."""
+"""Least number of points of a map."""
 
 
 def grids(trajectories: Sequence[Trajectory]) -> dict[tuple[str, str, str], list[Trajectory]]:
-    """Name and two options of each method that ran with at least three pairs of their values -> its trajectories."""
+    """Return the trajectories by (name, option, option) for methods that ran with at least three pairs of values."""
     found: dict[tuple[str, str, str], list[Trajectory]] = {}
     for trajectory in trajectories:
         ((name, options),) = balancers.parse_methods(trajectory.label)
@@ -26,7 +26,11 @@ def grids(trajectories: Sequence[Trajectory]) -> dict[tuple[str, str, str], list
 
 
 def draw_map(first: str, second: str, grid: Sequence[Trajectory], path: Path) -> None:
-    """Write an SVG: starts at the optimum of the mean loss as the colour, the step from which all are as the text."""
+    """Write an SVG map of two options.
+
+    The colour is the number of starts that end at the optimum of the mean loss; the text is the step from which all
+    of them stay there.
+    """
     values: list[dict[str, Any]] = []
     for trajectory in grid:
         ((_, options),) = balancers.parse_methods(trajectory.label)

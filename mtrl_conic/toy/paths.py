@@ -1,4 +1,4 @@
-"""Two losses in the plane: where each balancer goes, from a few starts."""
+"""Trajectories of balancers on two losses in the plane, from several starts."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from mtrl_conic.balancers import Balancer
 from mtrl_conic.toy.problems import LEARNING_RATE, Problem
 
 RECORD_EVERY = 50
-"""Steps between two points of a trajectory."""
+"""Number of steps between two points of a trajectory."""
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Where a balancer went on a problem, from all starts."""
+    """The trajectory of a balancer on a problem, from all starts."""
 
     problem: Problem
     label: str
-    """The balancer with its options."""
+    """Name of the balancer with its options."""
     steps: Tensor
-    """(T,), the steps that were recorded."""
+    """The recorded steps (T,)."""
     points: Tensor
-    """(T, starts, 2)."""
+    """The points (T, starts, 2) at those steps."""
 
     @property
     def finite(self) -> bool:
-        """Whether every point is."""
+        """Whether every point is finite."""
         return bool(self.points.isfinite().all())
 
     @property
     def on_front(self) -> int:
-        """The number of starts that end on the Pareto front."""
+        """The number of starts from which the trajectory ends on the Pareto front."""
         distances = torch.cdist(self.points[-1], self.problem.front).amin(-1)
         return int((distances < self.problem.near).sum())
 
     @property
     def at_optimum(self) -> int:
-        """The number of starts that end at the optimum of the mean loss."""
+        """The number of starts from which the trajectory ends at the optimum of the mean loss."""
         return int(self._there()[-1].sum())
 
     @property
     def steps_to_optimum(self) -> int | None:
-        """The recorded step from which on all starts stay at the optimum of the mean; none if some do not."""
+        """The recorded step from which all starts stay at the optimum of the mean loss; None if some do not."""
         there = self._there().all(-1)
         if not there[-1]:
             return None
@@ -58,27 +58,27 @@ class Trajectory:
 
 
 def descend(problem: Problem, balancer: Balancer, *, label: str = "", steps: int | None = None) -> Trajectory:
-    """Adam along a balancer's direction, from all starts at once, each with a state of its own.
+    """Run Adam along the direction of a balancer, from all starts at once, each with a state of its own.
 
     Args:
         problem: one of `PROBLEMS`.
-        balancer: balancer of two tasks; it is reset.
-        label: label of the trajectory; the balancer's name if empty.
-        steps: the problem's own if not given.
+        balancer: a balancer for two tasks; it is reset.
+        label: label of the trajectory; if empty, the name of the balancer.
+        steps: number of steps; None takes the number of the problem.
     """
     return descend_together([problem], {label or balancer.name: balancer}, problem.steps if steps is None else steps)[0]
 
 
 def descend_together(problems: Sequence[Problem], runners: dict[str, Balancer], steps: int) -> list[Trajectory]:
-    """Adam along the directions of several balancers on several problems, in step: each goes where it would alone.
+    """Run Adam along the directions of several balancers on several problems at once, each independent of the others.
 
     Args:
-        problems: problems of which each balancer sees all starts as one batch.
-        runners: balancers of two tasks by label; they are reset.
-        steps: number of steps of Adam, on every problem.
+        problems: the problems; all starts of a problem are one batch for each balancer.
+        runners: maps labels to balancers for two tasks; they are reset.
+        steps: number of steps of Adam on every problem.
 
     Returns:
-        A trajectory for each balancer on each problem, the problems' order within the balancers'.
+        One trajectory for each balancer and problem: all problems of the first balancer come first.
     """
     starts = torch.tensor([start for problem in problems for start in problem.starts], dtype=torch.float64)
     counts = [len(problem.starts) for problem in problems]
@@ -96,7 +96,7 @@ def descend_together(problems: Sequence[Problem], runners: dict[str, Balancer], 
         losses, jacobian = _losses_and_jacobian(problems, counts, points)
         directions = []
         for index, (balancer, floor) in enumerate(zip(runners.values(), floors, strict=True)):
-            if step:  # the losses at the new points are those that the last step led to
+            if step:  # the losses at the current points are the result of the previous step
                 balancer.observe(losses[index] - floor)
             directions.append(balancer.direction(jacobian[index], losses[index] - floor))
         points.grad = torch.stack(directions)
@@ -111,7 +111,7 @@ def descend_together(problems: Sequence[Problem], runners: dict[str, Balancer], 
 
 
 def _losses_and_jacobian(problems: Sequence[Problem], counts: list[int], points: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses (..., starts, 2) and their gradients (..., starts, 2, 2): a copy of the points for each loss."""
+    """Return losses (..., starts, 2) and their gradients (..., starts, 2, 2), using a copy of the points per loss."""
     copies = points.detach().expand(2, *points.shape).clone().requires_grad_()
     parts = [p.losses(part) for p, part in zip(problems, copies.split(counts, -2), strict=True)]
     losses = torch.cat(parts, -2)

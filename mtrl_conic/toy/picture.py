@@ -1,4 +1,4 @@
-"""Pictures of the toy problems: contours of the mean loss, the Pareto front, and a panel of paths per balancer."""
+"""Figures of the toy problems: contours of the mean loss, the Pareto front, and a panel of trajectories per method."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _CONTOUR_POINTS, _PATH_POINTS = 81, 160
 
 
 def draw(problem: Problem, trajectories: list[Trajectory], path: Path) -> None:
-    """Write an SVG or PNG, by the suffix of `path`: a panel for each trajectory.
+    """Write an SVG or PNG file, depending on the suffix of `path`, with a panel for each trajectory.
 
-    Paths run from pale to dark; a dot is a start, a cross an end, a star the optimum of the mean loss.
+    Paths turn from pale to dark over time. A dot marks a start, a cross an end, a star the optimum of the mean loss.
     """
     specification = json.dumps(_figure(problem, trajectories))
     if path.suffix == ".png":
@@ -132,7 +132,7 @@ def _mark(kind: str, data: str, encoding: dict[str, Any]) -> dict[str, Any]:
 
 
 def _grid(problem: Problem) -> dict[str, Any]:
-    """The mean loss as Vega's isocontour takes it: rows from the top down."""
+    """Return the mean loss in the layout of Vega's isocontour: rows from top to bottom."""
     _, losses = problem.grid
     stride = (losses.shape[0] - 1) // (_CONTOUR_POINTS - 1)
     values = losses.mean(-1)[::stride, ::stride].flip(0)
@@ -149,7 +149,7 @@ def _points(points: Tensor) -> list[dict[str, float]]:
 
 
 def _segments(trajectory: Trajectory) -> list[dict[str, float]]:
-    """Pieces of the paths, evenly spaced along each, with an age from 0 to 1."""
+    """Split each path into pieces of equal length, each with an age from 0 to 1."""
     segments = []
     for start in range(trajectory.points.shape[1]):
         path = trajectory.points[:, start]

@@ -1,7 +1,7 @@
-"""The toy problems: two losses in the plane, their starts, fronts and optima.
+"""The toy problems: two losses in the plane, with their starts, fronts and optima.
 
-The first problem is that of CAGrad, FAMO and ConicGrad (Liu et al., NeurIPS 2021, section 5.1), with the
-first loss as it is or a tenth of it; the second is that of GradOPS (Zhu et al., 2025).
+The first problem is that of CAGrad, FAMO and ConicGrad (Liu et al., NeurIPS 2021, section 5.1), with the first loss
+unscaled or multiplied by 0.1. The second one is that of GradOPS (Zhu et al., 2025).
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ import torch
 from torch import Tensor
 
 LEARNING_RATE = 1e-3
-"""Of Adam, on every problem."""
+"""Learning rate of Adam on every problem."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Two losses of a point in the plane."""
+    """Two losses as functions of a point in the plane."""
 
     name: str
     losses: Callable[[Tensor], Tensor]
-    """(..., 2) points -> (..., 2) losses."""
+    """Maps points (..., 2) to losses (..., 2)."""
     starts: tuple[tuple[float, float], ...]
     steps: int
-    """Of Adam, at a step size of 1e-3."""
+    """Number of steps of Adam at the learning rate 1e-3."""
     floor: tuple[float, float]
-    """Below each loss everywhere: methods that need positive losses are given losses less this."""
+    """A lower bound of each loss. It is subtracted from the losses for methods that need positive losses."""
     box: tuple[float, float, float, float]
-    """Least and largest x1 and x2 of the picture, and of the search for the front."""
+    """Smallest and largest x1, then smallest and largest x2, of the figure and of the search for the front."""
     near: float
-    """Within this of the front or the optimum is there."""
+    """Distance below which a point counts as being on the front or at the optimum."""
     shore: float
-    """The front and the optimum are sought below this x2: above, only grooves as narrow as the floor under
-    their logarithm are low."""
+    """Upper bound of x2 in the search for the front and the optimum. Above it, losses are low only in
+    grooves whose width is set by the tiny lower bound inside the logarithms."""
 
     @cached_property
     def grid(self) -> tuple[Tensor, Tensor]:
-        """Points (N, N, 2) on a grid of the box, first index x2, and the losses (N, N, 2) there."""
+        """Points (N, N, 2) on a grid of the box, with x2 along the first axis, and their losses (N, N, 2)."""
         low1, high1, low2, high2 = self.box
         first = torch.linspace(low1, high1, 801, dtype=torch.float64)
         second = torch.linspace(low2, high2, 801, dtype=torch.float64)
@@ -48,7 +48,7 @@ class Problem:
 
     @cached_property
     def front(self) -> Tensor:
-        """The points (M, 2) of the grid that no other point of it beats in both losses."""
+        """The points (M, 2) of the grid that are not dominated by another point of it."""
         points, losses = self._below_shore
         order = losses[:, 0].argsort(stable=True)
         second = losses[order, 1]
@@ -58,7 +58,7 @@ class Problem:
 
     @cached_property
     def optimum(self) -> Tensor:
-        """The point (2,) with the least mean loss."""
+        """The point (2,) with the smallest mean loss."""
         points, losses = self._below_shore
         point = points[losses.mean(-1).argmin()].clone().requires_grad_()
         descent = torch.optim.Adam([point], lr=LEARNING_RATE)
@@ -114,4 +114,4 @@ PROBLEMS = {
         Problem("gradops", _gradops, _GRADOPS_STARTS, 20_000, (-7.0, -7.0), (-1.0, 1.0, -1.0, 1.0), 0.05, -0.1),
     )
 }
-"""By name: `classic`, `classic_scaled` (the first loss times .1) and `gradops`."""
+"""The problems by name: `classic`, `classic_scaled` (the first loss times 0.1) and `gradops`."""

@@ -1,4 +1,4 @@
-"""Update vectors: what each balancer makes of the gradients of two tasks, and of three, as a table and pictures."""
+"""Update vectors of each balancer for the gradients of two and of three tasks, as a table and figures."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ GRADIENTS = {
     "two": torch.tensor([[1.6, 0.4], [-0.6, 0.8]], dtype=torch.float64),
     "three": torch.tensor([[1.4, 0.2, -1.2], [-0.4, 1.0, 0.0], [0.0, -1.4, 0.6]], dtype=torch.float64),
 }
-"""Of tasks that conflict and are of different lengths: in the plane, and in space, where the mean conflicts with one of
-them, and PCGrad's update too, in whatever order it visits them."""
+"""Gradients of tasks that conflict and differ in length: two in the plane and three in space. Of the three, the mean
+gradient conflicts with one, and so does PCGrad's update, in whatever order PCGrad visits the tasks."""
 _VIEW = torch.tensor([[-0.7, -0.4], [0.9, -0.2], [0.0, 1.0]], dtype=torch.float64)
-"""Space as it is drawn, in the plane of the picture."""
+"""Projection of space onto the plane of the figure."""
 _UPDATES = 200
-"""At the same gradients, after which a method that adapts its weights is drawn."""
+"""Number of updates at the same gradients after which a method that adapts its weights is drawn."""
 _COLUMNS = 6
 
 
 def run(names: Sequence[str], out: Path, *, seed: int = 0) -> str:
-    """Write `vectors_two.svg`, `vectors_three.svg` and `vectors.csv` into `out`; returns the table as text.
+    """Write `vectors_two.svg`, `vectors_three.svg` and `vectors.csv` to `out`, and return the table as text.
 
-    An arrow in black is the update, drawn as long as the shortest gradient, for methods scale it differently; the mean
-    gradient is dashed. Methods that adapt have seen the same gradients, and losses of one, for 200 updates.
+    The black arrow is the update, scaled to the length of the shortest gradient because methods scale their updates
+    differently. The mean gradient is dashed. Adaptive methods have run 200 updates at the same gradients, with all
+    losses equal to one.
 
     Args:
-        names: of balancers, with options as `name:key=value`; `all` stands for all of them.
-        out: is made where it is not there.
-        seed: of the balancers.
+        names: balancers, optionally with options as `name:key=value`; `all` stands for every balancer.
+        out: directory, which is created if it does not exist.
+        seed: seed of the balancers.
     """
     methods = balancers.parse_methods(",".join(names))
     with files.told_of(out):
@@ -69,7 +70,7 @@ def _direction(name: str, options: Mapping[str, Any], gradients: Tensor, seed: i
 
 
 def _row(name: str, method: str, gradients: Tensor, direction: Tensor) -> list[str]:
-    """Length over that of the mean gradient, cosines with it and with each task's."""
+    """Return a row: length relative to the mean gradient, cosines with it and with each task's gradient."""
     mean = gradients.mean(0)
     cosines = [torch.cosine_similarity(direction, each, dim=0) for each in (mean, *gradients)]
     with_mean, *with_tasks = (f"{cosine:.3f}" for cosine in cosines)

@@ -253,7 +253,7 @@ def test_the_true_front_covers_all_there_is() -> None:
 
 
 def test_what_takes_no_preference_is_told() -> None:
-    with pytest.raises(UserError, match=r"mgda takes no preference; these do: .*ls"):
+    with pytest.raises(UserError, match=r"mgda does not accept a preference; these methods do: .*ls"):
         fronts.over_preferences(["mgda"], 3)
     with pytest.raises(UserError, match="at least 2"):
         fronts.over_preferences(["ls"], 1)
