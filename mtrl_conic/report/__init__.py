@@ -1,1 +1,1 @@
-"""From run directories to one page of evidence."""
+"""Reports: tables and figures computed from run directories."""

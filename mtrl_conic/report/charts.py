@@ -1,4 +1,4 @@
-"""What the figures of a report have in common, whatever the runs are."""
+"""Parts that the figures of all reports share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLOURS = (
     *("#4269d0", "#d1810a", "#e0452c", "#2a9d8f", "#38843f", "#d5649b", "#8a5fd0", "#5599d6", "#9c6b4e", "#7f8790"),
     *("#1b7f9e", "#a38a00", "#b04a7b", "#5c8a1f", "#c26b3c", "#6a6fb5", "#2f9e6e", "#a05252", "#7a7a2e", "#487a96"),
 )
-"""Each readable on white and on black; methods beyond the last one start over."""
+"""Colours that are legible on white and on black. Methods beyond the last colour start over."""
 
 SHAPES = (
     "M-1,0A1,1,0,1,1,1,0A1,1,0,1,1,-1,0Z",
@@ -30,42 +30,42 @@ SHAPES = (
     "M0,1L1,-0.8H-1Z",
     "M-1,-0.9L1,0.9V-0.9L-1,0.9Z",
 )
-"""Of points, as SVG paths: circle, square, triangle, diamond, cross, triangle, bow."""
+"""Shapes of points, as SVG paths: circle, square, triangle, diamond, cross, inverted triangle, bow tie."""
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (9, 3, 2, 3))
-"""Of lines, as lengths of strokes and gaps."""
+"""Dash patterns of lines, as lengths of strokes and gaps."""
 MARKED = 25
-"""Points of a line that get a shape, at most: more of them would hide it."""
+"""Largest number of points of a line that are drawn with a shape; more would hide the line."""
 
 STEPS = "environment steps per task"
-"""The axis of what is drawn over training."""
+"""Title of the axis of figures over training."""
 
 _LABELS = 110
-"""Pixels of a task's name."""
+"""Maximal width of a task's name in pixels."""
 
 RESAMPLES = 500
-"""For the bands of a figure."""
+"""Number of bootstrap resamples for the bands of a figure."""
 
 SHOWN = "indexof(hidden, datum.method) < 0"
-"""Keeps the records of the methods that are not hidden."""
+"""Vega expression that keeps the records of methods that are not hidden."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart in Vega-Lite, what it shows, and its numbers."""
+    """A chart in Vega-Lite with its caption and its numbers."""
 
     name: str
     title: str
     caption: str
     specification: dict[str, Any]
     numbers: Table | str
-    """A table of its own, or the name of the report's table that holds them already."""
+    """The numbers as a table, or the name of the table of the report that contains them."""
     axis: Axis | None = None
-    """Of a curve over training: the page shows the curves over one axis at a time."""
+    """For a curve over training: its horizontal axis. The page shows the curves over one axis at a time."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a method is drawn: in colour, and so that it is told apart without."""
+    """The appearance of a method: a colour, and a shape and dash that distinguish it without colour."""
 
     colour: str
     shape: str
@@ -75,7 +75,7 @@ class Style:
 
 
 def styles(labels: Sequence[str]) -> dict[str, Style]:
-    """The style of each method; no two of the first 140 share one."""
+    """Return the style of each method. The first 140 styles are distinct."""
     return {
         label: Style(COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], DASHES[i % len(DASHES)])
         for i, label in enumerate(labels)
@@ -83,12 +83,12 @@ def styles(labels: Sequence[str]) -> dict[str, Style]:
 
 
 def colour(labels: Sequence[str]) -> alt.Color:
-    """The methods' colours as an encoding."""
+    """Return an encoding of the methods by colour."""
     return alt.Color("method:N", scale=_scale(labels, "colour"), title=None, legend=_legend())
 
 
 def shape(labels: Sequence[str]) -> alt.Shape:
-    """The shapes of the methods' points as an encoding."""
+    """Return an encoding of the methods by the shape of points."""
     return alt.Shape("method:N", scale=_scale(labels, "shape"), title=None, legend=_legend())
 
 
@@ -106,31 +106,31 @@ def _legend() -> alt.Legend:
 
 
 def over(field: str, title: str) -> alt.X:
-    """The axis of training, from its start; steps in thousands."""
+    """Return the axis of training, which starts at 0; steps are labelled in thousands."""
     axis = alt.Axis(format="~s" if field == "step" else "", tickCount=6)
     return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domainMin=0), axis=axis)
 
 
 def tooltips(*fields: str) -> list[alt.Tooltip]:
-    """Numbers with as many digits as they deserve."""
+    """Return tooltips that show each number with a suitable number of digits."""
     formats = {"step:Q": ",.0f", "from:Q": ",.0f", "to:Q": ",.0f", "minutes:Q": ".1f"}
     return [alt.Tooltip(field, format=formats.get(field, ".3f")) for field in fields]
 
 
 def finished(chart: alt.Chart | alt.LayerChart, caption: str, height: int = 320) -> dict[str, Any]:
-    """The specification of a chart, see `hideable`."""
+    """Set the size of a chart and return its specification; see `hideable`."""
     return hideable(chart.properties(width=620, height=height), caption)
 
 
 def hideable(chart: Chart, caption: str) -> dict[str, Any]:
-    """The specification of a chart. Its parameter `hidden` names the methods not shown; the page sets it."""
+    """Return the specification of a chart with a parameter `hidden`, which the page sets to the methods not shown."""
     specification: dict[str, Any] = chart.properties(description=caption).to_dict()
     specification["params"] = [*specification.get("params", []), {"name": "hidden", "value": []}]
     return dict(_visible(specification))
 
 
 def _visible(part: Any) -> Any:
-    """A part of a specification with its texts as they may be drawn: a control character ends the process that does."""
+    """Escape control characters in the texts of a specification: they would end the renderer's process."""
     if isinstance(part, dict):
         return {key: _visible(value) for key, value in part.items()}
     if isinstance(part, list):
@@ -148,19 +148,19 @@ def lines(
     runs: Sequence[Record] = (),
     interpolate: Literal["linear", "step-after"] = "linear",
 ) -> alt.LayerChart:
-    """A line per method with the band from `low` to `high`, where a record has these.
+    """Draw a line per method, with a band from `low` to `high` where a record contains them.
 
     Args:
-        labels: of the methods.
-        records: the points: `method`, the fields of the axes, `low` and `high`.
-        x: the axis of training.
-        y: the axis of what is measured.
-        hover: the fields that a tooltip shows.
-        runs: the points of single runs, drawn as thin lines: `method`, `seed` and the fields of the axes.
-        interpolate: what is drawn between two points.
+        labels: labels of the methods.
+        records: points with `method`, the fields of the axes, and optionally `low` and `high`.
+        x: axis of training.
+        y: axis of the measure.
+        hover: fields shown by the tooltip.
+        runs: points of single runs, drawn as thin lines, with `method`, `seed` and the fields of the axes.
+        interpolate: interpolation between two points.
     """
     ink = colour(labels)
-    # One table for all layers: small multiples split it by one of its fields.
+    # All layers use the same table, because small multiples split it by one of its fields.
     everything = alt.Chart(alt.InlineData(values=[*_marked(records), *runs])).transform_filter(SHOWN)
     base = everything.transform_filter("!isValid(datum.seed)") if runs else everything
     layers = []
@@ -177,7 +177,7 @@ def lines(
 
 
 def _marked(records: Sequence[Record]) -> list[Record]:
-    """The records, with which of them get a shape; the others are there to be hovered over."""
+    """Mark the records that are drawn with a shape. The others only respond to the pointer."""
     by_line: dict[Any, list[Record]] = {}
     for record in records:
         by_line.setdefault((record["method"], record.get("task")), []).append(record)
@@ -189,7 +189,7 @@ def _marked(records: Sequence[Record]) -> list[Record]:
 
 
 def have_intervals(records: Sequence[Record]) -> bool:
-    """Whether any record has a `low`: of a layer without records Vega warns in the browser."""
+    """Return whether any record has a `low`. Vega warns in the browser about a layer without records."""
     return any(record.get("low") is not None for record in records)
 
 
@@ -201,15 +201,15 @@ def training_maps(
     scale: alt.Scale,
     caption: str,
 ) -> dict[str, Any]:
-    """The specification of a map per method: a row per task, training from left to right, `value` as the colour.
+    """Return the specification of one map per method: a row per task, steps from left to right, `value` as the colour.
 
     Args:
-        records: a stretch of training each: `method`, `task`, `from`, `to` and `value`.
-        labels: of the methods, in the order of their maps.
-        tasks: from above.
-        title: of the colours.
-        scale: of the colours.
-        caption: of the figure.
+        records: intervals of training, each with `method`, `task`, `from`, `to` and `value`.
+        labels: labels of the methods, in the order of their maps.
+        tasks: tasks from top to bottom.
+        title: title of the colour scale.
+        scale: the colour scale.
+        caption: caption of the figure.
     """
     steps = alt.Axis(format="~s", tickCount=3, labelFlush=True)
     room = min(_LABELS, 6 * max(len(short(task)) for task in tasks))
@@ -231,14 +231,14 @@ def training_maps(
 def small_multiples(
     chart: alt.Chart | alt.LayerChart, field: str, values: Sequence[str], caption: str, *, beside: int
 ) -> dict[str, Any]:
-    """The specification of a small chart for each value of a field, with axes of its own; see `hideable`.
+    """Return the specification of a small chart for each value of a field, with independent axes; see `hideable`.
 
     Args:
-        chart: of one of them.
-        field: of the records.
-        values: in the order of their charts.
-        caption: of the figure.
-        beside: pixels that the axis of a chart and the gap to the next one take.
+        chart: the chart of a single value.
+        field: field of the records.
+        values: values of the field, in the order of their charts.
+        caption: caption of the figure.
+        beside: width in pixels of a chart's axis and of the gap to the next chart.
     """
     facet = alt.Facet(f"{field}:N", sort=list(values), title=None, header=alt.Header(labelLimit=260))
     charts = chart.facet(facet=facet, columns=2).transform_filter(SHOWN)
@@ -247,14 +247,14 @@ def small_multiples(
 
 
 def short(task: str) -> str:
-    """The name of a task where room is scarce."""
+    """Return a short form of a task's name."""
     return task.removesuffix("-v3")
 
 
 def wide(
     name: str, records: Sequence[Record], key: str, title: str, columns: Sequence[str], *, column: str = "method"
 ) -> Table:
-    """A table of `value`: a row for each value of `key`, a column for each value of `column`, ordered as `columns`."""
+    """Return a table of `value` with a row for each value of `key` and a column for each value of `column`."""
     cells: dict[float, dict[str, Cell]] = {}
     for record in records:
         cells.setdefault(record[key], {})[record[column]] = float(record["value"])

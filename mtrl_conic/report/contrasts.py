@@ -1,4 +1,4 @@
-"""Every method held against one of them: by how much it differs, and whether that is more than chance."""
+"""Comparison of every method with a baseline method: size of the difference and statistical support."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ from mtrl_conic.evaluation.statistics import FEW_RUNS, Estimate, holm
 
 BASELINE = "ls"
 ALPHA = 0.05
-"""A p-value below it supports a difference."""
+"""Significance level: a p-value below it supports a difference."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A method beside the baseline."""
+    """A method compared with the baseline."""
 
     method: str
     chance: Estimate | None
-    """That a run of it beats one of the baseline on a task; None where that is not counted."""
+    """Probability that a run of the method beats a run of the baseline on a task; None if it is not computed."""
     difference: Estimate | None
-    """Over the seeds that both have; None where no mean over tasks is taken, or no seed is shared."""
+    """Difference over the seeds that both methods have; None if they share no seed, or no mean over tasks is taken."""
     pairs: int
-    """Seeds that both have."""
+    """Number of seeds that both methods have."""
     p: float
-    """Two-sided, corrected by Holm for the number of methods that are held against the baseline."""
+    """Two-sided p-value, corrected with Holm's procedure for the number of methods compared with the baseline."""
     runs: int
-    """That the p-value rests on: pairs of seeds, or the runs of the one that has fewer."""
+    """Sample size of the test: the number of paired seeds, or the smaller number of runs."""
 
     @property
     def supported(self) -> bool:
-        """Whether the runs support a difference at all."""
+        """Whether the runs support a difference in either direction."""
         return self.runs >= FEW_RUNS and self.p < ALPHA
 
     @property
     def better(self) -> bool:
-        """Whether the method is ahead, by chance or not."""
+        """Whether the method's value is above the baseline's, significantly or not."""
         if self.difference is not None:
             return self.difference.value > 0
         return self.chance is not None and self.chance.value > 0.5
 
     @property
     def p_in_words(self) -> str:
-        """With three digits."""
+        """The p-value with three digits."""
         return f"{self.p:.3f}" if self.p >= 0.001 else "< 0.001"
 
 
 def with_holm(found: Sequence[Contrast]) -> list[Contrast]:
-    """The contrasts with their p-values corrected for their number."""
+    """Return the contrasts with p-values corrected for the number of contrasts."""
     corrected = holm([contrast.p for contrast in found])
     return [replace(contrast, p=p) for contrast, p in zip(found, corrected, strict=True)]
 
 
 def baseline_of(labels: Iterable[str], baseline: str | None = None) -> str:
-    """The method that the others are held against: `baseline`, or the plain mean, or else the first of `labels`.
+    """Return the baseline: `baseline` if given, else the plain mean (`ls`), else the first of `labels`.
 
     Raises:
         UserError: there is no method `baseline`.
@@ -67,30 +67,30 @@ def baseline_of(labels: Iterable[str], baseline: str | None = None) -> str:
 
 
 def result(found: Sequence[Contrast], base: str, what: str, *, runs: str, unit: str = "") -> str:
-    """What the runs support and what they do not, in one sentence or two.
+    """Describe in one or two sentences which differences the runs support and which they do not.
 
     Args:
-        found: the contrasts with a method.
-        base: that method.
-        what: they differ in.
-        runs: what a p-value rests on, in words.
-        unit: of a difference.
+        found: the contrasts with the baseline.
+        base: the baseline.
+        what: the measure in which the methods are compared.
+        runs: the sample of the test, in words.
+        unit: unit of a difference.
     """
     if not found:
-        return f"There is one method, {base}, and none that it is compared with."
+        return f"There is only one method, {base}, so there is nothing to compare."
     most = max(contrast.runs for contrast in found)
     if most < FEW_RUNS:
         there = "there is 1" if most == 1 else f"there are {most or 'none'}"
-        return f"These runs support no method over another: that takes {FEW_RUNS} {runs}, and {there}."
+        return f"These runs do not support a difference between methods: {FEW_RUNS} {runs} are needed, and {there}."
     level = "95 %" if len(found) == 1 else f"95 %, corrected for {len(found)} comparisons"
     above = [_with_size(contrast, unit) for contrast in found if contrast.supported and contrast.better]
     below = [_with_size(contrast, unit) for contrast in found if contrast.supported and not contrast.better]
-    sides = [f"{', '.join(these)} {side}" for these, side in ((above, "above"), (below, "below")) if these]
+    sides = [f"{side} for {', '.join(these)}" for these, side in ((above, "higher"), (below, "lower")) if these]
     rest = [contrast.method for contrast in found if not contrast.supported]
-    said = [f"Supported: {what} of {' and of '.join(sides)} that of {base} ({level})."] if sides else []
-    if rest:
-        said.append(f"Not supported: any difference of {', '.join(rest)} from {base} in {what} ({level}).")
-    return " ".join(said)
+    if not sides:
+        return f"These runs support no difference from {base} in {what} ({level})."
+    said = f"These runs support a difference from {base} in {what} ({level}): {' and '.join(sides)}."
+    return f"{said} They support none for {', '.join(rest)}." if rest else said
 
 
 def _with_size(contrast: Contrast, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Figures as files for a paper: SVG and PDF, of the width and with the letters of its column."""
+"""Figures as SVG and PDF files for a paper, with a given column width and font."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from mtrl_conic.escaping import as_file_name
 from mtrl_conic.report.charts import Figure
 
 POINTS = 72
-"""Of an inch; a pixel of a specification becomes one of them."""
+"""Points per inch. One pixel of a specification becomes one point."""
 _COLUMN = 200
-"""Points that a small chart has at least, its axis included."""
+"""Minimal width of a small chart in points, including its axis."""
 _HEIGHT = 0.6
-"""Of a chart of measured numbers, as part of its width, at most."""
+"""Maximal height of a chart of measured numbers, as a fraction of its width."""
 _TRIES = 4
-"""Drawings until axes and legends, whose size comes out of the drawing, leave the width that was asked for."""
+"""Number of renderings. The size of axes and legends is known only after rendering, so the width is adjusted."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What figures for a paper look like."""
+    """The appearance of figures for a paper."""
 
     width: float | None = None
-    """Inches; None: as wide as on the page."""
+    """Width in inches; None keeps the width that the figure has on the page."""
     font: str = "sans-serif"
     font_size: float = 8.0
     """Points."""
 
     def __post_init__(self) -> None:
         if self.width is not None and not 1 <= self.width <= 50:
-            raise UserError(f"a figure of {self.width:g} inches: 1 to 50")
+            raise UserError(f"figure width {self.width:g}: it must be between 1 and 50 inches")
         if not 2 <= self.font_size <= 72:
-            raise UserError(f"letters of {self.font_size:g} points: 2 to 72")
+            raise UserError(f"font size {self.font_size:g}: it must be between 2 and 72 points")
 
     @property
     def config(self) -> dict[str, Any]:
-        """Of a specification in Vega-Lite."""
+        """Return the `config` of a Vega-Lite specification."""
         size = self.font_size
         letters = {"labelFontSize": size, "titleFontSize": size, "titleFontWeight": "normal"}
         legend = {"orient": "bottom", "columns": 2, "symbolSize": 4 * size, "gradientLength": 100} if self.width else {}
@@ -57,18 +57,18 @@ class Look:
 
 
 def write_figures(figures: Sequence[Figure], folder: Path, look: Look | None = None) -> list[Path]:
-    """Every figure as SVG and PDF.
+    """Write every figure as SVG and PDF.
 
     Args:
-        figures: of a report.
-        folder: made where it is missing.
-        look: None: as on the page.
+        figures: figures of a report.
+        folder: folder, which is created if it does not exist.
+        look: the appearance; None keeps that of the page.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
-        UserError: a file cannot be written; what was there before is still there.
+        UserError: a file cannot be written; an earlier version of it is kept.
     """
     import vl_convert
 
@@ -86,7 +86,7 @@ def write_figures(figures: Sequence[Figure], folder: Path, look: Look | None = N
 
 
 def fitted(specification: dict[str, Any], look: Look) -> dict[str, Any]:
-    """A specification that draws with the letters and in the width of `look`."""
+    """Return a specification with the font and the width of `look`."""
     import vl_convert
 
     made = copy.deepcopy(specification)
@@ -109,13 +109,13 @@ def fitted(specification: dict[str, Any], look: Look) -> dict[str, Any]:
 
 
 def _has_measured_height(specification: dict[str, Any]) -> bool:
-    """Whether the height is a choice: where the axis has names, it is that of their rows."""
+    """Return whether the height can be chosen. An axis of names determines the height by its rows."""
     layers = [specification, *specification.get("layer", [])]
     return all(layer.get("encoding", {}).get("y", {}).get("type", "quantitative") == "quantitative" for layer in layers)
 
 
 def drawn_width(svg: str) -> float:
-    """Pixels, of a drawing."""
+    """Return the width of an SVG in pixels."""
     found = re.search(r'<svg[^>]*? width="([\d.]+)"', svg)
     assert found is not None
     return float(found[1])

@@ -1,4 +1,4 @@
-"""The tables of a report for a paper in LaTeX, with booktabs: the best in bold, the second underlined."""
+"""The tables of a report as LaTeX with booktabs: the best value in bold, the second best underlined."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mtrl_conic.report.tables import Cell, Table, Worded, estimate_of, text
 BEST, SECOND = r"\textbf", r"\underline"
 INTERVALS = "Brackets: 95 % intervals."
 MARKS = (
-    "Bold: best; underlined: second; each only where its interval lies apart from those of all that it is better than."
+    "Bold: best. Underlined: second. A value is marked only if its interval does not overlap those of all worse ones."
 )
 
 
 def as_latex(tables: Sequence[Table], made: str) -> str:
-    r"""The tables in which methods are rivals, each as a `table` to be taken in by `\input`.
+    r"""Return the tables in which methods compete, each as a `table` environment for `\input`.
 
     Args:
-        tables: of a report.
-        made: by what and when, for a comment.
+        tables: tables of a report.
+        made: program and date, for a comment.
     """
     kept = [table for table in tables if table.better or table.across]
     head = f"% {in_latex(made)}\n% In the preamble: \\usepackage{{booktabs}}\n"
@@ -28,11 +28,14 @@ def as_latex(tables: Sequence[Table], made: str) -> str:
 
 
 def marks(rivals: Sequence[Cell], sign: int) -> dict[int, str]:
-    r"""Place of a rival -> `BEST` or `SECOND`, as far as their intervals support it.
+    r"""Return the positions of the best and the second-best cell, as far as their intervals support the ranking.
 
     Args:
-        rivals: cells; those without an estimate are left out.
-        sign: 1 where more is better, -1 where less is.
+        rivals: the cells; those without an estimate are ignored.
+        sign: 1 if more is better, -1 if less is better.
+
+    Returns:
+        A dictionary from positions to `BEST` or `SECOND`.
     """
     found = {place: estimate_of(cell) for place, cell in enumerate(rivals) if isinstance(cell, Estimate | Worded)}
     if len(found) < 2 or any(one.interval is None or one.runs < FEW_RUNS for one in found.values()):

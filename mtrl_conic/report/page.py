@@ -1,4 +1,4 @@
-"""A report as one self-contained page, as Markdown, as rows for other programs; its figures as files."""
+"""The output formats of a report: a self-contained HTML page, Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from mtrl_conic.report.tables import Table, csv_text, markdown, text, value
 
 @dataclass(frozen=True)
 class Report:
-    """All that a report shows, whatever the runs are."""
+    """The content of a report on runs of any kind."""
 
     title: str
     result: str
-    """What the runs support and what they do not, in a sentence."""
+    """One sentence on which differences the runs support and which they do not."""
     warnings: Sequence[str]
-    """What a reader must know before comparing any two numbers."""
+    """Warnings that a reader needs before comparing numbers."""
     protocol: Sequence[str]
-    """What was measured, in sentences."""
+    """Sentences that describe what was measured."""
     first: Sequence[Table]
-    """The tables that are read before the figures."""
+    """Tables shown before the figures."""
     figures: Sequence[Figure]
     others: Sequence[Table]
-    """The tables behind the figures."""
+    """Tables shown after the figures."""
     styles: Mapping[str, Style]
-    """By method, in the order in which methods are listed."""
+    """Style by method, in the order of the methods."""
     sources: Sequence[str]
-    """The runs."""
+    """The run directories."""
     rows: Table
-    """Every measurement by itself: what the tables and curves are made from."""
+    """All measurements that the tables and curves are computed from, one per row."""
 
     @property
     def tables(self) -> list[Table]:
-        """All of them but the rows, in the order in which they are read."""
+        """Return all tables except `rows`, in the order in which they are shown."""
         return [*self.first, *self.others]
 
 
 def html(report: Report) -> str:
-    """One page that asks for nothing outside itself."""
+    """Return the report as an HTML page that loads nothing from outside."""
     import jinja2
     import vl_convert
 
@@ -63,7 +63,7 @@ def html(report: Report) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """Protocol and tables."""
+    """Return the protocol and the tables as Markdown."""
     said = [in_markdown(report.result), *(f"**{in_markdown(warning)}**" for warning in report.warnings)]
     parts = [f"# {report.title}", *said]
     parts += ["\n".join(f"- {in_markdown(sentence)}" for sentence in report.protocol)]
@@ -73,17 +73,17 @@ def as_markdown(report: Report) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """Every measurement of every run."""
+    """Return every measurement of every run as CSV."""
     return csv_text(report.rows)
 
 
 def as_tex(report: Report) -> str:
-    """The tables in which methods are rivals, for a paper."""
+    """Return the tables in which methods compete as LaTeX."""
     return as_latex(report.tables, _made())
 
 
 def _shown(value: object) -> object:
-    """What the page puts in its text. Markup of our own, and JSON, which has its own escapes, stays as it is."""
+    """Prepare a value for the page. The program's own markup, and JSON with its own escapes, are kept as they are."""
     return visible(value) if type(value) is str else value
 
 

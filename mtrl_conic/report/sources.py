@@ -1,4 +1,4 @@
-"""What runs a report is of: those of agents, or those on a supervised problem."""
+"""Search for the runs of a report: reinforcement learning runs or supervised runs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Found:
     """One of `runs.configuration.KINDS`."""
     directories: list[Path]
     skipped: list[str]
-    """What else there looked like a run, in words."""
+    """Directories that looked like runs but were skipped, with the reason."""
 
 
 def in_order(known: Collection[str], labels: Sequence[str]) -> list[str]:
-    """The labels of methods, each once; those of all `known` ones where none is given.
+    """Return the given labels without duplicates, or all `known` labels if none is given.
 
     Raises:
-        UserError: there is none of a label.
+        UserError: a label is unknown.
     """
     for label in labels:
         if label not in known:
@@ -37,10 +37,10 @@ def in_order(known: Collection[str], labels: Sequence[str]) -> list[str]:
 
 
 def find(folders: Sequence[Path]) -> Found:
-    """The runs at and below `folders`.
+    """Find the runs at and below `folders`.
 
     Raises:
-        UserError: no runs, or runs of both kinds.
+        UserError: there are no runs, or runs of both kinds.
     """
     by_kind: dict[str, list[Path]] = {}
     skipped: list[str] = []
@@ -56,16 +56,16 @@ def find(folders: Sequence[Path]) -> Found:
         raise UserError(skipped[0])
     if len(by_kind) > 1:
         one, other = (directories[0] for directories in by_kind.values())
-        raise UserError(f"{one} and {other} are runs of an agent and of a supervised problem; report on one of them")
+        raise UserError(f"{one} is a run of an agent, {other} of a supervised problem; report on one kind at a time")
     ((kind, directories),) = by_kind.items()
     return Found(kind, directories, skipped)
 
 
 def _check(directory: Path, kind: str) -> None:
-    """That what a run left can be read, and fits together.
+    """Check that the files of a run can be read and are consistent.
 
     Raises:
-        UserError: it does not; the message names the file.
+        UserError: a file is damaged; the message names it.
     """
     read_progress(directory)
     result, evaluations = read_result(directory), list(read_records(directory, EVALUATIONS))
@@ -73,7 +73,7 @@ def _check(directory: Path, kind: str) -> None:
         check_result(result, kind, directory / "result.json")
     file = file_of(directory, EVALUATIONS)
     if result is not None and not evaluations:
-        raise UserError(f"{directory} has a result, yet there is no evaluation in {file.name}")
+        raise UserError(f"{directory} has a result, but {file.name} contains no evaluation")
     for number, record in enumerate(evaluations, 1):
         where = f"{file}, line {number},"
         if not is_number(record.get("time")):
@@ -81,4 +81,4 @@ def _check(directory: Path, kind: str) -> None:
         if kind == "reinforcement":
             check_tasks(record, result or evaluations[0], where)
         elif not are_by_task(record.get("test")) or set(record["test"]) != set(evaluations[0]["test"]):
-            raise UserError(f"{where} is damaged: it is of other metrics")
+            raise UserError(f"{where} is damaged: its metrics are not those of the other lines")

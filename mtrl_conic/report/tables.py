@@ -1,4 +1,4 @@
-"""A table of a report, whatever it is shown as."""
+"""The tables of a report, independent of the output format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mtrl_conic.evaluation.words import estimate, number
 
 @dataclass(frozen=True)
 class Worded:
-    """An estimate that is shown in words of its own."""
+    """An estimate with its own text."""
 
     words: str
     estimate: Estimate
@@ -28,7 +28,7 @@ Cell = str | int | float | Estimate | Worded | None
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, rows and what has to be known to read them. The first cell of a row is its name."""
+    """Columns, rows, and a note that explains them. The first cell of a row is its name."""
 
     name: str
     title: str
@@ -36,18 +36,18 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     better: Mapping[str, int] = field(default_factory=dict)
-    """Column -> 1 where more is better, -1 where less is: there the rows are rivals."""
+    """Maps columns in which rows compete to 1 if more is better and to -1 if less is better."""
     across: int = 0
-    """The same where the columns behind the first are rivals, row by row; 0 where they are not."""
+    """1 or -1 if the columns after the first compete within each row; 0 if they do not."""
 
 
 def estimate_of(cell: Estimate | Worded) -> Estimate:
-    """What a cell estimates."""
+    """Return the estimate of a cell."""
     return cell.estimate if isinstance(cell, Worded) else cell
 
 
 def text(cell: Cell) -> str:
-    """A cell as a person reads it."""
+    """Return a cell as text for people."""
     if cell is None:
         return "-"
     if isinstance(cell, Worded):
@@ -58,20 +58,20 @@ def text(cell: Cell) -> str:
 
 
 def value(cell: Cell) -> float | None:
-    """A cell's exact number, None where it has none."""
+    """Return the exact number of a cell; None if it has none."""
     if isinstance(cell, Estimate | Worded):
         return estimate_of(cell).value
     return float(cell) if isinstance(cell, int | float) else None
 
 
 def markdown(table: Table) -> str:
-    """The table in Markdown."""
+    """Return the table as Markdown."""
     head, *rows = ([_in_markdown(cell) for cell in row] for row in (table.columns, *table.rows))
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
 def in_terminal(table: Table) -> str:
-    """The table and its note, in columns of characters."""
+    """Return the table and its note as text in aligned columns."""
     cells = [[visible(text(cell)) for cell in row] for row in (table.columns, *table.rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
@@ -79,7 +79,7 @@ def in_terminal(table: Table) -> str:
 
 
 def csv_text(table: Table) -> str:
-    """The table as CSV, every number with all its digits; what is missing is empty."""
+    """Return the table as CSV with all digits; missing values are empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([_in_csv(cell) for cell in row] for row in (table.columns, *table.rows))
@@ -97,5 +97,5 @@ def _in_csv(cell: Cell) -> str | float | None:
 
 
 def joined(words: Iterable[str]) -> str:
-    """Each of the words once, in one cell."""
+    """Join the distinct words for one cell."""
     return "; ".join(dict.fromkeys(words))

@@ -59,22 +59,24 @@ def test_the_sentence_parts_what_is_supported_from_what_is_not() -> None:
     found = [contrast("a", 0.1, 0.01), contrast("b", -0.2, 0.001), contrast("c", 0.3, 0.2)]
     level = "(95 %, corrected for 3 comparisons)"
     assert result(found, "ls", "the mean success", runs="seeds") == (
-        f"Supported: the mean success of a (by +0.100) above and of b (by -0.200) below that of ls {level}. "
-        f"Not supported: any difference of c from ls in the mean success {level}."
+        f"These runs support a difference from ls in the mean success {level}: higher for a (by +0.100) and lower for "
+        "b (by -0.200). They support none for c."
     )
     few = [contrast("a", 0.5, 0.001, runs=4), contrast("b", 0.1, 0.9, runs=2)]
     assert result(few, "ls", "the mean success", runs="seeds that both have") == (
-        "These runs support no method over another: that takes 5 seeds that both have, and there are 4."
+        "These runs do not support a difference between methods: 5 seeds that both have are needed, and there are 4."
     )
     mixed = result([contrast("a", 0.5, 0.001, runs=4), contrast("b", 0.5, 0.001)], "ls", "the return", runs="seeds")
-    assert "Supported: the return of b (by +0.500) above" in mixed
-    assert "Not supported: any difference of a from ls" in mixed
-    assert "none that it is compared with" in result([], "ls", "the return", runs="seeds")
+    assert "higher for b (by +0.500). They support none for a." in mixed
+    assert result([contrast("a", 0.5, 0.5)], "ls", "the return", runs="seeds") == (
+        "These runs support no difference from ls in the return (95 %)."
+    )
+    assert "nothing to compare" in result([], "ls", "the return", runs="seeds")
 
 
 def test_the_page_begins_with_the_result(folder: Path, tmp_path: Path) -> None:
     report = make_report(load(folder))
-    assert report.result.startswith("These runs support no method over another: that takes 5 seeds")
+    assert report.result.startswith("These runs do not support a difference between methods: 5 seeds")
     page = html(report)
     order = [page.index(words) for words in ("</h1>", report.result, 'class="warning"', "<nav")]
     assert order == sorted(order)
@@ -89,7 +91,8 @@ def test_the_page_begins_with_the_result(folder: Path, tmp_path: Path) -> None:
     p = stats.ttest_1samp(gain, 0).pvalue
     assert p < 0.05
     assert report.result == (
-        f"Supported: the mean success of conicgrad (by {gain.mean():+.3f}) above that of ls (95 %)."
+        "These runs support a difference from ls in the mean success (95 %): "
+        f"higher for conicgrad (by {gain.mean():+.3f})."
     )
     against = next(table for table in report.first if table.name == "against")
     assert against.rows[0][-1] == (f"{p:.3f}" if p >= 0.001 else "< 0.001")

@@ -59,7 +59,7 @@ def test_a_table_in_latex() -> None:
     text = as_latex([TABLE, Table("other", "Not of rivals", "", ["a"], [["b"]])], "mtrl_conic 0.1.0, today")
     assert text.startswith("% mtrl\\_conic 0.1.0, today\n% In the preamble: \\usepackage{booktabs}\n")
     assert "% A note.\n\\begin{table}" in text
-    assert "\\caption{Final success, 50 \\%. Brackets: 95 \\% intervals. Bold: best; underlined: second;" in text
+    assert "\\caption{Final success, 50 \\%. Brackets: 95 \\% intervals. Bold: best. Underlined: second." in text
     assert "    method & mean\\_success & gap \\\\\n    \\midrule\n" in text
     assert "    ls & 0.500 [0.450, 0.550] & 0.500 [0.450, 0.550] \\\\\n" in text
     row = "conicgrad:c=0.9 \\& \\{x\\} & \\textbf{0.900} [0.850, 0.950] & \\textbf{0.100} [0.050, 0.150] \\\\\n"
@@ -98,7 +98,7 @@ def test_methods_and_their_order(folder: Path, tmp_path: Path, capsys: pytest.Ca
     comparison = load(folder)
     assert comparison.only([]).labels == comparison.labels == ["conicgrad", "ls"]
     assert comparison.only(["ls", "conicgrad", "ls"]).labels == ["ls", "conicgrad"]
-    assert make_report(comparison.only(["ls"])).result.startswith("There is one method, ls")
+    assert make_report(comparison.only(["ls"])).result.startswith("There is only one method, ls")
     assert main(["report", str(folder), "--out", str(tmp_path / "x.md"), "--methods", "conicgard"]) == 2
     assert "unknown method 'conicgard'; did you mean 'conicgrad'?" in capsys.readouterr().err
 
@@ -135,9 +135,9 @@ def test_small_charts_fit_a_column(tmp_path: Path) -> None:
 
 
 def test_a_look_that_cannot_be(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="inches: 1 to 50"):
+    with pytest.raises(UserError, match="figure width -1: it must be between 1 and 50 inches"):
         Look(width=-1)
-    with pytest.raises(UserError, match="points: 2 to 72"):
+    with pytest.raises(UserError, match="it must be between 2 and 72 points"):
         Look(font_size=float("nan"))
     assert main(["report", str(folder), "--out", str(tmp_path / "r.html"), "--figure-width", "3"]) == 2
     assert "--figure-width goes with --figures DIR" in capsys.readouterr().err

@@ -167,7 +167,7 @@ def test_the_page_stands_alone(page: Page) -> None:
     assert page.outside == []
     assert "window.vegaEmbed=" in page.code
     assert page.boxes == ["conicgrad", "ls", "steps", "minutes"]
-    for words in ("50 steps, episodes per task: 1", "2 episodes per task", "classic base"):
+    for words in ("50 steps with episodes per task: 1", "2 episodes per task", "classic base"):
         assert words in page.words
 
 
@@ -175,7 +175,7 @@ def test_missing_runs_are_told(page: Page) -> None:
     assert "training <diverged>" in page.words, "escaped in the page, whole for its reader"
     assert page.tables["table-missing"]["ls", "state"][0] == "failed"
     assert page.tables["table-missing"]["conicgrad", "state"][0] == "no such run"
-    assert "Not finished, and so in no table of results: 1 of 7 runs." in page.words
+    assert "1 of 7 runs are not finished, so the tables of results do not include them." in page.words
 
 
 def test_every_figure_has_a_text_and_its_numbers(page: Page) -> None:
@@ -211,7 +211,7 @@ def test_few_seeds_have_no_interval(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / f"ls/seed_{seed}", "ls", seed)
     page = Page(html(make_report(load(tmp_path))))
-    assert "Too few seeds for an interval (finished runs, of 3 needed): ls (2)" in page.words
+    assert "Too few seeds for an interval (finished runs; 3 are needed): ls (2)" in page.words
     assert "[" not in page.tables["table-headline"]["ls", "mean success"][0]
     assert "table-against" not in page.tables
 
@@ -219,8 +219,8 @@ def test_few_seeds_have_no_interval(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seeds", "words"),
     [
-        (2, "ls (2). Nothing here says which method is better."),
-        (3, "Few seeds (finished runs): ls (3). Intervals from fewer than 5 are too narrow"),
+        (2, "ls (2). These runs do not show which method is better."),
+        (3, "Few seeds (finished runs): ls (3). Intervals from fewer than 5 seeds are too narrow"),
         (5, None),
     ],
 )
@@ -229,7 +229,7 @@ def test_few_and_short_runs_support_nothing(seeds: int, words: str | None, tmp_p
         write_run(tmp_path / f"ls/seed_{seed}", "ls", seed)
     said = " ".join(warnings(load(tmp_path)))
     assert "seeds" not in said if words is None else words in said
-    assert "Short runs: at most 150 steps of every task" in said
+    assert "Short runs: at most 150 steps per task" in said
 
 
 def test_runs_that_share_no_step_but_their_end(tmp_path: Path) -> None:
@@ -247,10 +247,10 @@ def test_runs_that_the_clock_ended(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / f"ls/seed_{seed}", "ls", seed, minutes=1)
     said = " ".join(warnings(load(tmp_path)))
-    assert "The clock" not in said
+    assert "The time budget" not in said
     file = tmp_path / "ls/seed_0/result.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "step": 100}))
-    assert "The clock ended runs at different steps, 100 to 150" in " ".join(warnings(load(tmp_path)))
+    assert "The time budget ended runs at different steps, 100 to 150" in " ".join(warnings(load(tmp_path)))
 
 
 def test_words_for_learners_that_differ(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_words_for_learners_that_differ(tmp_path: Path) -> None:
         write_run(tmp_path / network / "seed_0", "ls", 0, agent={"network": network})
     text = " ".join(protocol(load(tmp_path)))
     assert "multihead network of 2 layers" in text
-    assert "That is ls, network=multihead; the methods differ in network." in text
+    assert "This describes ls, network=multihead; the methods differ in network." in text
 
 
 def test_words_for_tasks_of_gymnasium(tmp_path: Path) -> None:
@@ -266,10 +266,10 @@ def test_words_for_tasks_of_gymnasium(tmp_path: Path) -> None:
     write_run(tmp_path / "ls", "ls", 0, task_set=[f"gymnasium:{name}" for name in names])
     comparison = replace(load(tmp_path), tasks=names, with_success=names[:1])
     said = " ".join([*protocol(comparison), *warnings(comparison)])
-    assert "Tasks: 2 (a list of its own), episodes of at most the steps that each environment allows" in said
-    assert "150 environment steps of every task, 300 in all" in said
-    assert "It is defined on 1 of 2 tasks: InvertedPendulum-v5." in said
-    for word in ("goal", "rewards v2", "published"):
+    assert "Tasks: 2 (a list of tasks), episodes of at most the time limit of each environment" in said
+    assert "150 environment steps per task, 300 in total" in said
+    assert "Success is defined for 1 of 2 tasks: InvertedPendulum-v5." in said
+    for word in ("goal", "v2 rewards", "published"):
         assert word not in said
     write_run(tmp_path / "cut" / "ls", "ls", 0, task_set="gymnasium-control", environment={"time_limit": 25})
     (said, *_) = protocol(load(tmp_path / "cut"))
@@ -329,7 +329,7 @@ def test_published_curves_over_ours(folder: Path, tmp_path: Path) -> None:
     references = [f"V2, 10 seeds={file}", f"V1={other}"]
     assert main(["report", str(folder), "--out", str(out), "--reference", *references]) == 0
     page = Page(out.read_text())
-    assert "by another protocol than ours: width 256 (V2, 10 seeds), V1." in page.words
+    assert "measured with another protocol: width 256 (V2, 10 seeds), V1." in page.words
     specification = page.specifications["success_over_steps"]
     points = specification["datasets"][specification["layer"][-1]["data"]["name"]]
     # Steps per task; the point beyond our last step is left out.
@@ -432,9 +432,12 @@ def test_weights_over_training(folder: Path, page: Page) -> None:
         (["--out", "report.html", "--reference", "V2=nowhere.csv"], "cannot read nowhere.csv"),
         (
             ["--out", "report.html", "--reference", "V2=ls/seed_0/config.yaml"],
-            "needs columns number_of_environment_steps",
+            "needs numeric columns number_of_environment_steps",
         ),
-        (["--out", "report.html", "--reference", "V2=late.csv"], "start at 200 steps per task, these runs end at 150"),
+        (
+            ["--out", "report.html", "--reference", "V2=late.csv"],
+            "start at 200 steps per task, but the runs end at 150",
+        ),
     ],
 )
 def test_wrong_input(
@@ -453,7 +456,7 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
         load(tmp_path)
     write_run(tmp_path / "b", "ls", 1)
     write_run(tmp_path / "copy", "ls", 1)
-    with pytest.raises(UserError, match="are the same run twice"):
+    with pytest.raises(UserError, match="are two copies of the same run"):
         load(tmp_path)
 
 
@@ -482,7 +485,7 @@ def test_runs_of_two_kinds_are_two_reports(folder: Path, capsys: pytest.CaptureF
         "kind: supervised\nbalancer: ls\nbalancer_options: {}\nseed: 0\nepochs: 1\n"
     )
     assert main(["report", str(folder), "--out", str(folder / "report.html")]) == 2
-    assert "are runs of an agent and of a supervised problem" in capsys.readouterr().err
+    assert "of a supervised problem; report on one kind at a time" in capsys.readouterr().err
 
 
 def test_help_loads_nothing_heavy() -> None:

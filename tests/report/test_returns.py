@@ -94,8 +94,8 @@ def test_a_mixed_set_shows_both_and_leaves_nothing_out(mixed: Path) -> None:
     assert page.tables["table-headline"]["ls", "mean success"][1] == pytest.approx(rates.mean())
     assert {task for task, _ in page.tables["table-tasks"]} == set(RATED)
     assert {task for task, _ in page.tables["table-return_tasks"]} == set(LAB)
-    assert "It is defined on 2 of 4 tasks: Hopper-v5, InvertedPendulum-v5." in page.words
-    assert "No success is defined on Pendulum-v1, Reacher-v5." in page.words
+    assert "Success is defined for 2 of 4 tasks: Hopper-v5, InvertedPendulum-v5." in page.words
+    assert "Success is not defined for Pendulum-v1, Reacher-v5." in page.words
     for name in ("success_over_steps", "return_over_steps", "success_over_minutes", "return_over_minutes"):
         assert f"table-{name}" in page.tables
     (records,) = page.specifications["return_over_steps"]["datasets"].values()
@@ -143,11 +143,11 @@ def test_returns_on_one_scale_have_all_aggregates(lab: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("random", "reference", "words"),
     [
-        ("a: 0\n", None, "--random-returns and --reference-returns go together"),
-        ("Pendulum-v1: 0\n", "Pendulum-v1: 1\n", "has no return of Reacher-v5; it has those of Pendulum-v1"),
+        ("a: 0\n", None, "--random-returns and --reference-returns must be given together"),
+        ("Pendulum-v1: 0\n", "Pendulum-v1: 1\n", "lacks the return of Reacher-v5; it contains Pendulum-v1"),
         ("Pendulum-v1: 1\nReacher-v5: 1\n", "Pendulum-v1: 1\nReacher-v5: 2\n", "the same return of Pendulum-v1"),
-        ("Pendulum-v1: low\nReacher-v5: 1\n", "", "holds no returns"),
-        ("[1, 2]", "", "holds no returns"),
+        ("Pendulum-v1: low\nReacher-v5: 1\n", "", "contains no returns"),
+        ("[1, 2]", "", "contains no returns"),
         ("{", "", "is not valid YAML"),
     ],
 )
@@ -171,7 +171,7 @@ def test_published_curves_of_success_need_success(lab: Path, capsys: pytest.Capt
     (lab / "curve.csv").write_text("number_of_environment_steps,mean\n40,0.1\n")
     arguments = ["report", str(lab), "--out", str(lab / "out.html"), "--reference", f"V2={lab / 'curve.csv'}"]
     assert main(arguments) == 2
-    assert "of success, which no task of these runs defines" in capsys.readouterr().err
+    assert "but no task of these runs defines success" in capsys.readouterr().err
 
 
 def test_one_method_with_one_seed_is_a_report_too(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Runs of agents as a report: success and returns, conflict, cost."""
+"""Reports on reinforcement learning runs: success and returns, gradient conflict, cost."""

@@ -1,4 +1,4 @@
-"""How far the tasks' gradients conflict, and what the balancers make of it: a table and figures over training."""
+"""Gradient conflict between tasks and the weights of the balancers: a table, and figures over training."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mtrl_conic.report.reinforcement.source import SAMPLE, WHOLE, Comparison, Me
 from mtrl_conic.report.tables import Cell, Table
 
 _POINTS = 200
-"""Of a line over training, at most."""
+"""Largest number of points of a line over training."""
 _COLUMNS = 50
-"""Of a map over training, at most."""
+"""Largest number of columns of a map over training."""
 
 _MEASURES: dict[str, tuple[str, Callable[..., Any]]] = {
     "negative": ("pairs in conflict", np.mean),
     "cosine": ("mean cosine", np.mean),
-    "norms": ("largest norm / smallest", np.median),  # it has no bound: a single update would decide a mean
+    "norms": ("largest norm / smallest", np.median),  # the ratio is unbounded: one update could dominate a mean
     "largest_weight": ("largest weight", np.mean),
 }
-"""What `read_conflicts` tells, in words, and how a run's values over training become one."""
+"""Maps a measure of `read_conflicts` to its words and to the function that averages a run's values over training."""
 
 
 def conflict(comparison: Comparison) -> Table:
-    """A row per method, the measures of critic and actor over all of training."""
+    """Return a table with a row per method and the measures of critic and actor over all of training."""
     rows: list[list[Cell]] = []
     for method in comparison.compared:
         cells = [
@@ -39,10 +39,11 @@ def conflict(comparison: Comparison) -> Table:
             rows.append([method.label, *cells])
     columns = [f"{component}: {words}" for component in ("critic", "actor") for words, _ in _MEASURES.values()]
     note = (
-        "Of the gradients with respect to the shared parameters, over training: a run's mean, of the norms the median; "
-        "mean over seeds. In conflict: the cosine of two tasks' gradients is negative. Largest weight: of the "
-        f"balancer's weights on the tasks, by size, over their sum; {1 / len(comparison.tasks):.2f} is an equal share. "
-        f"Of very long metrics (more than {WHOLE >> 20} MiB in a run), {SAMPLE:,} lines evenly spread over training."
+        "Computed from the gradients with respect to the shared parameters: the mean over training (for the norms, the "
+        "median), then the mean over seeds. Two tasks are in conflict if the cosine of their gradients is negative. "
+        "The largest weight is the balancer's largest absolute weight divided by the sum of the absolute weights; "
+        f"{1 / len(comparison.tasks):.2f} is an equal share. For runs with more than {WHOLE >> 20} MiB of metrics, "
+        f"{SAMPLE:,} evenly spaced lines are used."
     )
     return Table("conflict", "Conflict between tasks", note, ["method", *columns], rows)
 
@@ -54,7 +55,7 @@ def _over_runs(method: Method, key: str, average: Callable[..., Any]) -> float |
 
 
 def conflict_figures(comparison: Comparison) -> list[Figure]:
-    """Cosines and weights over training, of the critic and of the actor, as far as the runs wrote them."""
+    """Return the figures of cosines and weights over training, for critic and actor, that the runs have data for."""
     made: list[Figure | None] = []
     for component in ("critic", "actor"):
         made += [
@@ -63,22 +64,22 @@ def conflict_figures(comparison: Comparison) -> list[Figure]:
                 f"{component}/negative",
                 f"{component.capitalize()}: conflicting gradients",
                 "task pairs with a negative cosine (share)",
-                f"Share of the task pairs whose {component} gradients point against each other, mean over seeds.",
+                f"Share of the task pairs whose {component} gradients have a negative cosine, mean over seeds.",
             ),
             _lines(
                 comparison,
                 f"{component}/cosine",
                 f"{component.capitalize()}: mean cosine",
                 "mean cosine of the task pairs",
-                f"Cosine of two tasks' {component} gradients, mean over all pairs and seeds; below 0 they conflict.",
+                f"Cosine of two tasks' {component} gradients, mean over all pairs and seeds. Tasks conflict below 0.",
             ),
             _lines(
                 comparison,
                 f"{component}/largest_weight",
                 f"{component.capitalize()}: largest weight",
                 "largest weight (share of all)",
-                f"The largest of the balancer's weights on the {component}'s tasks over the sum of all, by size; "
-                f"{1 / len(comparison.tasks):.2f} is an equal share. Mean over seeds.",
+                f"The largest absolute weight of the {component}'s balancer, divided by the sum of the absolute "
+                f"weights. {1 / len(comparison.tasks):.2f} is an equal share. Mean over seeds.",
             ),
             _weights(comparison, component),
         ]
@@ -106,7 +107,7 @@ def _lines(comparison: Comparison, key: str, title: str, axis: str, caption: str
 
 
 def _weights(comparison: Comparison, component: str) -> Figure | None:
-    """A map: a row per method and task, training from left to right."""
+    """Return a map with a row per method and task and with training from left to right."""
     records: list[Record] = []
     for method in comparison.methods:
         for task in comparison.tasks:
@@ -119,11 +120,11 @@ def _weights(comparison: Comparison, component: str) -> Figure | None:
             ]
     if not records:
         return None
-    # White is an equal share; what lies beyond three of them is as dark as three.
+    # White is an equal share. Weights above three equal shares have the darkest colour.
     scale = alt.Scale(scheme="purpleorange", domain=[-1, 3], domainMid=1, clamp=True, reverse=True)
     caption = (
-        f"Weight of each task in the {component}'s update over training, by method, mean over seeds: 1 is an equal "
-        "share, 0 is none, below 0 the task's own gradient is taken back."
+        f"Weight of each task in the {component}'s update over training, by method, mean over seeds. 1 is an equal "
+        "share and 0 means that the task is ignored; below 0 its own gradient is subtracted."
     )
     name = f"{component}_weights"
     title = f"{component.capitalize()}: weights of the tasks"
@@ -145,7 +146,7 @@ def _mean_weights(comparison: Comparison, component: str, name: str) -> Table:
 
 
 def _over_training(method: Method, key: str, points: int) -> Iterable[tuple[float, float]]:
-    """(step, mean over runs), thinned to means over at most `points` stretches of training, each at its last step."""
+    """Return (step, mean over runs), averaged over at most `points` intervals of training, each at its last step."""
     by_step: dict[float, list[float]] = {}
     for run in method.runs:
         for record in run.conflicts:

@@ -1,4 +1,4 @@
-"""Every method held against one of them, by a measure."""
+"""Comparison of every method with a baseline, by one measure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mtrl_conic.report.reinforcement.source import Comparison, Method
 
 
 def contrasts(comparison: Comparison, measure: Measure, base: str, seed: int) -> list[Contrast]:
-    """Every other method beside `base`, in their order.
+    """Compare every other method with `base`, in the order of the methods.
 
     Args:
         comparison: the runs.
-        measure: what they are compared by.
-        base: the label of one of the methods that have finished runs.
-        seed: of the bootstrap.
+        measure: the measure by which they are compared.
+        base: label of a method that has finished runs.
+        seed: seed of the bootstrap.
     """
     held = next(method for method in comparison.compared if method.label == base)
     found = [_contrast(measure, method, held, seed) for method in comparison.compared if method is not held]
@@ -39,6 +39,6 @@ def _contrast(measure: Measure, method: Method, base: Method, seed: int) -> Cont
 
 
 def _paired(measure: Measure, method: Method, other: Method) -> NDArray[np.float64]:
-    """(S, K): the final evaluations of a method on the seeds that the other has, too."""
+    """Return the final evaluations (S, K) of a method on the seeds that both methods have."""
     rows = [row for seed, row in zip(method.seeds, measure.final(method), strict=True) if seed in other.seeds]
     return np.array(rows).reshape(-1, len(measure.tasks))

@@ -1,4 +1,4 @@
-"""What the runs cost: time by part, and memory."""
+"""The cost of the runs: time by part, and memory."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ COLUMNS = (
 )
 
 UPDATE = ("targets", "critic", "actor", "balancing")
-"""The parts of an update."""
+"""The parts of an update that are timed."""
 
 
 def costs(comparison: Comparison) -> Table:
-    """Seconds by part, the balancer's share of the update, memory."""
+    """Return a table of the time of each part, the share of the balancer in the update, and the memory."""
     rows = [_row(method) for method in comparison.compared]
     note = (
-        "Means over seeds. Per step: of all tasks, with the updates that belong to it, evaluations left out; stepping "
-        "may go on beside an update. Balancing: from the tasks' gradients to the combined one, that is their Gram "
-        "matrix, the balancer and the combination (in layers with few rows a product that any backward makes); told on "
-        "processors only, since a GPU works behind the clock's back. "
-        "Memory: the largest resident set of a run's process, replay included. Runs that shared a machine slow each "
-        "other down: compare the shares rather than the times."
+        "Means over seeds. A step is one step of all tasks with the updates that belong to it, without evaluations; "
+        "stepping can run in parallel with an update. Balancing is the part of the update from the tasks' gradients to "
+        "the combined gradient: the Gram matrix, the balancer and the combination (in layers with few rows, a product "
+        "that any backward pass computes). It is measured on CPUs only, because a GPU runs asynchronously. Memory is "
+        "the largest resident set of a run's process, including the replay buffer. Runs that share a machine slow each "
+        "other down, so compare shares rather than times."
     )
     return Table("costs", "Cost", note, COLUMNS, rows)
 

@@ -1,4 +1,4 @@
-"""The figures of a report on agents."""
+"""The figures of a report on reinforcement learning runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mtrl_conic.report.reinforcement.source import Comparison
 from mtrl_conic.report.tables import Table
 
 _NUMBERS = 12
-"""Columns of a heat map whose cells have room for a number."""
+"""Largest number of columns of a heat map whose cells contain numbers."""
 
 
 def figures(
@@ -40,13 +40,13 @@ def figures(
     seed: int,
     reference: Sequence[ReferencePoint] = (),
 ) -> list[Figure]:
-    """All figures that the runs have data for.
+    """Return all figures that the runs have data for.
 
     Args:
         comparison: the runs.
-        measures: what they are compared by, each with its table by task, for the heat map and the bars.
-        seed: of the intervals.
-        reference: published curves, laid over success over steps.
+        measures: the measures, each with its table by task, which the heat map and the intervals use.
+        seed: seed of the intervals.
+        reference: published curves, drawn with the curves of success over steps.
     """
     made: list[Figure] = []
     for measure, tasks in measures:
@@ -66,7 +66,7 @@ def figures(
 def _heat_map(measure: Measure, tasks: Table) -> Figure:
     shown = alt.Chart(alt.InlineData(values=_task_records(tasks))).transform_filter(SHOWN)
     orders = {"method": list(tasks.columns[1:]), "task": [short(task) for task in measure.tasks]}
-    # The longer list goes down the page, where there is room for it.
+    # The longer list becomes the rows, because a page has more room downwards.
     across, down = sorted(orders, key=lambda field: len(orders[field]))
     base = shown.encode(
         x=alt.X(f"{across}:N", sort=orders[across], title=None, axis=alt.Axis(labelAngle=-40, labelLimit=140)),
@@ -107,7 +107,7 @@ def _intervals(comparison: Comparison, measure: Measure, tasks: Table) -> Figure
     )
     spread = base.transform_filter("isValid(datum.low)").mark_rule()
     spread = spread.encode(x="low:Q", x2="high:Q", y=y, yOffset=offset, color=ink)
-    caption = f"Final {measure.words} of each task with its 95 % interval, where there are enough seeds for one."
+    caption = f"Final {measure.words} of each task with its 95 % interval, if there are enough seeds for one."
     layers = [*([spread] if have_intervals(records) else []), points]
     specification = finished(alt.LayerChart(layer=layers), caption, len(measure.tasks) * (10 + 9 * len(methods)))
     title = measure.titled("Tasks with intervals")
@@ -146,7 +146,7 @@ def _profiles(comparison: Comparison, measure: Measure, seed: int) -> Figure:
         hover=["method:N", *tooltips("threshold:Q", "value:Q", "low:Q", "high:Q")],
         interpolate="step-after",
     )
-    caption = f"Share of all (seed, task) pairs whose final {measure.words} lies above each value; higher is better."
+    caption = f"Share of all (seed, task) pairs whose final {measure.words} is above each value; higher is better."
     name = measure.name("profiles")
     numbers = wide(name, records, "threshold", f"{axis} above", comparison.labels)
     return Figure(name, measure.titled("Performance profiles"), caption, finished(chart, caption), numbers)

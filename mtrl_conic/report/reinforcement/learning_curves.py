@@ -1,4 +1,4 @@
-"""What runs reach over training, in steps and in minutes: the mean over tasks, and each task."""
+"""Learning curves over steps and over minutes: the mean over tasks, and each task."""
 
 from __future__ import annotations
 
@@ -28,24 +28,23 @@ from mtrl_conic.report.reinforcement.reference import ReferencePoint, within
 from mtrl_conic.report.reinforcement.source import Comparison, Method, row_of, rows_of
 
 _AXES: dict[Axis, tuple[str, str]] = {"steps": ("step", STEPS), "minutes": ("minutes", "minutes of training")}
-"""Axis -> the field of a record, and its title."""
+"""Maps an axis to the field of a record and to the axis title."""
 _WHERE = (
-    "They hold 95 %, where there are enough seeds; where there are not, a thin line is a seed. A point stands where "
-    "more than half of a method's runs were evaluated; the last one is the final evaluation, at the mean of where the "
-    "runs ended."
+    "The level is 95 %; methods with too few seeds have a thin line per seed instead. A point is drawn where more than "
+    "half of a method's runs were evaluated; the last one is the final evaluation, at the mean of the runs' last steps."
 )
 
 
 def learning_curves(
     comparison: Comparison, measure: Measure, seed: int, reference: Sequence[ReferencePoint] = ()
 ) -> list[Figure]:
-    """A measure over steps and over minutes: its mean over tasks where that means something, and each task.
+    """Return the curves of a measure over steps and minutes: of each task and, where it is meaningful, of the mean.
 
     Args:
         comparison: the runs.
-        measure: what is drawn.
-        seed: of the bands.
-        reference: published curves, laid over the mean over steps.
+        measure: the measure that is drawn.
+        seed: seed of the bands.
+        reference: published curves, drawn with the mean over steps.
     """
     if not measure.combines:
         curve = [record for method in comparison.methods for record in _task_curves(method, measure)]
@@ -62,9 +61,9 @@ def learning_curves(
 
 
 def _evaluations(method: Method) -> list[tuple[int, list[Record]]]:
-    """The steps at which more than half of the method's runs were evaluated, and one for their ends.
+    """Return the steps at which more than half of the method's runs were evaluated, and a last entry for their ends.
 
-    A clock ends each run at a step of its own: their final evaluations make one point, at the mean of those steps.
+    With a time budget, runs end at different steps. Their final evaluations form one point, at the mean of the steps.
     """
     by_step: dict[int, list[Record]] = {}
     started = [run for run in method.runs if run.evaluations]
@@ -92,7 +91,7 @@ def _task_curves(method: Method, measure: Measure) -> Iterable[Record]:
 
 
 def _run_curves(method: Method, measure: Measure, *, by_task: bool) -> Iterable[Record]:
-    """The points of single runs, of a method that has several and too few for an interval."""
+    """Return the points of single runs for a method that has several runs, but too few for an interval."""
     started = [run for run in method.runs if run.evaluations]
     if not 1 < len(started) < statistics.MIN_RUNS:
         return
@@ -139,7 +138,7 @@ def _mean(
     if points:
         chart = alt.LayerChart(layer=[*chart.layer, _published(points)], data=chart.data)
         names = ", ".join(dict.fromkeys(point.curve for point in points))
-        caption += f" Grey, as published and by another protocol than ours: {names}."
+        caption += f" Grey: published results, measured with another protocol: {names}."
     name = measure.curve_name(axis)
     title = f"{measure.words.capitalize()} over {axis}"
     numbers = wide(name, curve, key, words, comparison.labels)
@@ -149,13 +148,13 @@ def _mean(
 def _small_charts(
     comparison: Comparison, measure: Measure, curve: list[Record], runs: list[Record], axis: Axis
 ) -> Figure:
-    """A chart for each task, with an axis of its own."""
+    """Draw one chart per task, each with its own axis."""
     key, words = _AXES[axis]
     y = alt.Y("value:Q", title=measure.words, scale=alt.Scale(zero=False))
     chart = lines(comparison.labels, curve, over(key, words), y, hover=["task:N", *_hover()], runs=runs)
     chart = chart.properties(width=260, height=150)
     caption = (
-        f"Mean {measure.words} of each task against {words}, mean over seeds; each task in its own units. "
+        f"Mean {measure.words} of each task against {words}, mean over seeds. Each task has its own units. "
         f"Bands: Student's interval over seeds. {_WHERE}"
     )
     name, title = measure.curve_name(axis), f"{measure.words.capitalize()} of each task over {axis}"
@@ -182,7 +181,7 @@ def _map(comparison: Comparison, measure: Measure) -> Figure:
 
 
 def _task_stretches(method: Method, measure: Measure) -> Iterable[Record]:
-    """A record for each task and each stretch from one evaluation to the next."""
+    """Return a record for each task and each interval between two evaluations."""
     begun = 0
     for step, evaluations in _evaluations(method):
         means = np.mean([measure.of(evaluation) for evaluation in evaluations], axis=0)
@@ -195,7 +194,7 @@ def _task_stretches(method: Method, measure: Measure) -> Iterable[Record]:
 def _published(points: Sequence[ReferencePoint]) -> alt.Chart:
     records = [{"curve": point.curve, "step": point.step, "value": point.success} for point in points]
     line = alt.Chart(alt.InlineData(values=records)).mark_line(color="gray", opacity=0.8)
-    # Below the chart, where it leaves a phone the width for the curves.
+    # The legend is below the chart, so that the curves keep the full width on a phone.
     legend = alt.Legend(orient="bottom", direction="vertical", labelLimit=300)
     chart: alt.Chart = line.encode(
         x="step:Q",

@@ -1,4 +1,4 @@
-"""What runs are compared by: success where tasks define it, and returns, raw or on one scale."""
+"""The measures by which runs are compared: success where tasks define it, and returns, raw or normalised."""
 
 from __future__ import annotations
 
@@ -19,58 +19,58 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that each evaluation has for each of its tasks; higher is better."""
+    """A number that each evaluation contains for each of the measure's tasks; higher is better."""
 
     words: str
     """`success`, `return` or `normalised return`."""
     field: str
-    """Of a record of an evaluation."""
+    """The field of an evaluation record."""
     tasks: Sequence[str]
-    """Those that it is defined on."""
+    """The tasks for which the measure is defined."""
     scale: Scale | None = None
-    """Of normalised returns."""
+    """The scale, for normalised returns."""
 
     @property
     def bounded(self) -> bool:
-        """Whether 1 is what there is to reach: of a success rate, and of a return that is normalised."""
+        """Whether 1 is the target value, as for success rates and normalised returns."""
         return self.field == "success" or self.scale is not None
 
     @property
     def combines(self) -> bool:
-        """Whether a mean over the tasks means anything. Returns of different tasks have scales of their own."""
+        """Whether a mean over tasks is meaningful. Raw returns of different tasks have different scales."""
         return self.bounded or len(self.tasks) == 1
 
     def name(self, of: str) -> str:
-        """The name of a table or figure; that of success has no prefix."""
+        """Return the name of a table or figure. Names for success have no prefix."""
         return of if self.field == "success" else f"{self.words.replace(' ', '_')}_{of}"
 
     def titled(self, title: str) -> str:
-        """The title of a table or figure; that of success says no more."""
+        """Return the title of a table or figure. Titles for success do not name the measure."""
         return title if self.field == "success" else f"{title}: {self.words}"
 
     def curve_name(self, axis: str) -> str:
-        """The name of a learning curve."""
+        """Return the name of a learning curve."""
         return f"{self.words.replace(' ', '_')}_over_{axis}"
 
     def of(self, record: Mapping[str, Any]) -> Array:
-        """(K,): of a record of an evaluation."""
+        """Return the values (K,) of an evaluation record."""
         values = np.array([record[self.field][task] for task in self.tasks], dtype=np.float64)
         return values if self.scale is None else self.scale.normalised(values, self.tasks)
 
     def curve(self, run: Run) -> Array:
-        """(E, K): of a run, by evaluation."""
+        """Return the values (E, K) of a run's evaluations."""
         return np.array([self.of(evaluation) for evaluation in run.evaluations])
 
     def by_step(self, run: Run) -> dict[int, Array]:
-        """(K,): of a run, by the step of the evaluation."""
+        """Return the values (K,) of a run's evaluations, by step."""
         return {int(evaluation["step"]): self.of(evaluation) for evaluation in run.evaluations}
 
     def final(self, method: Method) -> Array:
-        """(R, K): of the final evaluations of a method's finished runs."""
+        """Return the final evaluations (R, K) of a method's finished runs."""
         return np.array([self.of(run.result) for run in method.finished if run.result])
 
     def by_task(self, method: Method) -> list[Estimate]:
-        """Of each task over the seeds: a success rate with Wilson's interval, another number with Student's."""
+        """Return an estimate per task over the seeds, with Wilson's interval for success and Student's otherwise."""
         if self.field == "success":
             return statistics.task_rates(self.final(method), int(method.config["training.episodes_per_task"]))
         return statistics.task_means(self.final(method))
@@ -80,10 +80,10 @@ SUCCESS, RETURN, NORMALISED = "success", "return", "normalised return"
 
 
 def measures(comparison: Comparison, scale: Scale | None) -> list[Measure]:
-    """What these runs are compared by, in the order of a report.
+    """Return the measures of a comparison, in the order of the report.
 
-    Success comes first, where any task defines it. Returns follow where a task does not, or where a scale for them
-    is given; they are of all tasks.
+    Success comes first if any task defines it. Returns, of all tasks, follow if a task does not define success or if
+    a scale for returns is given.
     """
     rated, tasks = comparison.with_success, comparison.tasks
     found = [Measure(SUCCESS, "success", rated)] if rated else []
@@ -95,5 +95,5 @@ def measures(comparison: Comparison, scale: Scale | None) -> list[Measure]:
 
 
 def returns(comparison: Comparison) -> Measure:
-    """The undiscounted return of an episode, of every task in its own units."""
+    """Return the measure of undiscounted episode returns, in each task's own units."""
     return Measure(RETURN, "returns", comparison.tasks)

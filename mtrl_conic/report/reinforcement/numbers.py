@@ -1,4 +1,4 @@
-"""The tables of a report, from the runs."""
+"""The tables of a report on reinforcement learning runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mtrl_conic.report.reinforcement.source import Comparison, Method, Run
 from mtrl_conic.report.tables import Cell, Table, joined
 
 WORST = 3
-"""Tasks in the mean over the worst."""
+"""Number of tasks in the mean over the worst tasks."""
 LOWER = ("optimality gap", "mean rank")
 """Columns in which less is better."""
 THRESHOLDS = (0.5, 0.8)
 
 
 def headline(comparison: Comparison, measure: Measure, seed: int) -> Table:
-    """The final evaluations, the aggregate ways to see them."""
+    """Return the table of final evaluations, aggregated over tasks."""
     aggregates = _aggregates(measure)
     methods = comparison.compared
     scores = [measure.final(method) for method in methods]
@@ -45,7 +45,7 @@ def headline(comparison: Comparison, measure: Measure, seed: int) -> Table:
 
 
 def _aggregates(measure: Measure) -> dict[str, statistics.Statistic]:
-    """Column -> statistic over seeds and tasks; none where the tasks have scales of their own."""
+    """Map columns to statistics over seeds and tasks; empty if the tasks have different scales."""
     if not measure.combines:
         return {}
     found: dict[str, statistics.Statistic] = {
@@ -60,22 +60,24 @@ def _aggregates(measure: Measure) -> dict[str, statistics.Statistic]:
 
 
 def _headline_note(comparison: Comparison, measure: Measure) -> str:
-    said = ["Of the final evaluation, after the last training step."]
+    said = ["Values of the final evaluation, after the last training step."]
     if measure.field == "success":
-        said.append("Success: at any step of the episode, but for the last column.")
+        said.append("An episode succeeds if any of its steps does, except in the last column.")
     if measure.scale is not None:
-        said.append("Normalised: 0 is the return of a random policy on the task, 1 that of the reference.")
+        said.append("Normalised return: 0 is the return of a random policy on the task, 1 that of the reference.")
     if not measure.combines:
         said.append("The returns of different tasks have different scales, so no mean over tasks is taken.")
     if measure.bounded:
-        said.append("Optimality gap: mean of what is missing to 1, lower is better.")
+        said.append("Optimality gap: the mean shortfall from 1; lower is better.")
     if len(comparison.compared) > 1:
-        said.append("Mean rank: over the tasks, among the methods of this table, 1 is best, ties share.")
+        said.append(
+            "Mean rank: mean over the tasks of the rank among the methods of this table; 1 is best, ties share."
+        )
     return " ".join([*said, _intervals(comparison)])
 
 
 def checkpoints(comparison: Comparison, measure: Measure, seed: int) -> Table:
-    """The mean over tasks by which evaluations count."""
+    """Return the mean over tasks for several rules of which evaluation is reported."""
     rows: list[list[Cell]] = []
     for method in comparison.compared:
         per_run = [[choose(measure.curve(run)) for run in method.finished] for choose in curves.CHECKPOINTS.values()]
@@ -85,17 +87,17 @@ def checkpoints(comparison: Comparison, measure: Measure, seed: int) -> Table:
         row += [None, None] if best is None else [bootstrap(statistics.mean, best[1], seed=seed), best[0]]
         rows.append(row)
     note = (
-        "The same runs, four protocols; compare within a column only. Best over training picks an evaluation by the "
-        "episodes that it reports, so it flatters: each run's own and then the mean, or one step for all runs of a "
-        "method, that at which their mean is highest."
+        "The same runs under four protocols; compare values within a column only. The best evaluation over training is "
+        "selected by the episodes that it reports, so it is biased upwards. It is selected per run and then averaged, "
+        "or as the one step at which the mean over all runs of a method is highest."
     )
-    title = measure.titled("Which checkpoint counts")
+    title = measure.titled("Effect of the reported checkpoint")
     columns = ["method", *curves.CHECKPOINTS, curves.BEST_OF_MEAN, "at step"]
     return Table(measure.name("checkpoints"), title, note, columns, rows)
 
 
 def speed(comparison: Comparison, measure: Measure) -> Table:
-    """How soon: the area under the learning curve, and when a threshold is first reached."""
+    """Return the area under the learning curve, and the steps and minutes until thresholds are first reached."""
     thresholds = THRESHOLDS if measure.bounded else ()
     columns = ["method", "area under the curve"]
     for threshold in thresholds:
@@ -106,41 +108,41 @@ def speed(comparison: Comparison, measure: Measure) -> Table:
         for threshold in thresholds:
             row += [_median(measure, method, threshold, "step", 1), _median(measure, method, threshold, "time", 60)]
         rows.append(row)
-    note = f"Area: mean height of the curve of mean {measure.words} over steps."
+    note = f"Area: the mean height of the curve of mean {measure.words} over steps."
     if thresholds:
         note += (
-            " Steps and minutes: median over seeds of the first evaluation that reaches it; never, where half of the "
-            "seeds or more do not."
+            " Steps and minutes: the median over seeds of the first evaluation that reaches the threshold; never, if "
+            "half of the seeds or more do not reach it."
         )
     return Table(measure.name("speed"), measure.titled("Speed of learning"), note, columns, rows)
 
 
 def per_task(comparison: Comparison, measure: Measure) -> Table:
-    """The final evaluations by task and method."""
+    """Return the final evaluations by task and method."""
     estimates = [measure.by_task(method) for method in comparison.compared]
     rows: list[list[Cell]] = [
         [task, *row] for task, row in zip(measure.tasks, zip(*estimates, strict=True), strict=True)
     ]
     if measure.field == "success":
         note = (
-            "Share of successful episodes over all seeds. Intervals: Wilson's, 95 %, for the effective number of "
-            "episodes, which is smaller where seeds disagree."
+            "Share of successful episodes over all seeds. Intervals: Wilson's, 95 %, with the effective number of "
+            "episodes, which is smaller if the seeds disagree."
         )
     else:
         note = (
-            f"Mean over seeds of the mean {measure.words} of an episode, undiscounted, after the last training step. "
-            f"Intervals: Student's over seeds, 95 %, where there are at least {statistics.MIN_RUNS}."
+            f"Mean over seeds of the mean undiscounted {measure.words} of an episode, after the last training step. "
+            f"Intervals: Student's over seeds, 95 %, if there are at least {statistics.MIN_RUNS} seeds."
         )
     columns = ["task", *(method.label for method in comparison.compared)]
     return Table(measure.name("tasks"), f"{measure.words.capitalize()} by task", note, columns, rows, across=1)
 
 
 def against(measure: Measure, base: str, found: Sequence[Contrast]) -> Table:
-    """Every method beside one of them.
+    """Return a table that compares every method with a baseline.
 
     Args:
-        measure: what they are compared by.
-        base: the method that the others are held against.
+        measure: the measure by which the methods are compared.
+        base: label of the baseline.
         found: the contrasts with it.
     """
     rows: list[list[Cell]] = [
@@ -148,22 +150,24 @@ def against(measure: Measure, base: str, found: Sequence[Contrast]) -> Table:
         for one in found
     ]
     note = (
-        f"Probability that a run beats one of {base} on a task, ties half, mean over tasks; its interval is the "
-        "stratified bootstrap's."
+        f"Probability that a run beats one of {base} on a task, ties counting half, mean over tasks, with the interval "
+        "of the stratified bootstrap."
     )
     columns = ["method", f"probability of improvement over {base}"]
     test = "of the probability, by permuting the runs"
     if measure.combines:
-        note += f" Paired difference: of mean {measure.words}, of the seeds that both have, with Student's t interval."
+        note += (
+            f" Paired difference: the difference of mean {measure.words} on shared seeds, with Student's t interval."
+        )
         columns += ["paired difference", "paired seeds"]
         test = "of the paired difference, by Student's t"
-    note += f" p: {test}, two-sided, corrected for the number of methods here by Holm's procedure."
-    title = measure.titled(f"Beside {base}")
+    note += f" p: p-value {test}, two-sided, corrected with Holm's procedure for the number of methods in this table."
+    title = measure.titled(f"Comparison with {base}")
     return Table(measure.name("against"), title, note, [*columns, "p (Holm)"], rows)
 
 
 def settings(comparison: Comparison) -> Table:
-    """The fields in which methods differ."""
+    """Return a table of the fields in which methods differ."""
     rows: list[list[Cell]] = [
         [key, *(str(method.config.get(key, "-")) for method in comparison.methods)] for key in comparison.differing
     ]
@@ -172,11 +176,11 @@ def settings(comparison: Comparison) -> Table:
         if len(set(versions) - {"-"}) > 1 or any(";" in version for version in versions):
             rows.append([f"version of {package}", *versions])
     labels = comparison.labels
-    return Table("settings", "Settings that differ", "All others are the same.", ["setting", *labels], rows)
+    return Table("settings", "Settings that differ", "All other settings are equal.", ["setting", *labels], rows)
 
 
 def missing(comparison: Comparison) -> Table:
-    """The runs that do not count, and the seeds that a method lacks."""
+    """Return a table of runs without a result, and of the seeds that a method lacks."""
     rows: list[list[Cell]] = []
     seeds = sorted({run.seed for method in comparison.methods for run in method.runs})
     for method in comparison.methods:
@@ -185,15 +189,15 @@ def missing(comparison: Comparison) -> Table:
                 rows.append([method.label, run.seed, run.state, run.step, run.error])
         there = {run.seed for run in method.runs}
         rows += [[method.label, seed, "no such run", 0, ""] for seed in seeds if seed not in there]
-    note = "They are in no number above; evaluations that they got to are in the learning curves."
+    note = "These runs are not part of any table above; their evaluations are part of the learning curves."
     return Table("missing", "Missing runs", note, ["method", "seed", "state", "step", "error"], rows)
 
 
 def _intervals(comparison: Comparison) -> str:
     fewest = min(len(method.finished) for method in comparison.compared)
-    words = "Brackets: 95 % stratified bootstrap over seeds, each task resampled by itself."
+    words = "Brackets: 95 % intervals of the stratified bootstrap over seeds, which resamples each task separately."
     if fewest < statistics.MIN_RUNS:
-        words += f" A method with fewer than {statistics.MIN_RUNS} seeds has none: so few say nothing about the spread."
+        words += f" There are none for fewer than {statistics.MIN_RUNS} seeds, which are too few to estimate a spread."
     return words
 
 

@@ -1,4 +1,4 @@
-"""Published curves to lay over our own, never without the protocol that they were measured by."""
+"""Published curves that are drawn with our own, always labelled with the protocol by which they were measured."""
 
 from __future__ import annotations
 
@@ -16,44 +16,47 @@ _BAND = ("ci_low", "ci_high")
 
 @dataclass(frozen=True)
 class ReferencePoint:
-    """A point of a published curve."""
+    """One point of a published curve."""
 
     curve: str
-    """Its group, where the file has some, and its protocol."""
+    """Name of the curve: its group, if the file has groups, and its protocol."""
     step: float
     """Environment steps per task."""
     success: float
 
 
 def read_reference(argument: str, num_tasks: int) -> list[ReferencePoint]:
-    """The curves of `PROTOCOL=FILE`.
+    """Read the curves given as `PROTOCOL=FILE`.
 
     Args:
-        argument: the file is a CSV with the columns `number_of_environment_steps` (of all tasks together), `mean`
-            (success in [0, 1]), and any others that name the curve; `ci_low` and `ci_high` are passed over.
-        num_tasks: K, by which the steps are divided.
+        argument: protocol and CSV file. The file needs the columns `number_of_environment_steps` (of all tasks
+            together) and `mean` (success in [0, 1]). Other columns name the curve, except `ci_low` and `ci_high`, which
+            are ignored.
+        num_tasks: number of tasks K, by which the steps are divided.
 
     Raises:
-        UserError: no protocol, no such file, or other columns.
+        UserError: the protocol is missing, the file does not exist, or it has other columns.
     """
     protocol, equals, name = argument.partition("=")
     if not equals or not protocol:
-        raise UserError(f"--reference {argument}: say the protocol of the curves, PROTOCOL=FILE")
+        raise UserError(f"--reference {argument}: name the protocol of the curves, as in PROTOCOL=FILE")
     try:
         rows = list(csv.DictReader(read_text(Path(name)).splitlines()))
         return [_point(row, protocol, num_tasks) for row in rows]
     except UserError:
         raise
     except (KeyError, ValueError, TypeError, csv.Error):
-        raise UserError(f"{name} is not a reference curve: it needs columns {STEPS} and {MEAN} of numbers") from None
+        raise UserError(f"{name} is not a reference curve: it needs numeric columns {STEPS} and {MEAN}") from None
 
 
 def within(points: Sequence[ReferencePoint], last_step: float) -> list[ReferencePoint]:
-    """The points up to `last_step`: a published curve goes on long after most of ours."""
+    """Return the points up to `last_step`. Published curves are often much longer than our runs."""
     kept = [point for point in points if point.step <= last_step]
     if points and not kept:
         first = min(point.step for point in points)
-        raise UserError(f"the reference curves start at {first:.0f} steps per task, these runs end at {last_step:.0f}")
+        raise UserError(
+            f"the reference curves start at {first:.0f} steps per task, but the runs end at {last_step:.0f}"
+        )
     return kept
 
 

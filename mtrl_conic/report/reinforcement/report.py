@@ -1,4 +1,4 @@
-"""Runs of agents as a report."""
+"""Construction of a report on reinforcement learning runs."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ def make_report(
     reference: Sequence[ReferencePoint] = (),
     scale: Scale | None = None,
 ) -> Report:
-    """Compute tables and figures.
+    """Compute the tables and figures of a report.
 
     Args:
         comparison: the runs.
-        baseline: the method that the others are held against; none takes `ls`, or else the first one.
-        seed: of the bootstrap.
-        reference: published curves to lay over success over steps.
-        scale: of normalised returns; without it returns are shown in the units of each task.
+        baseline: the method that the others are compared with; None takes `ls`, or the first method without it.
+        seed: seed of the bootstrap.
+        reference: published curves to draw with success over steps.
+        scale: scale of normalised returns; without it, returns are shown in the units of each task.
 
     Raises:
-        UserError: there is no method `baseline`, the reference lies beyond the runs, or no task defines the success
-            that it is of.
+        UserError: there is no method `baseline`, the reference curves begin after the runs end, or there are reference
+            curves of success but no task defines success.
     """
     if reference and not comparison.with_success:
-        raise UserError("the reference curves are of success, which no task of these runs defines")
+        raise UserError("the reference curves show success, but no task of these runs defines success")
     compared = measures(comparison, scale)
     of_tasks = [numbers.per_task(comparison, measure) for measure in compared]
     base = baseline_of([method.label for method in comparison.compared], baseline)
     first, behind, results = list[Table](), list[Table](), list[str]()
     for measure, by_task in zip(compared, of_tasks, strict=True):
         headline = numbers.headline(comparison, measure, seed)
-        first += [headline] if len(headline.columns) > 2 else []  # one method, and nothing to take a mean of
+        first += [headline] if len(headline.columns) > 2 else []  # with one method and no mean, the table is empty
         held = contrasts(comparison, measure, base, seed)
         what = f"the mean {measure.words}" if measure.combines else f"the {measure.words}s"
-        seeds = "seeds that both have" if measure.combines else "seeds of each"
+        seeds = "seeds that both methods have" if measure.combines else "seeds of each method"
         results.append(result(held, base, what, runs=seeds))
         first.append(numbers.against(measure, base, held))
         if measure.combines:
@@ -80,7 +80,7 @@ def make_report(
 
 
 def _rows(comparison: Comparison) -> Table:
-    """Every evaluation of every run, a row per task."""
+    """Return every evaluation of every run, with a row per task."""
     rows: list[list[Cell]] = []
     for method in comparison.methods:
         for run in method.runs:

@@ -1,4 +1,4 @@
-"""One scale for the returns of all tasks: 0 is what a random policy gets, 1 what a reference gets."""
+"""A common scale for the returns of all tasks: 0 for a random policy, 1 for a reference."""
 
 from __future__ import annotations
 
@@ -24,48 +24,50 @@ class Scale:
     reference: Mapping[str, float]
 
     def normalised(self, returns: Array, tasks: Sequence[str]) -> Array:
-        """(return - random) / (reference - random) of each task.
+        """Return (return - random) / (reference - random) for each task.
 
         Args:
-            returns: (..., K).
-            tasks: K of them.
+            returns: returns (..., K).
+            tasks: names of the K tasks.
         """
         low, high = (np.array([of[task] for task in tasks]) for of in (self.random, self.reference))
         return np.asarray((returns - low) / (high - low))
 
 
 def read_scale(random: Path | None, reference: Path | None, tasks: Sequence[str]) -> Scale | None:
-    """The scale that two files of returns make, None where neither is given.
+    """Read the scale from two files of returns; return None if neither is given.
 
     Args:
-        random: returns of a random policy, `mtrl-conic evaluate <preset> --policy random --json FILE`, or a YAML or
-            JSON file of `task: return`.
-        reference: returns of what counts as 1, in the same form.
+        random: returns of a random policy, from `mtrl-conic evaluate <preset> --policy random --json FILE`, or a YAML
+            or JSON file of `task: return`.
+        reference: returns that count as 1, in the same format.
         tasks: tasks of the runs.
 
     Raises:
-        UserError: one file without the other, a file that cannot be read or lacks a task, or the same return in both.
+        UserError: only one file is given, a file cannot be read or lacks a task, or both contain the same return.
     """
     if random is None and reference is None:
         return None
     if random is None or reference is None:
-        raise UserError("--random-returns and --reference-returns go together: they are the 0 and the 1 of one scale")
+        raise UserError(
+            "--random-returns and --reference-returns must be given together: they define 0 and 1 of a scale"
+        )
     scale = Scale(_read(random, tasks), _read(reference, tasks))
     for task in tasks:
         if scale.random[task] == scale.reference[task]:
-            raise UserError(f"{random} and {reference} have the same return of {task}: there is no scale between them")
+            raise UserError(f"{random} and {reference} contain the same return of {task}, so they define no scale")
     return scale
 
 
 def _read(file: Path, tasks: Sequence[str]) -> dict[str, float]:
-    values: Any = read_yaml(file)  # JSON is YAML, too
+    values: Any = read_yaml(file)  # JSON is a subset of YAML
     if isinstance(values, dict) and isinstance(values.get("returns"), dict):
         values = values["returns"]
     if not isinstance(values, dict) or not all(_is_number(value) for value in values.values()):
-        raise UserError(f"{file} holds no returns: it needs `task: return` for each task")
+        raise UserError(f"{file} contains no returns: it needs `task: return` for each task")
     missing = [task for task in tasks if task not in values]
     if missing:
-        raise UserError(f"{file} has no return of {', '.join(missing)}; it has those of {', '.join(map(str, values))}")
+        raise UserError(f"{file} lacks the return of {', '.join(missing)}; it contains {', '.join(map(str, values))}")
     return {task: float(values[task]) for task in tasks}
 
 

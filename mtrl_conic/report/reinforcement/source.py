@@ -1,4 +1,4 @@
-"""The runs of a report, grouped into methods: runs that differ in nothing but the seed."""
+"""The runs of a report, grouped into methods. The runs of a method differ only in their seed."""
 
 from __future__ import annotations
 
@@ -23,60 +23,61 @@ from mtrl_conic.runs.status import State, changes_in_words, read_error, read_pro
 from mtrl_conic.schema import Role, flat_items
 
 _NOT_THE_METHOD = {"seed", "training.checkpoint_every", *keys_of(RunConfig, Role.EXECUTION)}
-"""Fields in which the runs of a method may differ: which sample it is, where it runs, how it is written."""
+"""Fields in which the runs of a method may differ: the seed, where a run is executed, and how it is recorded."""
 _OPTIONS, _OPTION = "balancer_options", "balancer_options."
 WHOLE = 64 << 20
-"""Bytes of metrics that are read line by line; a run of two million steps on ten tasks writes a third of it."""
+"""Size of the metrics, in bytes, up to which they are read in full; a run of 2,000,000 steps on ten tasks writes a
+third of it."""
 SAMPLE = 4000
-"""Lines that are read of longer metrics."""
+"""Number of lines that are read from larger metrics."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run as its directory tells it."""
+    """One run, read from its directory."""
 
     directory: Path
     config: dict[str, Any]
-    """Dotted keys."""
+    """The configuration, with dotted keys."""
     state: State
     error: str
     step: int
     evaluations: list[dict[str, Any]]
     conflicts: list[dict[str, float]]
-    """See `read_conflicts`."""
+    """The lines returned by `read_conflicts`."""
     result: dict[str, Any] | None
     changes: list[str]
-    """Of settings, while it went on; in words."""
+    """Settings that were changed when the run was resumed, in words."""
 
     @property
     def seed(self) -> int:
-        """Of the run."""
+        """The seed of the run."""
         return int(self.config["seed"])
 
 
 @dataclass(frozen=True)
 class Method:
-    """Runs of one configuration, by seed."""
+    """The runs of one configuration, by seed."""
 
     label: str
     config: dict[str, Any]
-    """Of its first run, dotted keys."""
+    """The configuration of the first run, with dotted keys."""
     runs: list[Run]
 
     @property
     def finished(self) -> list[Run]:
-        """The runs that count: those with a result."""
+        """The finished runs, which have a result."""
         return [run for run in self.runs if run.result is not None]
 
     @property
     def seeds(self) -> list[int]:
-        """Of the finished runs."""
+        """The seeds of the finished runs."""
         return [run.seed for run in self.finished]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods on the same tasks."""
+    """Several methods on the same tasks."""
 
     methods: list[Method]
     tasks: list[str]
@@ -85,7 +86,7 @@ class Comparison:
 
     @property
     def labels(self) -> list[str]:
-        """Of the methods."""
+        """The labels of the methods."""
         return [method.label for method in self.methods]
 
     @property
@@ -94,10 +95,10 @@ class Comparison:
         return [method for method in self.methods if method.finished]
 
     def only(self, labels: Sequence[str]) -> Comparison:
-        """The methods of these labels, in this order; all of them where none is given.
+        """Return a comparison of the methods with these labels, in this order, or of all methods if none is given.
 
         Raises:
-            UserError: there is none of a label, or none of them has a finished run.
+            UserError: a label is unknown, or none of the methods has a finished run.
         """
         known = {method.label: method for method in self.methods}
         chosen = replace(self, methods=[known[label] for label in in_order(known, labels)])
@@ -107,25 +108,25 @@ class Comparison:
 
     @property
     def differing(self) -> list[str]:
-        """The keys in which methods differ."""
+        """The keys in which the methods differ."""
         return _differing([method.config for method in self.methods])
 
 
 def row_of(method: Method, task: str) -> str:
-    """The name of a method's task, where a figure or its table has all of them."""
+    """Return the row label of a method's task, for figures and tables that contain all methods and tasks."""
     return f"{method.label}: {task.removesuffix('-v3')}"
 
 
 def rows_of(comparison: Comparison, tasks: Sequence[str]) -> list[str]:
-    """The names of all methods' tasks."""
+    """Return the row labels of all methods and tasks."""
     return [row_of(method, task) for method in comparison.methods for task in tasks]
 
 
 def load(directories: Sequence[Path]) -> Comparison:
-    """The runs in `directories`.
+    """Read the runs in `directories`.
 
     Raises:
-        UserError: no finished run, other tasks in some, or the same seed of a method twice.
+        UserError: no run is finished, the runs have different tasks, or a seed of a method occurs twice.
     """
     runs = [_read_run(directory) for directory in directories]
     if not any(run.result for run in runs):
@@ -138,7 +139,7 @@ def load(directories: Sequence[Path]) -> Comparison:
         seed, count = Counter(run.seed for run in group).most_common(1)[0]
         if count > 1:
             first, second, *_ = (run.directory for run in group if run.seed == seed)
-            raise UserError(f"{first} and {second} are the same run twice; leave one out")
+            raise UserError(f"{first} and {second} are two copies of the same run; leave one out")
     configs = [_method_keys(group[0].config) for group in groups]
     methods = [
         Method(label, config, group) for label, config, group in zip(_labels(configs), configs, groups, strict=True)
@@ -147,15 +148,16 @@ def load(directories: Sequence[Path]) -> Comparison:
 
 
 def read_conflicts(directory: Path) -> list[dict[str, float]]:
-    """What the lines of a run's metrics say about conflict: `step`, and for critic and actor
+    """Read what a run's metrics record about conflict: `step` and, for critic and actor,
 
-    - `<component>/cosine`: mean cosine of the task pairs' gradients,
+    - `<component>/cosine`: mean cosine of the gradients over task pairs,
     - `<component>/negative`: share of the task pairs whose gradients have a negative cosine,
-    - `<component>/norms`: the largest of the tasks' gradient norms over the smallest,
-    - `<component>/largest_weight`: the largest of the balancer's |weights| over their sum; 1/K when all are equal,
-    - `<component>/weight/<task>`: K times the task's weight over the sum of all |weights|; 1 when all are equal.
+    - `<component>/norms`: the largest gradient norm of a task divided by the smallest,
+    - `<component>/largest_weight`: the largest absolute weight divided by the sum of them; 1/K if all are equal,
+    - `<component>/weight/<task>`: K times the task's weight divided by the sum of the absolute weights; 1 if all are
+      equal.
 
-    Of a file of more than `WHOLE` bytes, `SAMPLE` lines evenly spread over it.
+    From files larger than `WHOLE` bytes, `SAMPLE` evenly spaced lines are read.
     """
     return [
         _conflict(record)
@@ -200,7 +202,7 @@ def _read_run(directory: Path) -> Run:
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    """What a configuration that lacks a field, since an earlier version wrote it or it is damaged, is taken to say."""
+    """Return the defaults for fields that a configuration lacks, because it is damaged or from an earlier version."""
     return dict(flat_items(RunConfig().model_dump(mode="json")))
 
 
@@ -214,7 +216,7 @@ def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _labels(configs: Sequence[dict[str, Any]]) -> list[str]:
-    """The balancer's name; where methods share a balancer, with the options and settings in which they differ."""
+    """Return the labels: the balancer's name, with the differing options and settings if methods share a balancer."""
     labels = []
     for config in configs:
         same = [other for other in configs if other["balancer"] == config["balancer"]]
@@ -227,7 +229,7 @@ def _labels(configs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _common(runs: Sequence[Run], field: str) -> list[str]:
-    """The tasks in a field of the evaluations."""
+    """Return the tasks in a field of the evaluations, which must be the same for all runs."""
     first, *others = [run for run in runs if run.evaluations]
     tasks = list(first.evaluations[0][field])
     for run in others:

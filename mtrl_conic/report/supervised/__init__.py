@@ -1,1 +1,1 @@
-"""Runs on supervised problems as a report: metrics over seeds, trade-offs of an option."""
+"""Reports on supervised runs: metrics over seeds, and trade-offs between options."""

@@ -1,4 +1,4 @@
-"""Every method held against one of them, by the mean over the metrics of what it gains on it."""
+"""Comparison of every method with a baseline, by the mean relative gain over the metrics."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mtrl_conic.supervised.learners import SINGLE_TASK
 
 
 def comparable(summary: Summary) -> list[str]:
-    """The methods that share a network; the networks of single tasks are what others share less, not a method."""
+    """Return the methods that share a network. Single-task networks are a reference, not a method."""
     return [label for label in summary.methods if label != SINGLE_TASK] or list(summary.methods)
 
 
 def contrasts(summary: Summary, base: str) -> list[Contrast]:
-    """Every other method beside `base`, in their order."""
+    """Compare every other method with `base`, in the order of the methods."""
     gains = {label: _gains(summary, summary.methods[label], base) for label in comparable(summary)}
     return with_holm([_contrast(label, of, gains[base]) for label, of in gains.items() if label != base])
 
 
 def _gains(summary: Summary, runs: Sequence[FinishedRun], base: str) -> dict[int, float]:
-    """Seed -> mean over the metrics of the relative gain, in per cent, on the means of `base`."""
+    """Map seeds to the mean over metrics of the relative gain in per cent, relative to the means of `base`."""
     drops = measures.delta_m(summary.metrics, summary.values(runs), summary.means[base])
     return {run.config.seed: -float(drop) for run, drop in zip(runs, drops, strict=True)}
 
@@ -39,12 +39,12 @@ def _contrast(label: str, ours: dict[int, float], theirs: dict[int, float]) -> C
 
 
 def against(base: str, found: Sequence[Contrast]) -> Table:
-    """A row per method that is held against `base`."""
+    """Return a table with a row per method that is compared with `base`."""
     rows: list[list[Cell]] = [[one.method, one.difference, one.pairs, one.p_in_words] for one in found]
     note = (
-        f"Gain: what a method gains on {base} in a metric, in per cent of it, mean over the metrics, of the seeds that "
-        "both have; with Student's t interval. p: of the gain, two-sided, corrected for the number of methods here by "
-        "Holm's procedure."
+        f"Gain: the relative gain over {base} in per cent, mean over the metrics and over the seeds that both methods "
+        "have, with Student's t interval. p: the two-sided p-value of the gain, corrected with Holm's procedure for "
+        "the number of methods in this table."
     )
     columns = ["method", "mean gain, %", "paired seeds", "p (Holm)"]
-    return Table("against", f"Beside {base}", note, columns, rows)
+    return Table("against", f"Comparison with {base}", note, columns, rows)

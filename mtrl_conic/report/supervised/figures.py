@@ -1,4 +1,4 @@
-"""The figures of a report on a supervised problem: what options trade, metrics, conflict and weights over epochs."""
+"""The figures of a report on supervised runs: trade-offs of options, and metrics, conflict and weights over epochs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from mtrl_conic.report.supervised.source import Summary
 from mtrl_conic.report.supervised.sweeps import trade_offs
 
 _CURVES = 12
-"""Curves of more metrics than this are left to `curves.csv`."""
+"""With more metrics than this, their curves are only written to `curves.csv`."""
 
 
 def figures(summary: Summary) -> list[Figure]:
-    """The trade-offs, then the metrics over training, and what the balancers met and did."""
+    """Return the figures of trade-offs, then of metrics over epochs, then of conflict and weights."""
     curves = [_curve(summary, metric.name) for metric in summary.metrics[:_CURVES]]
     return [*trade_offs(summary), *curves, *_conflict(summary), *_weights(summary)]
 
 
 def _curve(summary: Summary, metric: str) -> Figure:
-    """A metric on the test rows over the epochs, mean over seeds."""
+    """Draw a metric on the test rows over the epochs, as the mean over seeds."""
     points: dict[tuple[str, int], list[float]] = {}
     for label, runs in summary.methods.items():
         for run in runs:
@@ -48,7 +48,7 @@ def _curve(summary: Summary, metric: str) -> Figure:
 
 
 def _conflict(summary: Summary) -> list[Figure]:
-    """The share of the task pairs in conflict over the epochs, of the methods that compare gradients."""
+    """Draw the share of conflicting task pairs over the epochs, for methods that compare gradients."""
     records: list[Record] = [
         {"method": label, "epoch": epoch, "value": sum(values) / len(values)}
         for label in summary.methods
@@ -60,13 +60,13 @@ def _conflict(summary: Summary) -> list[Figure]:
     labels = list(summary.methods)
     hover: list[str | alt.Tooltip] = ["method:N", "epoch:Q", *tooltips("value:Q")]
     chart = lines(labels, records, over("epoch", "epoch"), y, hover=hover)
-    caption = "Share of the task pairs whose gradients point against each other, mean over an epoch's steps and seeds."
+    caption = "Share of the task pairs whose gradients have a negative cosine, mean over an epoch's steps and seeds."
     numbers = wide("conflict", records, "epoch", "epoch", labels)
     return [Figure("conflict", "Conflicting gradients", caption, finished(chart, caption, 280), numbers)]
 
 
 def _weights(summary: Summary) -> list[Figure]:
-    """The weight of each task over the epochs, a chart for each method that has weights."""
+    """Draw the weight of each task over the epochs, with a map for each method that has weights."""
     tasks = list(dict.fromkeys(metric.task for metric in summary.metrics))
     if len(tasks) > _CURVES:
         return []
@@ -100,8 +100,8 @@ def _weights(summary: Summary) -> list[Figure]:
         )
     )
     caption = (
-        "Weight of each task in the update, over the sum of all by size and times their number: 1 is an equal share, "
-        "below 0 the task's own gradient is taken back. Mean over an epoch's steps and seeds."
+        "Weight of each task in the update, divided by the mean absolute weight: 1 is an equal share; below 0 the "
+        "task's own gradient is subtracted. Mean over an epoch's steps and seeds."
     )
     specification = small_multiples(one.properties(width=180, height=120), "method", labels, caption, beside=90)
     rows = list(dict.fromkeys(record["row"] for record in records))
@@ -110,7 +110,7 @@ def _weights(summary: Summary) -> list[Figure]:
 
 
 def _by_epoch(summary: Summary, label: str, key: str) -> dict[int, list[Any]]:
-    """What the runs of a method recorded of their steps, by epoch."""
+    """Return what the runs of a method recorded under `key`, by epoch."""
     found: dict[int, list[Any]] = {}
     for run in summary.methods[label]:
         for record in run.training:

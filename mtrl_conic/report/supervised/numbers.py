@@ -1,4 +1,4 @@
-"""The tables of a report on a supervised problem."""
+"""The tables of a report on supervised runs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mtrl_conic.supervised.problem import Metric
 
 _MEBIBYTE = 1 << 20
 _MANY = 12
-"""More metrics than this are shown as means over tasks."""
+"""With more metrics than this, the table shows means over tasks."""
 
 
 def methods(summary: Summary) -> Table:
-    """A row per method: metrics, mean ranks, drop, cost."""
+    """Return a table with a row per method: metrics, mean ranks, the drop and the cost."""
     groups = _groups(summary.metrics)
     ranks = _ranks(summary)
     columns = ["method", "seeds", *(f"{name} {_arrow(members[0])}" for name, members in groups.items())]
@@ -30,17 +30,17 @@ def methods(summary: Summary) -> Table:
         for label, runs in summary.methods.items()
     ]
     note = (
-        "Mean ± standard error over seeds. Average: over the metrics, where they are of one kind. Mean rank: over the "
-        f"metrics, among the methods of this table that share a network, and among all where {SINGLE_TASK} is one. "
-        f"delta-m: mean over the metrics of the relative drop against {SINGLE_TASK}'s mean over seeds. "
-        "Seconds and memory: medians over runs, of the machine as it was."
+        "Mean ± standard error over seeds. The average is over the metrics, if they are of one kind. The mean rank is "
+        "over the metrics, among the methods of this table that share a network, and among all methods if "
+        f"{SINGLE_TASK} is one of them. delta-m is the mean over the metrics of the relative drop from the mean of "
+        f"{SINGLE_TASK} over seeds. Time and memory are medians over runs and depend on the load of the machine."
     )
     better = {column: {"↑": 1, "↓": -1}[column[-1]] for column in columns if column[-1] in "↑↓"}
     return Table("methods", "Methods", note, columns, rows, better=better)
 
 
 def _ranks(summary: Summary) -> dict[str, dict[str, float]]:
-    """Column -> mean rank by method: among those that share a network, and among all."""
+    """Map columns to the mean rank of each method: among the methods that share a network, and among all."""
     sharing = {label: row for label, row in summary.means.items() if label != SINGLE_TASK}
     ranks = {"mean rank ↓": measures.mean_ranks(summary.metrics, sharing) if sharing else {}}
     if sharing and len(sharing) < len(summary.means):
@@ -49,7 +49,7 @@ def _ranks(summary: Summary) -> dict[str, dict[str, float]]:
 
 
 def results(summary: Summary) -> Table:
-    """A row per method, seed and metric."""
+    """Return a table with a row per method, seed and metric."""
     rows: list[list[Cell]] = [
         [
             label,
@@ -67,7 +67,7 @@ def results(summary: Summary) -> Table:
 
 
 def curves(summary: Summary) -> Table:
-    """A row per method, seed, epoch, split and metric."""
+    """Return a table with a row per method, seed, epoch, split and metric."""
     rows: list[list[Cell]] = [
         [label, run.config.seed, record["step"], round(record["time"], 2), split, name, round(value, 6)]
         for label, runs in summary.methods.items()
@@ -82,7 +82,7 @@ def curves(summary: Summary) -> Table:
 
 
 def _groups(metrics: Sequence[Metric]) -> dict[str, list[Metric]]:
-    """Column -> its metrics: each by itself and their average, or by kind (the last word) where there are many."""
+    """Map columns to metrics: each metric and their average, or a group per kind (the last word) if there are many."""
     kinds: dict[str, list[Metric]] = {}
     for metric in metrics:
         kinds.setdefault(f"mean {metric.name.split()[-1]}", []).append(metric)
@@ -110,7 +110,7 @@ def _judged(
 
 
 def _shown(mean: measures.Mean, digits: int) -> Worded:
-    """Mean and standard error, which an interval of 95 % stands behind."""
+    """Return a cell with mean and standard error that also carries the 95 % interval."""
     deviation = (mean.error or 0.0) * math.sqrt(mean.seeds)
     return Worded(mean.text(digits), student(mean.value, deviation, mean.seeds))
 

@@ -1,4 +1,4 @@
-"""Runs on a supervised problem as a report, and its files beside them."""
+"""Construction of a report on supervised runs, and the files written next to them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mtrl_conic.report.tables import csv_text
 
 
 def make_report(summary: Summary, *, baseline: str | None = None, methods: Sequence[str] = ()) -> Report:
-    """Compute tables and figures.
+    """Compute the tables and figures of a report.
 
     Args:
         summary: the runs.
-        baseline: the method that the others are held against; none takes `ls`, or else the first one.
-        methods: labels of those that are shown, in this order; all of them where none is given.
+        baseline: the method that the others are compared with; None takes `ls`, or the first method without it.
+        methods: labels of the methods to show, in this order; empty for all.
 
     Raises:
-        UserError: there is none of a label.
+        UserError: a label is unknown.
     """
     summary = summary.only(methods)
     base = baseline_of(comparable(summary), baseline)
@@ -34,7 +34,7 @@ def make_report(summary: Summary, *, baseline: str | None = None, methods: Seque
     gain = "the mean gain over the metrics"
     return Report(
         title="Comparison of balancers, supervised",
-        result=result(found, base, gain, runs="seeds that both have", unit=" %"),
+        result=result(found, base, gain, runs="seeds that both methods have", unit=" %"),
         warnings=words.warnings(summary),
         protocol=words.protocol(summary),
         first=[numbers.methods(summary), *([against(base, found)] if found else [])],
@@ -47,7 +47,7 @@ def make_report(summary: Summary, *, baseline: str | None = None, methods: Seque
 
 
 def write(summary: Summary, folder: Path) -> list[Path]:
-    """`results.csv`, `curves.csv`, `table.md`, `report.html` and `trade_off_*.svg` in `folder`."""
+    """Write `results.csv`, `curves.csv`, `table.md`, `report.html` and `trade_off_*.svg` to `folder`."""
     import vl_convert
 
     report = make_report(summary)

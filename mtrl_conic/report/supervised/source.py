@@ -1,4 +1,4 @@
-"""The finished runs of one supervised problem, by method."""
+"""The finished runs of one supervised problem, grouped by method."""
 
 from __future__ import annotations
 
@@ -24,56 +24,56 @@ from mtrl_conic.supervised.problem import Metric
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run's configuration, result and curve."""
+    """The configuration, the result and the curve of a run."""
 
     directory: Path
     config: SupervisedConfig
     result: dict[str, Any]
     curve: list[dict[str, Any]]
     training: list[dict[str, Any]]
-    """What each epoch's steps were on average: losses, weights, norms of gradients, conflicts."""
+    """Means over each epoch's steps: losses, weights, gradient norms and conflicts."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All finished runs of one problem, by method in the order they came."""
+    """All finished runs of one problem, by method in the order in which they were found."""
 
     metrics: Sequence[Metric]
     methods: dict[str, list[FinishedRun]]
 
     @cached_property
     def means(self) -> dict[str, NDArray[np.float64]]:
-        """Method -> (J,) metrics, means over seeds."""
+        """Metrics (J,) of each method, as means over seeds."""
         return {label: self.values(runs).mean(0) for label, runs in self.methods.items()}
 
     @property
     def baseline(self) -> NDArray[np.float64] | None:
-        """(J,) of the networks trained on single tasks, where there are such runs."""
+        """Metrics (J,) of the single-task networks; None if there are no such runs."""
         return self.means.get(SINGLE_TASK)
 
     def only(self, labels: Sequence[str]) -> Summary:
-        """The methods of these labels, in this order; all of them where none is given.
+        """Return a summary of the methods with these labels, in this order, or of all methods if none is given.
 
         Raises:
-            UserError: there is none of a label.
+            UserError: a label is unknown.
         """
         chosen = in_order(self.methods, labels)
         return Summary(self.metrics, {label: self.methods[label] for label in chosen})
 
     def values(self, runs: Sequence[FinishedRun]) -> NDArray[np.float64]:
-        """(R, J): the metrics of each run."""
+        """Return the metrics (R, J) of the runs."""
         return np.array([[run.result["metrics"][metric.name] for metric in self.metrics] for run in runs])
 
 
 def summarise(directories: Iterable[Path]) -> Summary:
-    """The finished runs among `directories`.
+    """Read the finished runs among `directories`.
 
     Raises:
-        UserError: none is finished, or they are not of one problem.
+        UserError: no run is finished, or the runs are of different problems.
     """
     runs = [found for directory in directories if (found := _read(directory)) is not None]
     if not runs:
-        raise UserError("no supervised run there is finished")
+        raise UserError("none of these supervised runs is finished; see `mtrl-conic runs`")
     first = runs[0]
     for run in runs:
         if run.config.problem != first.config.problem or run.config.options != first.config.options:

@@ -1,4 +1,4 @@
-"""What options of a method trade: figures of one option, maps of two, and the fronts that their values trace."""
+"""Trade-offs of a method's options: curves of one option, maps of two, and the Pareto fronts that they trace."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from mtrl_conic.report.supervised.source import Summary
 from mtrl_conic.report.tables import Cell, Table
 
 _LEAST = 3
-"""Values of an option that make a curve, and points that make a map."""
+"""Least number of values of an option for a curve, and of points for a map."""
 
 
 class Sweep(NamedTuple):
-    """A balancer that ran with some values of some of its options and nothing else changed."""
+    """A balancer that ran with several values of some of its options and otherwise equal settings."""
 
     balancer: str
     options: tuple[str, ...]
     labels: dict[tuple[Any, ...], str]
-    """Values of the options -> the method's label, in the order of the values."""
+    """Maps the values of the options to the label of the method, in the order of the values."""
 
     @property
     def numbers(self) -> bool:
-        """Whether all values are."""
+        """Whether all values are numbers."""
         values = [value for point in self.labels for value in point]
         return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def sweeps(summary: Summary) -> Iterator[Sweep]:
-    """The balancers that ran with at least three sets of values of the same options."""
+    """Yield the balancers that ran with at least three sets of values of the same options."""
     found: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], str]] = {}
     for label, runs in summary.methods.items():
         options = runs[0].config.balancer_options
@@ -47,14 +47,14 @@ def sweeps(summary: Summary) -> Iterator[Sweep]:
 
 
 def trade_offs(summary: Summary) -> list[Figure]:
-    """A figure for every balancer that ran with at least three values of one number, or points of two numbers."""
+    """Return a figure for each balancer that ran with at least three values of one or two numeric options."""
     found = [sweep for sweep in sweeps(summary) if sweep.numbers]
     curves = [_curve(summary, sweep) for sweep in found if len(sweep.options) == 1]
     return [*curves, *(_map(summary, sweep) for sweep in found if len(sweep.options) == 2)]
 
 
 def _better(summary: Summary, sweep: Sweep) -> dict[tuple[Any, ...], list[float]]:
-    """Values -> how much better each metric is, in per cent of its mean over the sweep."""
+    """Map the values of the options to the gain of each metric, in per cent of its mean over the sweep."""
     middle = np.mean([summary.means[label] for label in sweep.labels.values()], axis=0)
     signs = np.array([1 if metric.higher_is_better else -1 for metric in summary.metrics])
     return {
@@ -73,8 +73,8 @@ def _curve(summary: Summary, sweep: Sweep) -> Figure:
         for metric, number in zip(summary.metrics, row, strict=True)
     ]
     caption = (
-        f"How much better each metric is, in per cent of its mean over the values of {option}; mean over seeds. "
-        f"Where lines cross, {option} trades one task for another."
+        f"Gain of each metric in per cent of its mean over the values of {option}; mean over seeds. Where lines cross, "
+        f"{option} trades one task against another."
     )
     chart = (
         alt.Chart(alt.InlineData(values=records))
@@ -95,7 +95,7 @@ def _curve(summary: Summary, sweep: Sweep) -> Figure:
 
 
 def _map(summary: Summary, sweep: Sweep) -> Figure:
-    """Two options as a map of the mean over metrics, and one of each metric."""
+    """Draw a map of two options for the mean over metrics and one for each metric."""
     first, second = sweep.options
     better = _better(summary, sweep)
     panels = ["mean of the metrics", *(metric.name for metric in summary.metrics)]
@@ -104,10 +104,7 @@ def _map(summary: Summary, sweep: Sweep) -> Figure:
         for (a, b), row in better.items()
         for panel, number in zip(panels, [float(np.mean(row)), *row], strict=True)
     ]
-    caption = (
-        f"How much better each metric is, in per cent of its mean over all points, by {first} and {second}; mean over "
-        "seeds."
-    )
+    caption = f"Gain of each metric in per cent of its mean over all points, by {first} and {second}; mean over seeds."
     order = [[str(value) for value in sorted({point[axis] for point in better})] for axis in (0, 1)]
     chart = (
         alt.Chart(alt.InlineData(values=records))
@@ -129,7 +126,7 @@ def _map(summary: Summary, sweep: Sweep) -> Figure:
 
 
 def fronts(summary: Summary) -> Table:
-    """A row per sweep: how many of its points no other of them beats, and the hypervolume that they cover."""
+    """Return a table with a row per sweep: the number of nondominated points and their hypervolume."""
     signs = np.array([-1.0 if metric.higher_is_better else 1.0 for metric in summary.metrics])
     everyone = signs * np.stack(list(summary.means.values()))
     worst, span = everyone.max(0), np.ptp(everyone, axis=0)
@@ -141,8 +138,8 @@ def fronts(summary: Summary) -> Table:
         volume = hypervolume(points, np.zeros(points.shape[1]))
         rows.append([sweep.balancer, ", ".join(sweep.options), len(points), int(nondominated(points).sum()), volume])
     note = (
-        "The points are means over seeds. Hypervolume: of what they beat, each metric measured from the worst of all "
-        "methods here, 0, to the best, 1; so it depends on the methods of this report."
+        "The points are means over seeds. The hypervolume is that of the dominated region, with each metric scaled "
+        "from 0 (the worst of all methods in this report) to 1 (the best), so it depends on the methods of the report."
     )
     columns = ["method", "options", "points", "nondominated", "hypervolume"]
     return Table("fronts", "Fronts", note, columns, rows)

@@ -1,4 +1,4 @@
-"""What a supervised comparison measured, in words."""
+"""Sentences that describe what a supervised comparison measured."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mtrl_conic.supervised.learners import SINGLE_TASK
 _SEEN = {"parameters": "shared parameters", "representation": "shared representation"}
 _SELECTED = {
     "last": "the last epoch",
-    "best_validation": f"the epoch best on validation, the mean over tasks ({SINGLE_TASK}: task by task)",
-    "mean_of_last_10": "the mean of the last 10 epochs, of all where there are fewer",
+    "best_validation": f"the best epoch on validation by the mean over tasks (for {SINGLE_TASK}: for each task)",
+    "mean_of_last_10": "the mean of the last 10 epochs, or of all epochs if there are fewer",
 }
 
 
 def protocol(summary: Summary) -> list[str]:
-    """What all runs have in common, in sentences."""
+    """Return sentences that describe what all runs have in common."""
     run = next(iter(summary.methods.values()))[0]
     config = run.config
     settings = {key: getattr(config, key) for key in ("epochs", "batch_size", "learning_rate", "halve_every")}
@@ -24,17 +24,17 @@ def protocol(summary: Summary) -> list[str]:
     return [
         f"Problem: {config.problem}" + (f" ({options})" if options else "") + ".",
         *run.result["facts"],
-        f"Training: Adam, {how}; balancers see the gradients of the {_SEEN[str(config.gradients)]}.",
-        f"Test numbers are of: {_SELECTED[str(config.selection)]}.",
+        f"Training: Adam, {how}; balancers receive the gradients of the {_SEEN[str(config.gradients)]}.",
+        f"Test metrics are from {_SELECTED[str(config.selection)]}.",
     ]
 
 
 def warnings(summary: Summary) -> list[str]:
-    """What a reader must know before comparing any two numbers."""
+    """Return warnings that a reader needs before comparing numbers."""
     single = [label for label, runs in summary.methods.items() if len(runs) == 1]
-    said = [f"A single seed, so no standard error: {', '.join(single)}."] if single else []
+    said = [f"Only one seed, so there is no standard error: {', '.join(single)}."] if single else []
     for run in (run for runs in summary.methods.values() for run in runs):
         changes = changes_in_words(run.directory)
         if changes:
-            said.append(f"Settings were changed while {run.directory} went on: {'; '.join(changes)}.")
+            said.append(f"Settings were changed when {run.directory} was resumed: {'; '.join(changes)}.")
     return said
