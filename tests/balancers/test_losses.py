@@ -97,15 +97,16 @@ def test_learned_scales_settle_where_they_should(name: str, settled: Callable[[T
     torch.testing.assert_close(weights, settled(LOSSES), rtol=1e-4, atol=0)
 
 
-def test_uw_step_is_torchs_adam() -> None:
-    balancer = balancers.make("uw", 3, lr=0.01)
+@pytest.mark.parametrize(("likelihood", "factor"), [("regression", 0.5), ("classification", 1.0)])
+def test_uw_step_is_torchs_adam(likelihood: str, factor: float) -> None:
+    balancer = balancers.make("uw", 3, lr=0.01, likelihood=likelihood)
     variance = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([variance], lr=0.01)
     for step in range(20):
         losses = LOSSES * (1 + step % 3)
         adam.zero_grad()
-        (((-variance).exp() * losses + variance) / 2).sum().backward()
-        torch.testing.assert_close(balancer.weights(GRAMIAN, losses), (-variance.detach()).exp() / 2)
+        (factor * (-variance).exp() * losses + variance / 2).sum().backward()
+        torch.testing.assert_close(balancer.weights(GRAMIAN, losses), factor * (-variance.detach()).exp())
         adam.step()
 
 
