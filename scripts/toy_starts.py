@@ -1,6 +1,6 @@
 """Where balancers end on the toy problems from many starts, drawn evenly over the pictures' boxes.
 
-    python scripts/toy_starts.py conicgrad:c=0.25,conicgrad,conicgrad:c=auto [--problems classic,gradops] [--steps N]
+    python scripts/toy_starts.py cagrad,conicgrad,conicgrad:c=0.25 [--problems classic,gradops] [--steps N]
 
 Five starts tell little of a method whose paths are chaotic where gradients jump. Printed are, over all starts, the
 shares that end on the Pareto front and at the optimum of the mean loss, the mean of the steps from which on the latter

@@ -142,8 +142,8 @@ class FromTheMean:
         """How far (...) ||d||^2 is from ||g0||^2, over the latter."""
         return (self._excess / self._size).squeeze(-1)
 
-    def outside_cone(self, c: Tensor) -> Tensor:
-        """How far (...) d.g0 / ||g0||^2 lies below c (..., 1)."""
+    def outside_cone(self, c: float) -> Tensor:
+        """How far (...) d.g0 / ||g0||^2 lies below c."""
         return (((c - 1) * self._mean_square - self._along) / self._size).squeeze(-1).clamp_min(0)
 
 

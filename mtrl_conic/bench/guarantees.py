@@ -26,7 +26,6 @@ METHODS: Sequence[tuple[str, dict[str, Any]]] = (
     ("cagrad", {"c": 0.9}),
     ("conicgrad", {}),
     ("conicgrad", {"solver": "exact"}),
-    ("conicgrad", {"c": "auto", "solver": "exact"}),
     ("nashmtl", {}),
     ("fairgrad", {"alpha": 0.1}),
     ("fairgrad", {"alpha": 2.0}),

@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtrl_conic import balancers
 from mtrl_conic.balancers.methods.conicgrad import ConicGrad
-from mtrl_conic.errors import UserError
 from tests.balancers import oracles
 
 CONES = [0.1, 0.25, 0.5, 0.75, 0.9]
@@ -178,27 +176,3 @@ def test_convex_form_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ConicGrad(4)
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_a_cone_as_narrow_as_the_gradients_cancel(solver: str) -> None:
-    """c = 1 - ||g0|| / mean ||g_i||, at least 1/4: all else is as with this c."""
-    for seed in range(6):
-        jacobian = oracles.gradients(4, seed=seed, shift=seed / 2)
-        c = max(0.25, 1 - float(jacobian.mean(0).norm() / jacobian.norm(dim=1).mean()))
-        found = ConicGrad(4, c="auto", solver=solver).direct(jacobian)
-        assert found.statistics["c"] == pytest.approx(c)
-        expected = ConicGrad(4, c=c, solver=solver).direction(jacobian)
-        torch.testing.assert_close(found.direction, expected, rtol=1e-6, atol=1e-8)
-    gradient = oracles.gradients(1, seed=9)
-    for jacobian, c in ((torch.cat([gradient, -0.9 * gradient]), 1 - 0.05 / 0.95), (gradient.repeat(2, 1), 0.25)):
-        assert ConicGrad(2, c="auto", solver=solver).direct(1e-6 * jacobian).statistics["c"] == pytest.approx(c)
-
-
-def test_the_cone_is_read_from_text() -> None:
-    assert balancers.parse_methods("conicgrad:c=auto,conicgrad:c=0.25") == [
-        ("conicgrad", {"c": "auto"}),
-        ("conicgrad", {"c": 0.25}),
-    ]
-    with pytest.raises(UserError, match="conicgrad: option c='wide'"):
-        balancers.check_options("conicgrad", {"c": "wide"})

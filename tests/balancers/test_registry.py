@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sdmgrad": {"sampling": "triple"},
     "crmogm": {"of": "famo"},
 }
-CASES = [(name, {}) for name in NAMES] + [*VARIANTS.items(), ("conicgrad", {"c": "auto"})]
+CASES = [(name, {}) for name in NAMES] + list(VARIANTS.items())
 every = pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}{'-variant' if o else ''}" for n, o in CASES])
 
 

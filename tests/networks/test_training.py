@@ -33,8 +33,8 @@ def train(network: str, balancer: str, updates: int, **options: object) -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_finite_after_200_updates(network: str) -> None:
-    train(network, "conicgrad", 200)
+def test_finite_after_60_updates(network: str) -> None:
+    train(network, "conicgrad", 60)
 
 
 @pytest.mark.slow

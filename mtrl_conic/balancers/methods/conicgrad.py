@@ -22,8 +22,6 @@ from mtrl_conic.linalg.vectors import dot, matvec, positive
 
 _COLLINEAR = 1e-12
 """Below this share of ||g_w||^2 the part of g_w perpendicular to g0 is rounding."""
-_WIDEST = 0.25
-"""The least c that is found by itself."""
 
 
 @register("conicgrad")
@@ -40,9 +38,6 @@ class ConicGrad(Balancer):
     `solver="exact"` minimises F to a gap below 1e-8; `solver="online"` keeps w = softmax(xi) and takes
     one Adam step on xi per update, the paper's way.
 
-    `c="auto"` takes for each update c = 1 - ||g0|| / mean ||g_i||, at least 1/4: where the gradients cancel, little is
-    left of g0 and the cone is narrow; where they agree it is wide. (The paper leaves open how c should change.)
-
     `form="printed"` is the paper's own closed form (its equations 6 to 8),
     d = (c^2 ||g0||^2 I - g0 g0^T)^-1 g_w rescaled to ||g0||. For 0 < c < 1 that matrix is indefinite
     and d a saddle, not a maximum: where g0.g_w > 0 it climbs the mean loss. Kept for study.
@@ -53,13 +48,13 @@ class ConicGrad(Balancer):
     or d would miss its length or leave the cone: g0.
     Cost: O(K^2) online; 28 factors of K + 1 equations when exact.
 
-    Statistics: `cosine` of d and g0; `c`, where it is found; `inside`, 1 where d is g_w's own direction; `dual_gap`,
+    Statistics: `cosine` of d and g0; `inside`, 1 where d is g_w's own direction; `dual_gap`,
     F(w) - min_i g_i.d over ||g0||^2; `fallback`, 1 where d is g0.
 
     Args:
         num_tasks: K.
         seed: not used.
-        c: least cosine between the direction and the mean gradient, or `auto`.
+        c: least cosine between the direction and the mean gradient.
         solver: `online` or `exact`.
         form: `convex` or `printed`.
         gamma: weight decay of xi (online).
@@ -74,11 +69,7 @@ class ConicGrad(Balancer):
         *,
         seed: int = 0,
         c: Annotated[
-            Annotated[float, Field(gt=0, le=1)] | Literal["auto"],
-            Field(
-                description="smallest cosine between the direction and the mean gradient; auto: larger, the more the "
-                "gradients cancel"
-            ),
+            float, Field(gt=0, le=1, description="smallest cosine between the direction and the mean gradient")
         ] = 0.5,
         solver: Annotated[
             Literal["online", "exact"],
@@ -109,13 +100,12 @@ class ConicGrad(Balancer):
         gramian = unit_scale(gramian)
         mean_products = gramian.mean(-1)
         mean_square = positive(mean_products.mean(-1, keepdim=True))
-        c = self._cone(gramian)
         if self.solver == "exact":
-            tasks, towards = _least_favourable(gramian, mean_products, mean_square, c)
+            tasks, towards = _least_favourable(gramian, mean_products, mean_square, self.c)
         else:
             tasks = towards = self.state["xi"].softmax(-1)
         pick = _saddle if self.form == "printed" else _steepest
-        ray, inside, fallback = pick(gramian, towards, mean_products, mean_square, c)
+        ray, inside, fallback = pick(gramian, towards, mean_products, mean_square, self.c)
         products = matvec(gramian, ray)
         length = (mean_square / positive(dot(ray, products))).sqrt()
         gains = products * length
@@ -134,28 +124,18 @@ class ConicGrad(Balancer):
             "dual_gap": ((dot(tasks, gains) - gains.amin(-1, keepdim=True)) / mean_square).squeeze(-1),
             "fallback": fallback.squeeze(-1),
         }
-        if self.c == "auto":
-            statistics["c"] = c.squeeze(-1)
         return Balance(ray * length, statistics)
-
-    def _cone(self, gramian: Tensor) -> Tensor:
-        """The c (..., 1) for these gradients."""
-        if self.c != "auto":
-            return torch.full_like(gramian[..., :1, 0], self.c)
-        length = gramian.mean((-2, -1)).clamp_min(0).sqrt().unsqueeze(-1)
-        lengths = gramian.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
-        return (1 - length / positive(lengths.mean(-1, keepdim=True))).clamp_min(_WIDEST)
 
     @override
     def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
         if self.form == "printed":
             return {}
         seen = guarantees.FromTheMean(outcome)
-        return {"length": seen.other_length(), "cone": seen.outside_cone(self._cone(outcome.gramian))}
+        return {"length": seen.other_length(), "cone": seen.outside_cone(self.c)}
 
 
 def _steepest(
-    gramian: Tensor, tasks: Tensor, mean_products: Tensor, mean_square: Tensor, c: Tensor
+    gramian: Tensor, tasks: Tensor, mean_products: Tensor, mean_square: Tensor, c: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Weights (..., K) of a multiple of d(w); whether it is one of g_w itself; whether g0 stands in for it."""
     products = matvec(gramian, tasks)
@@ -167,13 +147,13 @@ def _steepest(
     rest_square = dot(rest, products - share * mean_products)
     inside = along > c * (square * mean_square).sqrt()
     collinear = rest_square <= _COLLINEAR * square
-    sideways = ((1 - c * c).clamp_min(0) * mean_square / rest_square).sqrt()
+    sideways = ((1 - c * c) * mean_square / rest_square).sqrt()
     outside = c / tasks.shape[-1] + torch.where(collinear, 0.0, sideways) * rest
     return torch.where(inside, tasks, outside), inside, collinear & ~inside
 
 
 def _saddle(
-    gramian: Tensor, tasks: Tensor, mean_products: Tensor, mean_square: Tensor, c: Tensor
+    gramian: Tensor, tasks: Tensor, mean_products: Tensor, mean_square: Tensor, c: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Weights of a multiple of the printed d*; the matrix is inverted by Sherman-Morrison, (1 - c^2) cleared."""
     share = dot(mean_products, tasks) / mean_square
@@ -181,7 +161,7 @@ def _saddle(
     return (1 - c * c) * tasks - share / tasks.shape[-1], none, none
 
 
-def _least_favourable(gramian: Tensor, mean_products: Tensor, mean_square: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+def _least_favourable(gramian: Tensor, mean_products: Tensor, mean_square: Tensor, c: float) -> tuple[Tensor, Tensor]:
     """The minimiser w (..., K) of F over the simplex, and weights of a multiple of the direction it leads to.
 
     F(w) is the least ||g0|| (||g_w + v h|| - c v) over v >= 0, the price of the cone: a problem in
@@ -196,9 +176,9 @@ def _least_favourable(gramian: Tensor, mean_products: Tensor, mean_square: Tenso
     body = torch.cat([cosines.matrix, axis.unsqueeze(-1)], -1)
     bordered = torch.cat([body, torch.cat([axis, one], -1).unsqueeze(-2)], -2)
     # At c = 1 the price is infinite and w no longer matters.
-    c = c.clamp_max(1 - 1e-6)
+    c = min(c, 1 - 1e-6)
     # The least value is at most one: half of it, as `minimise_norm` asks.
-    linear = torch.cat([torch.zeros_like(axis), -c / 2], -1)
+    linear = torch.cat([torch.zeros_like(axis), none - c / 2], -1)
     least = minimise_norm(bordered, linear, one / 2, torch.cat([scales, none], -1), steps=28)
     weights, price = least.x[..., :-1], least.x[..., -1:]
     towards = (weights * cosines.inverse * length + price / weights.shape[-1]) / least.radius
