@@ -32,6 +32,8 @@ def hypervolume(points: Array, reference: Array) -> float:
     # Slices along the last axis: up to the next point, those before it cover what they do in the other axes.
     points = points[points[:, -1].argsort(kind="stable")]
     ends = np.append(points[1:, -1], reference[-1])
+    if points.shape[1] == 2:
+        return float((ends - points[:, 1]) @ (reference[0] - np.minimum.accumulate(points[:, 0])))
     return float(
         sum(
             (end - point[-1]) * hypervolume(points[: place + 1, :-1], reference[:-1])

@@ -393,7 +393,7 @@ def test_broken_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     np.save(folder / "train" / "label" / "0.npy", np.full((16, 16), 9))
     assert "contains the label 9; labels are 0 to 6" in message(folder)
     folder = write_mtan(tmp_path / "size", classes=7, label="label", normals=False, size=(16, 20), images=2)
-    assert "must be divisible by 16" in message(folder)
+    assert "needs sides that are divisible by 16" in message(folder)
 
 
 def test_broken_celeba(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -434,7 +434,7 @@ def test_broken_kuairand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         )
 
     assert "has no column 'tag'" in message(tag=None)
-    assert "column 'is_like' holds 3" in message(is_like=columns["is_like"] + 3)
+    assert "column 'is_like' contains 3" in message(is_like=columns["is_like"] + 3)
     assert "'user_cat' has shape (3, 4)" in message(user_cat=columns["user_cat"][:3])
     (tmp_path / "broken.npz").write_bytes(file.read_bytes()[:300])
     shutil.copy(tmp_path / "broken.npz", tmp_path / "cut.npz")
