@@ -40,6 +40,22 @@ def test_gradops_is_strongly_free_of_conflict_on_bad_conditions(num_tasks: int) 
         assert worst_cosine(jacobian, direction) > -1e-8
 
 
+@pytest.mark.parametrize("options", [{}, {"reweight": "uniform"}, {"preference": "1+2+3"}])
+def test_gradops_chooses_the_alpha_of_the_largest_worst_cosine(options: dict[str, str]) -> None:
+    alphas = [step / 2 for step in range(-10, 5)]
+    chosen = balancers.make("gradops", 3, alpha="auto", **options)
+    seen = set()
+    for seed in range(8):
+        jacobian = oracles.gradients(3, dim=5, seed=seed) * torch.tensor([[1.0], [3.0], [0.2]], dtype=torch.float64)
+        directions = [balancers.make("gradops", 3, alpha=alpha, **options).direction(jacobian) for alpha in alphas]
+        best = max(range(len(alphas)), key=lambda each: worst_cosine(jacobian, directions[each]))
+        result = chosen.direct(jacobian)
+        torch.testing.assert_close(result.direction, directions[best])
+        assert result.statistics["alpha"] == alphas[best]
+        seen.add(alphas[best])
+    assert len(seen) > 1
+
+
 def test_gradops_of_two_tasks_is_pcgrad() -> None:
     for seed in range(20):
         jacobian = oracles.gradients(2, seed=seed)

@@ -25,7 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "conicgrad": {"solver": "exact"},
     "aligned_mtl": {"mode": "median"},
     "nashmtl": {"update_every": 3},
-    "gradops": {"alpha": -3},
+    "gradops": {"alpha": "auto"},
     "fairgrad": {"alpha": 5},
     "dwa": {"window": 2},
     "stch": {"warmup": 2},

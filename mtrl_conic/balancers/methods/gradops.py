@@ -19,12 +19,14 @@ from mtrl_conic.linalg.cosines import conflicts, normalise
 from mtrl_conic.linalg.inverse import ridged_inverse
 from mtrl_conic.linalg.simplex import shortest
 from mtrl_conic.linalg.surgery import surgery
-from mtrl_conic.linalg.vectors import matvec, positive
+from mtrl_conic.linalg.vectors import dot, matvec, positive
 
 _VANISHED = 1e-10
 """||g'_i||^2 / ||g_i||^2 below which nothing is left of g_i but rounding."""
 _LEAST_RATIO = 1e-6
 """r_i is not let below this: with alpha < 0 a task without projection would take everything."""
+_ALPHAS = tuple(step / 2 for step in range(-10, 5))
+"""The values among which `alpha="auto"` chooses."""
 
 
 @register("gradops")
@@ -42,18 +44,21 @@ class GradOPS(Balancer):
     From M = D C D: column i of C^-1 over its diagonal entry, scaled back by D, is that residual of g_i. Where
     nothing is left of any gradient (K - 1 >= rank), or the guarantee is missed, d is MGDA's, times K.
 
+    `alpha="auto"` takes for each update that of -5, -4.5, ..., 2 for which the smallest cosine between d and a gradient
+    is largest. (The paper leaves open how alpha should be chosen.)
+
     Reduction: the sum over tasks.
     Guarantees (but for other gradients): g'_i.g_j >= 0 for all i and j, so d conflicts with no gradient, whatever
     alpha; alpha moves the solution along the Pareto front: negative favours tasks with small projections. Independent
     of the order of tasks; for K = 2 and alpha = 0 it is PCGrad.
     Cost: one inverse, and MGDA's cost for the fallback.
 
-    Statistics: `conflicts`, the number of pairs with a negative inner product; `fallback`.
+    Statistics: `conflicts`, the number of pairs with a negative inner product; `fallback`; `alpha`, if it is chosen.
 
     Args:
         num_tasks: K.
         seed: seed of the order in which PCGrad visits the tasks, if its gradients are reweighted.
-        alpha: published: -3 (census income), -1 or -.5 (NYUv2), 0 or -.5 (recommendation).
+        alpha: published: -3 (census income), -1 or -.5 (NYUv2), 0 or -.5 (recommendation). Or `auto`.
         preference: weights of the tasks.
         reweight: the gradients that are weighted.
     """
@@ -66,7 +71,11 @@ class GradOPS(Balancer):
         *,
         seed: int = 0,
         alpha: Annotated[
-            float, Field(ge=-10, le=10, description="trade-off: negative values favour tasks with small projections")
+            Annotated[float, Field(ge=-10, le=10)] | Literal["auto"],
+            Field(
+                description="trade-off: negative values favour tasks with small projections; auto: chosen for each "
+                "update between -5 and 2"
+            ),
         ] = 0.0,
         preference: Preference = "",
         reweight: Annotated[
@@ -95,16 +104,28 @@ class GradOPS(Balancer):
         parts = cosines.norms.unsqueeze(-1) * units * cosines.inverse.unsqueeze(-2)
         projections = matvec(gramian, parts.sum(-2)) * cosines.inverse
         ratios = projections / positive(projections.mean(-1, keepdim=True))
-        wanted = ratios.clamp_min(_LEAST_RATIO) ** self.alpha
-        if self.preference is not None:
-            wanted = wanted * on(wanted, self.preference)
-        weights = matvec(parts.mT, wanted / wanted.mean(-1, keepdim=True))
+        chosen: dict[str, Tensor] = {}
+        if self.alpha == "auto":
+            alphas = on(ratios, _ALPHAS)
+            candidates = self._mixed(ratios.unsqueeze(-2), parts.unsqueeze(-3), alphas.unsqueeze(-1))
+            best = _fairest(candidates, gramian, cosines.inverse)
+            weights = candidates.gather(-2, best[..., None, None].expand_as(candidates[..., :1, :])).squeeze(-2)
+            chosen["alpha"] = alphas[best]
+        else:
+            weights = self._mixed(ratios, parts, self.alpha)
 
         left = (units * (units @ cosines.matrix)).sum(-1)
         vanished = (left <= _VANISHED).all(-1)
         instead = self.num_tasks * shortest(gramian)
         weights = torch.where(vanished.unsqueeze(-1), instead, weights)
-        return Proposal(weights, {"conflicts": conflicts(gramian), "fallback": vanished}, instead)
+        return Proposal(weights, {"conflicts": conflicts(gramian), "fallback": vanished, **chosen}, instead)
+
+    def _mixed(self, ratios: Tensor, parts: Tensor, alpha: float | Tensor) -> Tensor:
+        """Return the weights (..., K) of sum_i w_i g'_i, for ratios r (..., K) and the weights `parts` of the g'_i."""
+        wanted = ratios.clamp_min(_LEAST_RATIO) ** alpha
+        if self.preference is not None:
+            wanted = wanted * on(wanted, self.preference)
+        return matvec(parts.mT, wanted / wanted.mean(-1, keepdim=True))
 
     def _units(self, cosines: Tensor, gramian: Tensor) -> Tensor:
         """(..., K, K): row i has the weights, of the unit gradients, of g'_i over ||g_i||."""
@@ -121,3 +142,10 @@ class GradOPS(Balancer):
     def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
         promised = {"cancellation": guarantees.cancellation(outcome, outcome.mean_norm)}
         return promised | ({"no conflict": guarantees.conflict(outcome)} if self.reweight == "own" else {})
+
+
+def _fairest(candidates: Tensor, gramian: Tensor, inverse: Tensor) -> Tensor:
+    """Return the index (...) of the candidate (..., A, K) whose smallest cosine with a gradient is largest."""
+    products = candidates @ gramian
+    lengths = dot(candidates, products).clamp_min(0).sqrt()
+    return (products * inverse.unsqueeze(-2) / positive(lengths)).amin(-1).argmax(-1)
