@@ -1,6 +1,6 @@
 """Learning curves of runs as one CSV, a row per evaluation and task.
 
-Use: python scripts/export_curves.py runs/a runs/b --out results/mt10/curves.csv
+Use: python scripts/export_curves.py runs/a runs/b --out results/mt10/strong_50k/curves.csv
 """
 
 from __future__ import annotations

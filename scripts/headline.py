@@ -3,7 +3,7 @@
     python scripts/headline.py
 
 The table stands between `<!-- headline -->` and `<!-- end -->`. It is computed from the final evaluations in
-results/mt10/strong_50k.csv, strong_200k.csv and strong_1m.csv.
+the folders strong_50k, strong_200k and strong_1m of results/mt10.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLOCK = re.compile(r"(<!-- headline -->\n).*?(<!-- end -->)", re.DOTALL)
 def table() -> str:
     """The table of all `RUNS`, a line each."""
     head = "| steps per task | mean success (95 % interval) | seeds | time on one core |\n|---|---|---|---|\n"
-    return head + "".join(line(ROOT / "results" / "mt10" / f"{name}.csv") for name in RUNS)
+    return head + "".join(line(ROOT / "results" / "mt10" / name / "curves.csv") for name in RUNS)
 
 
 def line(path: Path) -> str:

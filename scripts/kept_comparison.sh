@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the repository keeps of a comparison, by default of `make compare`: every evaluation as CSV, the report's tables,
-# the methods' configurations, and a picture of the top of the page, which needs Chromium.
+# the methods' configurations, and pictures of the curves and of the top of the page; the latter needs Chromium.
 # Use: scripts/kept_comparison.sh [runs/comparison [results/comparison]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ for method in "$runs"/*/; do
   configs=("$method"seed_*/config.yaml)
   [ ! -f "${configs[0]}" ] || cp "${configs[0]}" "$out/$(basename "$method").yaml"
 done
+python scripts/draw_curves.py "$out"
 page="$(mktemp -d)"
 trap 'rm -rf "$page"' EXIT
 mtrl-conic report "$runs" --out "$page/report.html"

@@ -39,6 +39,9 @@ MARKED = 25
 STEPS = "environment steps per task"
 """Title of the axis of figures over training."""
 
+THOUSANDS = "format(datum.value, '~s')"
+"""Labels of steps: 0, 500k, 1M. As a format of the axis, all labels would have the same unit: 0M, 0.5M, 1M."""
+
 _LABELS = 110
 """Maximal width of a task's name in pixels."""
 
@@ -107,7 +110,7 @@ def _legend() -> alt.Legend:
 
 def over(field: str, title: str) -> alt.X:
     """Return the axis of training, which starts at 0; steps are labelled in thousands."""
-    axis = alt.Axis(format="~s" if field == "step" else "", tickCount=6)
+    axis = alt.Axis(tickCount=6, labelExpr=THOUSANDS if field == "step" else alt.Undefined)
     return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domainMin=0), axis=axis)
 
 
@@ -211,7 +214,7 @@ def training_maps(
         scale: the colour scale.
         caption: caption of the figure.
     """
-    steps = alt.Axis(format="~s", tickCount=3, labelFlush=True)
+    steps = alt.Axis(labelExpr=THOUSANDS, tickCount=3, labelFlush=True)
     room = min(_LABELS, 6 * max(len(short(task)) for task in tasks))
     chart = (
         alt.Chart(alt.InlineData(values=[{**record, "task": short(record["task"])} for record in records]))

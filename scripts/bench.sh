@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The benchmarks of results/bench, one after the other, to the terminal: each file there also says which machine it was.
+# It takes an hour; nothing else should run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bench() {
+  echo "\$ mtrl-conic bench $*"
+  "${PYTHON:-python}" -m mtrl_conic bench "$@"
+}
+bench env --seconds 5
+bench train --rounds 7
+bench train --rounds 9 --precision bfloat16
+bench update --rounds 25 \
+  --balancers mgda,pcgrad,gradvac,cagrad,imtl_g,nashmtl,fairgrad,aligned_mtl,sdmgrad,upgrad,gradops,conicgrad,gradnorm
+bench update --base strong
+bench update --base strong --width 256 --compile
+bench seeds --width 256 --seeds 1,3 --rounds 5
+bench solvers
+bench scaling --rounds 3 --tasks 2,10,40
+bench scaling --network celeba --tasks 40 --batch-size 32 --rounds 5 --ways representation
+"${PYTHON:-python}" scripts/solver_residuals.py
