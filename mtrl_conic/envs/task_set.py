@@ -45,7 +45,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
     - `success` (N,) bool: success at this step; `episode_success` (N,) bool: success at any step so far; both are false
       for tasks for which `has_success` is false;
     - `episode_return` (N,) float64, from unscaled rewards, and `episode_length` (N,) int64: up to and including this
-    step;
+      step;
     - `episode_index` (N,) int64: the number of the episode (the index of the goal on Meta-World).
 
     Every array returned is new, so it may be kept.
