@@ -120,7 +120,7 @@ def test_every_command_knows_a_registered_agent(
     assert agent.updates == 20
     assert main(["evaluate", str(run), *OWN[:2], "--episodes-per-task", "1"]) == 0
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "page.md")]) == 0
-    assert "Learner: td3, an agent of the user's own, width=8" in (tmp_path / "page.md").read_text()
+    assert "Learner: the user's own agent td3, width=8" in (tmp_path / "page.md").read_text()
     capsys.readouterr()
     assert main(["export", str(run), *OWN[:2], "--out", str(tmp_path / "policy")]) == 2
     assert "the policy of td3" in capsys.readouterr().err
