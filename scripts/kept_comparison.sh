@@ -14,7 +14,7 @@ for method in "$runs"/*/; do
   configs=("$method"seed_*/config.yaml)
   [ ! -f "${configs[0]}" ] || cp "${configs[0]}" "$out/$(basename "$method").yaml"
 done
-python scripts/draw_curves.py "$out"
+"${PYTHON:-python}" scripts/draw_curves.py "$out"
 page="$(mktemp -d)"
 trap 'rm -rf "$page"' EXIT
 mtrl-conic report "$runs" --out "$page/report.html"

@@ -14,7 +14,7 @@ from mtrl_conic.balancers.notation import label, parse_methods
 from mtrl_conic.balancers.registry import available, check_options, get, make, options, register
 from mtrl_conic.balancers.seam import Combined, Gradients
 
-from mtrl_conic.balancers import methods as _methods  # noqa: F401  # isort: skip  # being there is being registered
+from mtrl_conic.balancers import methods as _methods  # noqa: F401  # isort: skip  # the import registers them
 
 __all__ = [
     "Balance",

@@ -1,4 +1,4 @@
-"""What every balancer is: a map from the Gram matrix or the losses of K tasks to K weights."""
+"""The base class of balancers, which map the Gram matrix or the losses of K tasks to K weights."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from mtrl_conic.linalg.gram import combine, gramian_of
 
 
 class Balance(NamedTuple):
-    """What a balancer decided for one update."""
+    """The weights of one update, with statistics."""
 
     weights: Tensor
     """(..., K) float64, one weight per task."""
     statistics: dict[str, Tensor]
-    """Figures of the method itself (dual gap, number of conflicts, ...), of shape (...) or (..., K)."""
+    """Statistics of the method (dual gap, number of conflicts, ...), each (...) or (..., K)."""
 
 
 class Proposal(NamedTuple):
-    """A `Balance` with weights for where the method's guarantee is missed: without one it is the mean."""
+    """A `Balance` with fallback weights where a guarantee is missed; without them the fallback is the mean."""
 
     weights: Tensor
     """As in `Balance`."""
@@ -38,20 +38,20 @@ class Proposal(NamedTuple):
 
 
 class Direction(NamedTuple):
-    """What a balancer made of a Jacobian."""
+    """The combined gradient of a Jacobian, with statistics."""
 
     direction: Tensor
-    """(..., P), in the type of the Jacobian."""
+    """(..., P), with the dtype of the Jacobian."""
     statistics: dict[str, Tensor]
     """As in `Balance`."""
 
 
 class Decision(NamedTuple):
-    """What was decided, and for which problems nothing could be."""
+    """A balance, and the problems that were skipped."""
 
     balance: Balance
     skipped: Tensor | None
-    """(...), where input is not finite; none where all is known to be."""
+    """(...), true where the input is not finite; None if all input is known to be finite."""
 
 
 class Balancer(Careful, ABC):
@@ -59,60 +59,60 @@ class Balancer(Careful, ABC):
 
     A balancer sees the Gram matrix M = J J^T of the tasks' gradients with respect to the shared
     parameters (J is K x P) or the tasks' losses, and returns weights w; the direction is J^T w.
-    It works in float64 on the device of its input, never branches on the data and never waits for
-    the device (one does, and says so, see `waits`), so that an update that holds it can be compiled or
-    recorded; its state, the count of its random draws included, consists of tensors written in place for the
-    same reason.
+    It works in float64 on the device of its input, does not branch on the data and does not wait for the
+    device (except where `waits` is true), so that an update that contains it can be compiled or recorded.
+    For the same reason its state, including the count of random draws, consists of tensors that are updated in place.
 
-    What a method guarantees is evaluated on the weights that it is about to return. Where they miss it, others are
-    returned for that problem, and the statistic `fallback` is true.
+    The guarantees of a method are evaluated on the weights before they are returned. Where a guarantee is missed, other
+    weights are returned for that problem, and the statistic `fallback` is true.
 
-    Input that is not finite is an error, and everything stays as it was; with `on_nonfinite = "skip"` it is a direction
-    of zero, the state as it was, and the statistic `skipped`. To raise an error the host has to look at the numbers,
-    for which it waits on a GPU. While operations are only recorded or compiled it cannot, and input is skipped.
+    Input that is not finite raises an error and changes nothing. With `on_nonfinite = "skip"`, the direction is zero,
+    the state stays unchanged and the statistic `skipped` is true. To raise an error, the host must read the values, for
+    which it waits on a GPU. It cannot read them while operations are recorded or compiled; such input is skipped.
 
-    One object serves one component (the critic, say): its state and random numbers are its own.
+    Each component, such as the critic, needs an object of its own, since an object has one state and one stream of
+    random numbers.
 
-    A batch of problems is solved at once where the input has leading dimensions. A method with
-    state keeps one state per problem: tell it the leading dimensions by `reset(batch_shape)`.
+    Leading dimensions of the input are a batch of problems, which are solved at once. A method with a
+    state keeps one state per problem; `reset(batch_shape)` sets the leading dimensions.
 
-    A method that asks for several independent batches in an update says how many in `batches`. It then takes, wherever
-    K is written here for gradients, losses and weights, those of all batches: the K of the first, then the K of the
-    second, and so on. Only K stand for gradients without noise, which are those of every batch.
+    A method can use several independent batches in an update; `batches` is their number. Gradients, losses and weights
+    then have K entries for each batch, wherever K is written here: those of the first batch, then those of the second,
+    and so on. If only K entries are given, they stand for gradients without noise, which are equal in every batch.
 
     Args:
         num_tasks: K, at least 1.
-        seed: of the balancer's own random numbers, for the methods that draw.
+        seed: seed of the random numbers, for the methods that draw any.
     """
 
     paper: ClassVar[str]
     """Authors, title or venue, and year of the source."""
     needs: Literal["gramian", "losses", "jacobian", "nothing"] = "gramian"
-    """What the weights are computed from, in a word for tables."""
+    """What the weights are computed from, as tables show it."""
     compares_gradients: bool = True
-    """Whether the weights depend on the gradients at all."""
+    """Whether the weights depend on the gradients."""
     has_weights: ClassVar[bool] = True
-    """Whether a direction is a weighted sum of the gradients of this very update."""
+    """Whether the direction is a weighted sum of the gradients of the current update."""
     positive_losses: bool = False
-    """Whether the method is meant for positive losses (the actor's are not)."""
+    """Whether the method assumes positive losses; those of the actor are not always positive."""
     observes: bool = False
-    """Whether `observe` wants the losses of the same batch after the optimiser's step."""
+    """Whether the method needs `observe` with the losses of the same batch after the optimiser's step."""
     every_task: bool = False
-    """Whether the method follows each task's loss from update to update, so that no batch may lack one."""
+    """Whether the method follows the losses over the updates, so that every batch must contain every task."""
     carries_gradients: ClassVar[bool] = False
-    """Whether gradients of earlier batches enter the direction, so that those of rows have no meaning."""
+    """Whether the direction depends on gradients of earlier batches, so that gradients per row cannot be used."""
     preference: tuple[float, ...] | None = None
-    """What each of the K tasks counts, with the sum 1, where a method takes that and it is given."""
+    """Weight of each of the K tasks, with sum 1, if the method accepts a preference and one is given."""
     in_epochs: ClassVar[Mapping[str, int]] = {}
-    """Options in updates that the paper gives in epochs, and how many: what they are where an epoch has a length."""
+    """Maps options that count updates to the number of epochs in the paper, used where epochs have a known length."""
     waits: bool = False
-    """Whether the method waits for the device after all, so that its updates cannot be recorded."""
+    """Whether the method waits for the device, so that its updates cannot be recorded."""
 
-    # The part a method writes.
+    # Methods that a subclass overrides.
 
     @abstractmethod
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance | Proposal:
-        """Weights and statistics for one update; advances the state, in place.
+        """Return weights and statistics for one update, and update the state in place.
 
         Args:
             gramian: (K, K) or (..., K, K) float64, finite.
@@ -120,70 +120,70 @@ class Balancer(Careful, ABC):
         """
 
     def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
-        """What the method promises -> by how much (...) weights miss it: at most `TOLERANCE` where it is kept."""
+        """Return by how much (...) the weights miss each guarantee; it holds up to `TOLERANCE`."""
         return {}
 
     def adapt(self, losses: Tensor) -> None:
-        """Take the (K,) float64 losses of the last batch after the step; written where `observes` is set."""
+        """Update the state with the float64 losses (K,) after the step; required if `observes` is true."""
         raise NotImplementedError(f"{type(self).__name__} sets `observes` and must say how it adapts")
 
     @property
     def scaling(self) -> float:
-        """The p by which the weights are multiplied by s^p when every gradient is multiplied by s."""
+        """The exponent p: if every gradient is multiplied by s, the weights are multiplied by s^p."""
         return 0.0
 
-    # What a user calls.
+    # Methods that a user calls.
 
     def __call__(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        """`balance` on checked float64 input.
+        """Check the input, convert it to float64 and call `balance`.
 
         Args:
             gramian: (..., K, K) of any floating type.
-            losses: (..., K), needed where `needs_losses` is set.
+            losses: (..., K), required if `needs_losses` is true.
 
         Raises:
             UserError: wrong shapes or types, missing or negative losses, or a method without a Gram form.
-            FloatingPointError: input that is not finite, see above.
+            FloatingPointError: the input is not finite; see the class.
         """
         return self._decide(gramian, losses).balance
 
     def without_gradients(self, losses: Tensor) -> Balance:
-        """`balance` from the losses (..., K) alone, for a method that does not compare gradients."""
+        """Call `balance` with the losses (..., K) alone, for a method that does not compare gradients."""
         if self.compares_gradients:
             raise UserError(f"{self.name} compares the tasks' gradients: their losses alone are not enough")
         return self._decide(self._nothing(losses), losses).balance
 
     def weights(self, gramian: Tensor, losses: Tensor | None = None) -> Tensor:
-        """The weights (..., K), float64, of the tasks' gradients for this update."""
+        """Return the float64 weights (..., K) of the tasks' gradients for this update."""
         return self(gramian, losses).weights
 
     def direction(self, jacobian: Tensor, losses: Tensor | None = None) -> Tensor:
-        """The combined gradient J^T w, shape (..., P), in the type of the jacobian (..., K, P)."""
+        """Return the combined gradient J^T w (..., P), with the dtype of the Jacobian (..., K, P)."""
         return self.direct(jacobian, losses).direction
 
     def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:
-        """The combined gradient J^T w of a jacobian (..., K, P), with the method's statistics."""
+        """Return the combined gradient J^T w of a Jacobian (..., K, P), with the statistics of the method."""
         jacobian = self._jacobian(jacobian)
-        # Where gradients are not compared, all that is asked of the matrix is whether they are finite.
+        # If gradients are not compared, the matrix only shows whether they are finite.
         compared = self.compares_gradients
         seen = gramian_of(jacobian) if compared else torch.diag_embed(furthest_from_zero(jacobian).to(torch.float64))
         (weights, statistics), skipped = self._decide(seen, losses)
         return Direction(zero_where(skipped, combine(weights, jacobian)), statistics)
 
     def combine(self, gradients: Gradients[Form]) -> Combined[Form]:
-        """One direction for the gradients of K losses, in their own form; what is not needed is not computed."""
+        """Return one direction for the gradients of K losses, in their form; only what the method needs is computed."""
         seen = gradients.gramian if self.compares_gradients else self._nothing(gradients.losses)
         (weights, statistics), skipped = self._decide(seen, gradients.losses)
         of_tasks = weights if self.batches == 1 else weights.unflatten(-1, (-1, self.num_tasks)).sum(-2)
         return Combined(zero_where(skipped, gradients.combine(weights)), {"weight": of_tasks, **statistics})
 
     def observe(self, losses: Tensor) -> None:
-        """Take the losses (..., K) of the last batch after the optimiser's step.
+        """Update the state with the losses (..., K) of the last batch after the optimiser's step.
 
-        Nothing happens where `observes` is not set, or to the state where the losses are not finite.
+        The call has no effect if `observes` is false, and does not change the state if the losses are not finite.
 
         Raises:
-            FloatingPointError: losses that are not finite, unless they are skipped.
+            FloatingPointError: the losses are not finite, and `on_nonfinite` is not "skip".
         """
         if not self.observes:
             return
@@ -197,10 +197,10 @@ class Balancer(Careful, ABC):
             some = torch.where(sound.unsqueeze(-1), losses, 1.0)
             self._only_where(sound, lambda: self.adapt(some))
 
-    # How it is done.
+    # Implementation.
 
     def keeps(self, outcome: Outcome) -> Tensor:
-        """Whether (...) weights are finite and keep what the method guarantees."""
+        """Return whether (...) the weights are finite and keep the guarantees of the method."""
         finite = outcome.weights.isfinite().all(-1)
         errors = list(self.guarantees(outcome).values())
         return finite & (torch.stack(errors).amax(0) <= TOLERANCE) if errors else finite
@@ -221,11 +221,11 @@ class Balancer(Careful, ABC):
         return self._told(self._without(~sound, balance), finite, known=False)
 
     def _nothing(self, losses: Tensor) -> Tensor:
-        """In the place of a Gram matrix that nobody looks at."""
+        """Return a placeholder for a Gram matrix that is not used."""
         return losses.new_zeros((*losses.shape, self._rows(losses, -1)), dtype=torch.float64)
 
     def _settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
-        """What the method proposes where that keeps its guarantee, and what it has instead where not."""
+        """Return the proposal of the method where it keeps the guarantees, and the fallback weights elsewhere."""
         proposed = self.balance(gramian, losses)
         weights, statistics = proposed.weights, proposed.statistics
         instead = proposed.instead if isinstance(proposed, Proposal) else 1 / weights.shape[-1]
@@ -234,7 +234,7 @@ class Balancer(Careful, ABC):
         return Balance(torch.where(missed.unsqueeze(-1), instead, weights), {**statistics, "fallback": fallback})
 
     def _without(self, left_out: Tensor, balance: Balance) -> Balance:
-        """Equal weights for problems (...) that the method cannot take."""
+        """Return the balance with equal weights for the problems (...) that the method cannot handle."""
         weights = torch.where(left_out.unsqueeze(-1), 1 / balance.weights.shape[-1], balance.weights)
         counted = {key: left_out | balance.statistics[key] for key in balance.statistics.keys() & {"fallback"}}
         return Balance(weights, balance.statistics | counted)

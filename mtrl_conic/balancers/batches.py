@@ -1,7 +1,7 @@
 """Gradients of several independent batches: the K of the first, then the K of the second, and so on.
 
-An inner product of two gradients of one batch has the batch's noise in both factors, and its mean is not the inner
-product of the true gradients; of two independent batches it is.
+The inner product of two gradients from one batch is a biased estimate of the inner product of the true gradients,
+because both factors contain the same noise. With two independent batches the estimate is unbiased.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 
 SAMPLINGS = {"single": 1, "double": 2, "triple": 3}
-"""What the field calls it -> how many batches an update takes."""
+"""Maps the name of a sampling scheme to the number of batches that an update takes."""
 
 
 def of_batch(number: int, num_tasks: int, rows: int) -> slice:
-    """Where the K gradients of a batch stand among all of `rows`; where there are only K, they are every batch's."""
+    """Return the slice of one batch's K gradients among `rows`; K rows alone stand for every batch."""
     first = number * num_tasks if rows > num_tasks else 0
     return slice(first, first + num_tasks)
 
 
 def across(gramian: Tensor, num_tasks: int) -> Tensor:
-    """Inner products (..., K, K) of the gradients of the first batch with those of the second.
+    """Return the inner products (..., K, K) of the gradients of the first batch with those of the second.
 
     Args:
-        gramian: of all batches, or of one that stands for all.
+        gramian: Gram matrix of the gradients of all batches, or of one batch that stands for all.
         num_tasks: K.
     """
     rows = gramian.shape[-1]
@@ -33,7 +33,7 @@ def across(gramian: Tensor, num_tasks: int) -> Tensor:
 
 
 def spread(weights: Tensor, shares: Sequence[float], rows: int) -> Tensor:
-    """Weights (..., rows) that give each batch its share of the weights (..., K)."""
+    """Return weights (..., rows) that give each batch its share of the weights (..., K)."""
     if rows == weights.shape[-1]:
         return weights
     return torch.cat([share * weights for share in shares], -1)

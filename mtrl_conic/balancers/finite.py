@@ -1,4 +1,4 @@
-"""Input that is not as it must be: who says so, and what becomes of the state."""
+"""Checks of the input of a balancer, and the protection of its state from invalid input."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from mtrl_conic.errors import UserError
 
 
 class Careful(State):
-    """A state that input which is not finite leaves as it was."""
+    """A state that does not change if the input is not finite."""
 
     needs_losses: bool = False
     """Whether `losses` must be given."""
     refuses_negative: bool = False
-    """Whether a negative loss is an error; where errors are not raised it means equal weights."""
+    """Whether a negative loss is an error; if errors cannot be raised, the weights are then equal."""
     on_nonfinite: Literal["raise", "skip"] = "raise"
-    """What is done with input that is not finite."""
+    """Whether input that is not finite raises an error or skips the update."""
     task_names: Sequence[str] | None = None
-    """For messages, where they are known."""
+    """Names of the tasks for messages, if they are known."""
     batches: int = 1
-    """How many independent batches an update takes."""
+    """Number of independent batches of an update."""
 
     def _check(self, what: str, value: Tensor, expected: tuple[int, ...]) -> None:
         if not isinstance(value, Tensor):
@@ -42,7 +42,7 @@ class Careful(State):
         self._follow(value.device)
 
     def _rows(self, value: Tensor, axis: int) -> int:
-        """How long an axis of input must be: K, and K for each batch where it has all of them."""
+        """Return the required length of an axis: K, or K times `batches` if the input contains all of them."""
         every = self.batches * self.num_tasks
         given = value.shape[axis] if isinstance(value, Tensor) and value.dim() >= -axis else 0
         return every if given == every else self.num_tasks
@@ -63,19 +63,19 @@ class Careful(State):
         return losses.detach().to(device, torch.float64)
 
     def _sound(self, finite: Tensor, losses: Tensor | None) -> Tensor:
-        """Which problems (...) can be solved, of those whose numbers are `finite`."""
+        """Return which problems (...) can be solved, given which are `finite`."""
         return finite & (losses.amin(-1) >= 0) if self.refuses_negative and losses is not None else finite
 
     def _known_to_be_sound(self, sound: Tensor, squares: Tensor | None, losses: Tensor | None) -> bool:
-        """Whether all problems (...) are known to be sound, where the host may look.
+        """Return whether all problems (...) are known to be valid, which the host can check only for readable values.
 
         Args:
-            sound: (...)
-            squares: (..., K), of the norms of the gradients.
-            losses: (..., K)
+            sound: (...), whether each problem can be solved.
+            squares: (..., K), squared norms of the gradients.
+            losses: (..., K), losses of the tasks.
 
         Raises:
-            FloatingPointError, UserError: they are known not to be, and that is to be an error.
+            FloatingPointError, UserError: a problem is known to be invalid, and `on_nonfinite` is 'raise'.
         """
         if not (readable(sound) and (self.on_nonfinite == "raise" or sound.device.type == "cpu")):
             return False
@@ -99,7 +99,7 @@ class Careful(State):
         return FloatingPointError(f"{self.name}: the gradient of {self._named(~squares.isfinite())} {end}")
 
     def _named(self, chosen: Tensor) -> str:
-        """The tasks of a mask (..., K) in words: `tasks 0 and 3 (reach-v3, push-v3)`."""
+        """Return the tasks of a mask (..., K) as text, such as `tasks 0 and 3 (reach-v3, push-v3)`."""
         found = chosen.reshape(-1, self.num_tasks).any(0).nonzero().flatten().tolist()
         numbers = " and ".join(filter(None, [", ".join(map(str, found[:-1])), str(found[-1])]))
         called = f" ({', '.join(self.task_names[task] for task in found)})" if self.task_names else ""
@@ -107,10 +107,10 @@ class Careful(State):
 
 
 def readable(values: Tensor) -> bool:
-    """Whether numbers are there to be read by the host.
+    """Return whether the host can read the values.
 
-    They are not while operations are only recorded or transformed: by a CUDA graph, torch.compile, torch.func, or
-    anything else that watches torch's dispatch.
+    It cannot while operations are only recorded or transformed: by a CUDA graph, torch.compile, torch.func or any other
+    dispatch mode of torch.
     """
     if torch.compiler.is_compiling() or values.is_meta or is_functorch_wrapped_tensor(values):
         return False
@@ -120,7 +120,7 @@ def readable(values: Tensor) -> bool:
 
 
 def zero_where(skipped: Tensor | None, direction: Any) -> Any:
-    """A direction (..., P), or tensors of one problem in any structure, with zeros where it was skipped (...)."""
+    """Return a direction (..., P), or the tensors of one problem, with zeros where it is skipped (...)."""
     if skipped is None:
         return direction
     if isinstance(direction, Tensor):
@@ -129,5 +129,5 @@ def zero_where(skipped: Tensor | None, direction: Any) -> Any:
 
 
 def furthest_from_zero(jacobian: Tensor) -> Tensor:
-    """The largest size (..., K) of an entry of gradients (..., K, P): finite where all of them are."""
+    """Return the largest absolute value (..., K) of gradients (..., K, P), which is finite if all their entries are."""
     return torch.maximum(jacobian.amax(-1), -jacobian.amin(-1))

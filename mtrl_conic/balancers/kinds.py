@@ -1,4 +1,4 @@
-"""Balancers that need less than the Gram matrix, or more."""
+"""Base classes of balancers that need less than the Gram matrix, or more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mtrl_conic.linalg.gram import full_precision
 
 
 class LossBalancer(Balancer):
-    """A balancer that weights losses and looks at no gradient."""
+    """Base class of balancers whose weights are computed from the losses alone."""
 
     needs = "losses"
     needs_losses = True
@@ -24,7 +24,7 @@ class LossBalancer(Balancer):
 
     @abstractmethod
     def weigh(self, losses: Tensor) -> Balance:
-        """Weights and statistics from the losses (..., K) float64, finite; advances the state, in place."""
+        """Return weights and statistics for finite float64 losses (..., K), and update the state in place."""
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
@@ -32,14 +32,14 @@ class LossBalancer(Balancer):
 
 
 class ConstantBalancer(Balancer):
-    """A balancer whose weights depend on nothing but the number of tasks, and its own random numbers."""
+    """Base class of balancers whose weights depend only on the number of tasks and on random numbers."""
 
     needs = "nothing"
     compares_gradients = False
 
     @abstractmethod
     def draw(self, like: Tensor) -> Balance:
-        """Weights and statistics, of the shape (..., K) and on the device of `like`; advances the state, in place."""
+        """Return weights and statistics with the shape (..., K) and the device of `like`; update the state in place."""
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
@@ -47,24 +47,24 @@ class ConstantBalancer(Balancer):
 
     @override
     def _settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
-        return self.balance(gramian, losses)  # there is nothing that could go wrong
+        return self.balance(gramian, losses)  # such weights promise nothing that could be missed
 
 
 class JacobianBalancer(Balancer):
-    """A balancer without a Gram form: it needs the gradients themselves."""
+    """Base class of balancers that need the gradients themselves, since the Gram matrix is not enough."""
 
     needs = "jacobian"
     has_weights = False
 
     @abstractmethod
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
-        """Direction and statistics from the jacobian (..., K, P), finite; advances the state, in place."""
+        """Return direction and statistics for a finite Jacobian (..., K, P), and update the state in place."""
 
     def prepare(self, jacobian: Tensor) -> None:
-        """Make room in the state for gradients like these (..., K, P), before their numbers are looked at."""
+        """Allocate the state for gradients of this shape (..., K, P), before their values are checked."""
 
     def _make_room(self, saved: dict[str, Tensor], name: str) -> None:
-        """Make the entry `name` of the state, one value per task and parameter, as large as the one that was saved."""
+        """Resize the entry `name` of the state, with one value per task and parameter, to the size of the saved one."""
         here, there = self.state[name], saved.get(name, self.state[name])
         if there.shape != here.shape and there.shape[:-1] == here.shape[:-1]:
             self.state[name] = torch.zeros_like(full_precision(there), device=here.device)
@@ -103,7 +103,7 @@ def _with(direction: Direction, **statistics: Tensor) -> Direction:
 
 
 def given(losses: Tensor | None) -> Tensor:
-    """The losses of a method that was promised them."""
+    """Return the losses, which the method requires."""
     if losses is None:
         raise UserError("this balancer needs the losses of the tasks")
     return losses

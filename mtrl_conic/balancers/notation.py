@@ -1,4 +1,4 @@
-"""Methods as they are written on a command line: `name:key=value,key=value`, one within another with colons alone."""
+"""The notation of methods on a command line: `name:key=value,key=value`, with colons only if one contains another."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from mtrl_conic.balancers.registry import available, check_options
 from mtrl_conic.errors import UserError
 
 Method = tuple[str, dict[str, Any]]
-"""A balancer's name and options."""
+"""The name and the options of a balancer."""
 
 
 def label(name: str, options: Mapping[str, Any]) -> str:
-    """A method as it is written: `gradops:alpha=-2`."""
+    """Return the notation of a method, such as `gradops:alpha=-2`."""
     return name + (":" + ",".join(f"{key}={value}" for key, value in options.items()) if options else "")
 
 
 def inner_label(name: str, options: Mapping[str, Any]) -> str:
-    """A method as it is written within an option of another: `cagrad:c=0.9:rescale=square`, colons throughout."""
+    """Return the notation of a method inside an option of another, such as `cagrad:c=0.9:rescale=square`."""
     return ":".join([name, *(f"{key}={value}" for key, value in options.items())])
 
 
 def parse_inner(text: str) -> Method:
-    """What `inner_label` writes as name and options, checked and converted.
+    """Parse the notation of `inner_label` into a name and checked options.
 
     Raises:
         UserError: an unknown name or option, or a value out of range.
@@ -34,7 +34,7 @@ def parse_inner(text: str) -> Method:
         key, equals, value = part.partition("=")
         if equals:
             options[key.strip()] = value.strip()
-        elif options:  # values may have colons, as a preference by name has
+        elif options:  # a value may contain colons, such as a preference by task name
             options[next(reversed(options))] += f":{part}"
         else:
             raise UserError(f"{part}: write a method within another as name:key=value:key=value")
@@ -47,17 +47,17 @@ def parse_methods(
     every: Callable[[], list[str]] = available,
     check: Callable[[str, dict[str, Any]], dict[str, Any]] = check_options,
 ) -> list[Method]:
-    """`ls,gradops:alpha=-2,conicgrad:c=0.9,solver=exact` as names and options, checked and converted.
+    """Parse `ls,gradops:alpha=-2,conicgrad:c=0.9,solver=exact` into names and checked options.
 
     A part whose first `=` comes before any `:` belongs to the method before it.
 
     Args:
-        text: methods, with commas between them.
-        every: the names that `all` stands for.
-        check: (name, options) -> the options converted; an unknown name or option is its error.
+        text: methods separated by commas.
+        every: returns the names that `all` stands for.
+        check: converts the options of a name, and raises an error for an unknown name or option.
 
     Raises:
-        UserError: no method, the same one twice, or what `check` refuses.
+        UserError: there is no method, one occurs twice, or `check` raises.
     """
     chosen: list[Method] = []
     for part in filter(None, (part.strip() for part in text.split(","))):

@@ -13,20 +13,20 @@ from mtrl_conic.errors import unknown
 
 @cache
 def references() -> Mapping[str, str]:
-    """Name -> its entry, as it stands in the file."""
+    """Return a mapping from the name of each method to its entry in the file."""
     text = (resources.files("mtrl_conic.balancers") / "references.bib").read_text(encoding="utf-8")
     found = re.finditer(r"^@\w+\{(\w+),\n.*?^\}$", text, flags=re.DOTALL | re.MULTILINE)
     return {match[1]: match[0] for match in found}
 
 
 def bibtex(name: str) -> str:
-    """The BibTeX entry of a method.
+    """Return the BibTeX entry of a method.
 
     Args:
-        name: of a balancer, or `rotograd`. One of your own that is registered gets an entry of its `paper`.
+        name: name of a balancer, or `rotograd`. For your own registered balancer, the entry is made from its `paper`.
 
     Raises:
-        UserError: there is no such method.
+        UserError: no method has this name.
     """
     if name in references():
         return references()[name]
@@ -36,6 +36,6 @@ def bibtex(name: str) -> str:
 
 
 def link(name: str) -> str:
-    """Where the paper of a method can be read; empty where nothing says."""
+    """Return the address of the paper of a method, or an empty string if the entry has none."""
     found = re.search(r"^  url = \{(.*?)\}", references().get(name, ""), flags=re.MULTILINE)
     return found[1] if found else ""

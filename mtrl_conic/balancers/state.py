@@ -1,4 +1,4 @@
-"""What a balancer carries from update to update: tensors written in place."""
+"""The state of a balancer: tensors that are updated in place."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _METHOD = "method"
 
 
 class State:
-    """The state of one method, of one problem or of a batch of them.
+    """The state of a method for one problem or for a batch of problems.
 
     Args:
         num_tasks: K, at least 1.
-        seed: of the method's own random numbers, where it draws.
+        seed: seed of the method's random numbers, if it draws any.
     """
 
     name: ClassVar[str]
-    """The registered name; the class's own where it has none."""
+    """The registered name, or the name of the class if it is not registered."""
     draws: bool = False
     """Whether the method draws random numbers."""
 
@@ -43,17 +43,17 @@ class State:
         self.reset()
 
     def initial_state(self) -> dict[str, Tensor]:
-        """The tensors a method carries from update to update, as they are before the first.
+        """Return the tensors of the state before the first update.
 
-        Called by the constructor: an option that it depends on is set before `super().__init__`.
+        The constructor calls this method, so set the options that it uses before `super().__init__`.
         """
         return {}
 
     def reset(self, batch_shape: tuple[int, ...] | None = None) -> None:
-        """Forget everything: state and random numbers begin anew.
+        """Reset the state and the random numbers to their initial values.
 
         Args:
-            batch_shape: leading dimensions of the problems to come; as before if not given.
+            batch_shape: leading dimensions of the following problems; unchanged by default.
         """
         if batch_shape is not None:
             self.batch_shape = tuple(batch_shape)
@@ -62,7 +62,7 @@ class State:
             self.state["draws"] = torch.zeros((), dtype=torch.int64)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything that the next call depends on, but for the options and the seed; and the method's name."""
+        """Return everything that the next call depends on except the options and the seed."""
         kept = {name: tensor.clone() for name, tensor in self.state.items()}
         return kept | ({_METHOD: torch.tensor(list(self.name.encode()), dtype=torch.uint8)} if kept else {})
 
@@ -70,7 +70,7 @@ class State:
         """Continue from a `state_dict` of the same method with the same options and seed.
 
         Raises:
-            UserError: the state is another method's or has another number of tasks.
+            UserError: the state belongs to another method or another number of tasks.
         """
         values = {name: tensor for name, tensor in saved.items() if name != _METHOD}
         method = bytes(saved[_METHOD].tolist()).decode() if _METHOD in saved else self.name
@@ -81,16 +81,16 @@ class State:
         self._store(**values)
 
     def _store(self, **values: Tensor) -> None:
-        """Write entries of the state, in place."""
+        """Overwrite entries of the state in place."""
         for name, value in values.items():
             self.state[name].copy_(value)
 
     def _full(self, value: float) -> Tensor:
-        """One float64 value per problem and task, for a state."""
+        """Return a float64 tensor with one value per problem and task."""
         return torch.full((*self.batch_shape, self.num_tasks), value, dtype=torch.float64)
 
     def _uniform(self, shape: tuple[int, ...]) -> Tensor:
-        """Fresh draws from (0, 1) on the state's device, float64; only where `draws` is set."""
+        """Return new float64 draws from (0, 1) on the device of the state; requires `draws`."""
         return uniform(self.seed, self.state["draws"].add_(1), shape)
 
     def _follow(self, device: torch.device) -> None:
@@ -98,7 +98,7 @@ class State:
             self.state = {name: tensor.to(device) for name, tensor in self.state.items()}
 
     def _only_where(self, sound: Tensor, work: Callable[[], Result]) -> Result:
-        """Do `work`, and leave the state of problems (...) that are not `sound` as it was; on the device alone."""
+        """Call `work`, then restore the state of the problems (...) that are not `sound`, on the device alone."""
         before = {name: value.clone() for name, value in self.state.items()}
         result = work()
         some, own = sound.any(), self._own_to_a_problem()
@@ -108,7 +108,7 @@ class State:
         return result
 
     def _own_to_a_problem(self) -> set[str]:
-        """The entries of the state that each problem of a batch has its own of: those that grow with a further axis."""
+        """Return the entries of the state that exist once per problem: those that grow with a further batch axis."""
         batch_shape = self.batch_shape
         if not batch_shape:
             return set()

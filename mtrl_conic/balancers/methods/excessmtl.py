@@ -47,7 +47,12 @@ class ExcessMTL(JacobianBalancer):
         *,
         seed: int = 0,
         eta: Annotated[float, Field(gt=0, description="step size of the weights")] = 0.01,
-        warmup: Annotated[int, Field(ge=1, description="updates with equal weights that tell where tasks begin")] = 1,
+        warmup: Annotated[
+            int,
+            Field(
+                ge=1, description="number of updates with equal weights, which measure the initial excess of each task"
+            ),
+        ] = 1,
     ) -> None:
         super().__init__(num_tasks, seed=seed)
         self.eta, self.warmup = eta, warmup

@@ -55,7 +55,7 @@ class MoCo(JacobianBalancer):
         rho: Annotated[float, Field(ge=0, description="ridge of the problem that the weights solve")] = 0.0,
         sampling: Annotated[
             Literal["single", "double"],
-            Field(description="independent batches of an update; a second is for the weights alone"),
+            Field(description="number of independent batches of an update; the second is used for the weights only"),
         ] = "single",
     ) -> None:
         super().__init__(num_tasks, seed=seed)

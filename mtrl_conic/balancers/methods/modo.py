@@ -51,10 +51,10 @@ class MoDo(Balancer):
         *,
         seed: int = 0,
         gamma: Annotated[float, Field(gt=0, description="step size of the weights")] = 0.1,
-        rho: Annotated[float, Field(ge=0, description="ridge of the weights' problem")] = 0.0,
+        rho: Annotated[float, Field(ge=0, description="ridge of the problem that the weights solve")] = 0.0,
         sampling: Annotated[
             Literal["single", "double", "triple"],
-            Field(description="independent batches of an update: one, two, or a third for the direction alone"),
+            Field(description="number of independent batches of an update; the third is used for the direction only"),
         ] = "double",
     ) -> None:
         self.gamma, self.rho, self.sampling, self.batches = gamma, rho, sampling, SAMPLINGS[sampling]

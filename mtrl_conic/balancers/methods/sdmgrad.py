@@ -53,7 +53,10 @@ class SDMGrad(Balancer):
         lam: Annotated[float, Field(ge=0, description="weight of the mean gradient in the regularisation")] = 0.3,
         sampling: Annotated[
             Literal["single", "triple"],
-            Field(description="independent batches of an update: the optimum of one, or a step by three"),
+            Field(
+                description="number of independent batches of an update: one gives the exact optimum, three a step on "
+                "the weights"
+            ),
         ] = "single",
         gamma: Annotated[float, Field(gt=0, description="step size of the weights, with three batches")] = 0.1,
     ) -> None:
