@@ -13,7 +13,7 @@ from mtrl_conic.balancers.base import Direction
 from mtrl_conic.balancers.kinds import JacobianBalancer, given
 from mtrl_conic.balancers.positive_losses import reciprocal, small
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.gram import combine, gramian_of
+from mtrl_conic.linalg.gram import combine
 from mtrl_conic.linalg.vectors import positive
 
 
@@ -71,9 +71,9 @@ class DBMTL(JacobianBalancer):
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
         losses = given(losses)
         kept = self.beta / self.state["count"].add_(1).to(torch.float64) ** self.decay
-        of_logs = jacobian.to(torch.float64) * reciprocal(losses).unsqueeze(-1)
-        means = self.state["means"].mul_(kept).add_(of_logs * (1 - kept))
-        lengths = gramian_of(means).diagonal(dim1=-2, dim2=-1).sqrt()
+        share = (reciprocal(losses) * (1 - kept)).unsqueeze(-1)
+        means = self.state["means"].mul_(kept).addcmul_(jacobian.to(torch.float64), share)
+        lengths = torch.linalg.vector_norm(means, dim=-1)
         scales = torch.where(lengths > 0, lengths.amax(-1, keepdim=True) / positive(lengths), 0.0)
         return Direction(combine(scales, means).to(jacobian.dtype), {"scale": scales, "small": small(losses)})
 

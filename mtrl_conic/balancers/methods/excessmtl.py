@@ -16,6 +16,9 @@ from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.gram import combine
 from mtrl_conic.linalg.vectors import positive
 
+_PART = 8192
+"""Number of parameters whose gradients are processed at a time."""
+
 
 @register("excessmtl")
 class ExcessMTL(JacobianBalancer):
@@ -73,9 +76,9 @@ class ExcessMTL(JacobianBalancer):
 
     @override
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
-        own = jacobian.to(torch.float64).square()
-        squares = self.state["squares"].add_(own)
-        excess = torch.where(squares > 0, own / positive(squares).sqrt(), 0.0).sum(-1)
+        # In parts that fit into a processor's cache.
+        parts = zip(jacobian.split(_PART, -1), self.state["squares"].split(_PART, -1), strict=True)
+        excess = torch.stack([_excess(*part) for part in parts]).sum(0)
         warm = self.state["count"] < self.warmup
         first = self.state["first"] + torch.where(warm, excess / self.warmup, 0.0)
         relative = excess / positive(first)
@@ -88,3 +91,10 @@ class ExcessMTL(JacobianBalancer):
     def load_state_dict(self, saved: dict[str, Tensor]) -> None:
         self._make_room(saved, "squares")
         super().load_state_dict(saved)
+
+
+def _excess(gradients: Tensor, squares: Tensor) -> Tensor:
+    """Add the squares of gradients (..., K, P) to `squares`, and return the sums (..., K) of g^2 / sqrt(squares)."""
+    own = gradients.to(torch.float64).square()
+    roots = positive(squares.add_(own)).sqrt_()
+    return own.div_(roots).sum(-1)
