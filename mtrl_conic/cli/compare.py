@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     comparison.add_arguments(parser)
     add_recorders(parser)
     add_fields(parser, RunConfig)
-    parser.epilog = "Any field that takes a single value may be given several, a,b,c: each combination is a run."
+    parser.epilog = "A field can be given several values, a,b,c; each combination is a run."
 
 
 def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:

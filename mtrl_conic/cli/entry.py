@@ -135,7 +135,7 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "mtrl-conic COMMAND --help      examples and common options; --help-all: every one",
-            "mtrl-conic --version           of this package, torch and Meta-World",
+            "mtrl-conic COMMAND --help      examples and common options; --help-all: all",
+            "mtrl-conic --version           versions of this package, torch and Meta-World",
         ]
     )

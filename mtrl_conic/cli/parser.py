@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -169,7 +170,13 @@ def _examples(command: ModuleType) -> list[str]:
     examples: Mapping[str, str] = getattr(command, "EXAMPLES", {})
     if not examples:
         return []
-    return ["\n".join(["examples:", *(f"  # {words}\n  {example}" for words, example in examples.items())])]
+    return ["\n".join(["examples:", *(f"  # {words}\n  {_wrapped(example)}" for words, example in examples.items())])]
+
+
+def _wrapped(command: str) -> str:
+    """Break a command that is longer than a line of a terminal, so that it can still be pasted."""
+    lines = textwrap.wrap(command, 75, break_long_words=False, break_on_hyphens=False)
+    return " \\\n    ".join(lines)
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_changes(parser)
     comparison.add_arguments(parser)
     add_fields(parser, SupervisedConfig, leave_out=("problem",))
-    parser.epilog = "Any field that takes a single value may be given several, a,b,c: each combination is a run."
+    parser.epilog = "A field can be given several values, a,b,c; each combination is a run."
 
 
 def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
