@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -55,19 +56,37 @@ class JacobianBalancer(Balancer):
 
     needs = "jacobian"
     has_weights = False
+    remembered: ClassVar[str] = ""
+    """Entry of the state with one value per task and parameter, if the method has one."""
+    remembered_type: ClassVar[torch.dtype | None] = None
+    """Type of that entry; by default that of the gradients, but at least float32."""
 
     @abstractmethod
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
         """Return direction and statistics for a finite Jacobian (..., K, P), and update the state in place."""
 
+    @override
+    def initial_state(self) -> dict[str, Tensor]:
+        if not self.remembered:
+            return {}
+        # P is known at the first call only.
+        return {self.remembered: torch.zeros(*self.batch_shape, self.num_tasks, 0, dtype=self.remembered_type)}
+
+    @override
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        if self.remembered:
+            here = self.state[self.remembered]
+            there = saved.get(self.remembered, here)
+            if there.shape != here.shape and there.shape[:-1] == here.shape[:-1]:
+                self.state[self.remembered] = torch.zeros_like(full_precision(there), device=here.device)
+        super().load_state_dict(saved)
+
     def prepare(self, jacobian: Tensor) -> None:
         """Allocate the state for gradients of this shape (..., K, P), before their values are checked."""
-
-    def _make_room(self, saved: dict[str, Tensor], name: str) -> None:
-        """Resize the entry `name` of the state, with one value per task and parameter, to the size of the saved one."""
-        here, there = self.state[name], saved.get(name, self.state[name])
-        if there.shape != here.shape and there.shape[:-1] == here.shape[:-1]:
-            self.state[name] = torch.zeros_like(full_precision(there), device=here.device)
+        first = jacobian[..., : self.num_tasks, :]
+        if self.remembered and self.state[self.remembered].shape != first.shape:
+            kind = self.remembered_type or torch.promote_types(first.dtype, torch.float32)
+            self.state[self.remembered] = torch.zeros_like(first, dtype=kind)
 
     @override
     def direct(self, jacobian: Tensor, losses: Tensor | None = None) -> Direction:

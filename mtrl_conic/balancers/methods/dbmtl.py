@@ -39,6 +39,8 @@ class DBMTL(JacobianBalancer):
     """
 
     paper = "Lin et al., Dual-balancing for multi-task learning, 2023"
+    remembered = "means"
+    remembered_type = torch.float64
     needs_losses = True
     positive_losses = True
     refuses_negative = True
@@ -58,14 +60,7 @@ class DBMTL(JacobianBalancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        # P is known at the first call only.
-        means = torch.zeros(*self.batch_shape, self.num_tasks, 0, dtype=torch.float64)
-        return {"means": means, "count": torch.zeros((), dtype=torch.int64)}
-
-    @override
-    def prepare(self, jacobian: Tensor) -> None:
-        if self.state["means"].shape != jacobian.shape:
-            self.state["means"] = torch.zeros_like(jacobian, dtype=torch.float64)
+        return super().initial_state() | {"count": torch.zeros((), dtype=torch.int64)}
 
     @override
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
@@ -76,8 +71,3 @@ class DBMTL(JacobianBalancer):
         lengths = torch.linalg.vector_norm(means, dim=-1)
         scales = torch.where(lengths > 0, lengths.amax(-1, keepdim=True) / positive(lengths), 0.0)
         return Direction(combine(scales, means).to(jacobian.dtype), {"scale": scales, "small": small(losses)})
-
-    @override
-    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
-        self._make_room(saved, "means")
-        super().load_state_dict(saved)

@@ -41,6 +41,8 @@ class ExcessMTL(JacobianBalancer):
     """
 
     paper = "He et al., Robust multi-task learning with excess risks, ICML 2024"
+    remembered = "squares"
+    remembered_type = torch.float64
     every_task = True
     in_epochs = MappingProxyType({"warmup": 3})
 
@@ -62,17 +64,11 @@ class ExcessMTL(JacobianBalancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        return {
-            "squares": torch.zeros(*self.batch_shape, self.num_tasks, 0),  # P is known at the first call only
+        return super().initial_state() | {
             "logits": self._full(0.0),
             "first": self._full(0.0),
             "count": torch.zeros((), dtype=torch.int64),
         }
-
-    @override
-    def prepare(self, jacobian: Tensor) -> None:
-        if self.state["squares"].shape != jacobian.shape:
-            self.state["squares"] = torch.zeros_like(jacobian, dtype=torch.float64)
 
     @override
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
@@ -86,11 +82,6 @@ class ExcessMTL(JacobianBalancer):
         self._store(first=first, logits=logits, count=self.state["count"] + 1)
         weights = logits.softmax(-1)
         return Direction(combine(weights, jacobian), {"weight": weights, "excess": relative})
-
-    @override
-    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
-        self._make_room(saved, "squares")
-        super().load_state_dict(saved)
 
 
 def _excess(gradients: Tensor, squares: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from mtrl_conic.balancers.base import Direction
 from mtrl_conic.balancers.batches import SAMPLINGS, across, of_batch
 from mtrl_conic.balancers.kinds import JacobianBalancer
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.gram import combine, full_precision, gramian_of
+from mtrl_conic.linalg.gram import combine, gramian_of
 from mtrl_conic.linalg.simplex import project_on_simplex
 from mtrl_conic.linalg.vectors import matvec
 
@@ -43,6 +43,7 @@ class MoCo(JacobianBalancer):
     """
 
     paper = "Fernando et al., Mitigating gradient bias in multi-objective learning, ICLR 2023"
+    remembered = "means"
     carries_gradients = True
 
     def __init__(
@@ -68,15 +69,8 @@ class MoCo(JacobianBalancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        # P is known at the first call only.
-        means = torch.zeros(*self.batch_shape, self.num_tasks, 0)
-        return {"means": means, "lambda": self._full(1 / self.num_tasks), "count": torch.zeros((), dtype=torch.int64)}
-
-    @override
-    def prepare(self, jacobian: Tensor) -> None:
-        first = jacobian[..., : self.num_tasks, :]
-        if self.state["means"].shape != first.shape:
-            self.state["means"] = torch.zeros_like(full_precision(first))
+        own = {"lambda": self._full(1 / self.num_tasks), "count": torch.zeros((), dtype=torch.int64)}
+        return super().initial_state() | own
 
     @override
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
@@ -94,8 +88,3 @@ class MoCo(JacobianBalancer):
         slope = matvec(products, weights) + self.rho * weights
         weights.copy_(project_on_simplex(weights - self.gamma * rate * slope))
         return Direction(combine(weights, means).to(jacobian.dtype), {"lambda": weights.clone()})
-
-    @override
-    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
-        self._make_room(saved, "means")
-        super().load_state_dict(saved)
