@@ -14,6 +14,7 @@ from mtrl_conic.gradients.autograd import Found
 from mtrl_conic.gradients.graph import FeatureGradients, GraphGradients, TaskLosses
 from mtrl_conic.gradients.present import combine_present, of_all_tasks
 from mtrl_conic.gradients.processes import Processes, refuse_sharded
+from mtrl_conic.linalg.cosines import norms_and_cosines
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -225,9 +226,7 @@ def _geometry(gradients: GraphGradients, num_tasks: int, present: Sequence[int])
     """Lengths and cosines of what was compared, in the first batch."""
     if gradients.rows is None:
         return {}
-    gramian = gradients.gramian[: len(present), : len(present)]
-    norms = gramian.diagonal().sqrt()
-    cosines = gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
+    norms, cosines = norms_and_cosines(gradients.gramian[: len(present), : len(present)])
     return {
         "gradient_norm": of_all_tasks(norms, num_tasks, present),
         "cosine": of_all_tasks(cosines, num_tasks, present),

@@ -65,3 +65,12 @@ def unit_scale(gramian: Tensor) -> Tensor:
 def conflicts(gramian: Tensor) -> Tensor:
     """The number (...) of pairs of tasks whose gradients have a negative inner product."""
     return (gramian < 0).sum((-2, -1)) // 2
+
+
+def norms_and_cosines(gramian: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the norms (K,) and the cosines (K, K) of gradients with a Gram matrix (K, K), as statistics show them.
+
+    They are not corrected for rounding; the cosines with a zero gradient are 0.
+    """
+    norms = gramian.diagonal().sqrt()
+    return norms, gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)

@@ -12,6 +12,7 @@ from mtrl_conic.agents.protocol import Statistics
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients import Layout, TaskGradients
+from mtrl_conic.linalg.cosines import norms_and_cosines
 from mtrl_conic.networks.flat import flatten
 
 
@@ -76,10 +77,8 @@ class Component:
         tasks = self.balancer.num_tasks
         told = {"loss": gradients.losses.view(-1, tasks).mean(0)}
         if compare:
-            gramian = gradients.gramian[:tasks, :tasks]  # of the first batch
-            norms = gramian.diagonal().sqrt()
-            told["gradient_norm"] = norms
-            told["cosine"] = gramian / torch.outer(norms, norms).clamp_min(torch.finfo(norms.dtype).tiny)
+            of_first_batch = gradients.gramian[:tasks, :tasks]
+            told["gradient_norm"], told["cosine"] = norms_and_cosines(of_first_batch)
         for name, value in decided.items():
             told[name if name == "weight" else f"{self.balancer.name}_{name}"] = value
         return {f"{self.name}/{name}": value for name, value in told.items()}
