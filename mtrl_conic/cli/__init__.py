@@ -1,4 +1,4 @@
-"""The command line: `mtrl-conic COMMAND ...`, a module per command."""
+"""The command line, `mtrl-conic COMMAND ...`, with one module per command."""
 
 from mtrl_conic.cli.entry import COMMANDS, main
 

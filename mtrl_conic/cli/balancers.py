@@ -1,4 +1,4 @@
-"""List the balancers with a description, the paper and the options of each."""
+"""List the balancers, each with a description, its paper and its options."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mtrl_conic.cli.flags import add_imports
 from mtrl_conic.cli.terminal import TERMINAL
 
 EXAMPLES = {
-    "the reference of a method, for a paper": "mtrl-conic balancers --cite conicgrad",
+    "the BibTeX entry of a method": "mtrl-conic balancers --cite conicgrad",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Modules that register more of them."""
+    """Add `--cite`, and `--import` for modules that register more balancers."""
     parser.add_argument(
         "--cite",
         nargs="+",
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table, or references."""
+    """Print the table, or the BibTeX entries."""
     from mtrl_conic import balancers
 
     if arguments.cite:

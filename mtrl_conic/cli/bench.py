@@ -1,4 +1,4 @@
-"""Measure this package and others in one run: environments, updates or solvers."""
+"""Measure environments, updates or solvers of this package and of others, side by side."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ EXAMPLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to measure, and how."""
+    """Add what to measure, and how."""
     parser.add_argument(
         "what",
         help=(
             "what to measure: env (environment steps per second), update (a learning update), train (a whole "
-            "training step), solvers (from gradients to a direction) or scaling (a step on shared rows as tasks and "
-            "parameters grow)"
+            "training step), solvers (from gradients to a direction) or scaling (a step on shared rows, for growing "
+            "numbers of tasks and parameters)"
         ),
     )
     parser.add_argument("--threads", type=whole, default=1, help="number of processor threads [1]")
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table."""
+    """Measure, and print the table."""
     from mtrl_conic.execution.cores import check_fits_cores
 
     if arguments.what not in MEASURES:
@@ -124,7 +124,7 @@ def _counts(flag: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise UserError(f"--{flag} {text}: whole numbers separated by commas, such as 2,10,40") from None
+        raise UserError(f"--{flag} {text}: must be whole numbers separated by commas, such as 2,10,40") from None
 
 
 def _names(text: str) -> list[str]:

@@ -18,12 +18,12 @@ from mtrl_conic.runs.status import Progress, read_progress
 
 
 class Board:
-    """A `Watcher` that displays what it is told; it is a context manager that restores the terminal.
+    """A `Watcher` that displays the comparison; as a context manager, it restores the terminal at the end.
 
     Args:
         console: console to write to.
         total: number of runs of the comparison.
-        finished: number of runs that were finished before it started.
+        finished: number of runs that were already finished.
     """
 
     def __init__(self, console: Console, total: int, finished: int) -> None:
@@ -41,13 +41,13 @@ class Board:
             self._live.stop()
 
     def started(self, run: Job) -> None:
-        """A line."""
+        """Print that a run starts or resumes."""
         progress = _progress(run)
         self._evaluated_at[run.name] = progress.evaluated_at
-        self._say(f"{run.name}: goes on at {_at(run, progress)}" if progress.step else f"{run.name}: starts")
+        self._say(f"{run.name}: resumes at {_at(run, progress)}" if progress.step else f"{run.name}: starts")
 
     def ended(self, run: Job, end: End, words: str) -> None:
-        """A line."""
+        """Print how a run ended."""
         progress = _progress(run)
         if end == "finished":
             self._finished += 1
@@ -57,12 +57,12 @@ class Board:
             self._failed += 1
             self._say(f"{run.name}: failed at {_at(run, progress)}: {words}")
         elif end == "killed":
-            self._say(f"{run.name}: {words}, will go on from its checkpoint")
+            self._say(f"{run.name}: {words}; it will resume from its checkpoint")
         else:
             self._say(f"{run.name}: stopped at {_at(run, progress)}")
 
     def tick(self, running: Sequence[Job]) -> None:
-        """The table, or a line for each new evaluation."""
+        """Update the table, or print a line for each new evaluation."""
         now = [(run, _progress(run)) for run in running]
         if self._live:
             self._live.update(self._table(now), refresh=True)
@@ -87,7 +87,7 @@ class Board:
 
 
 def _progress(run: Job) -> Progress:
-    """Return the progress of a run; empty if its records are damaged, which must not end the other runs."""
+    """Return the progress of a run, or an empty one if its records are damaged, which must not end the other runs."""
     try:
         return read_progress(run.directory)
     except UserError:

@@ -1,4 +1,4 @@
-"""Train many runs: every field that is given as a list is varied. The same command resumes the comparison."""
+"""Train several runs, one for each combination of the fields given as lists. The same command resumes them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMMON = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A preset, where to write, how many at a time, and every field of the configuration."""
+    """Add the preset, the folder, the options of a comparison, and every field of the configuration."""
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     parser.add_argument(
         "--out",
@@ -42,16 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     comparison.add_arguments(parser)
     add_recorders(parser)
     add_fields(parser, RunConfig)
-    parser.epilog = "A field can be given several values, a,b,c; each combination is a run."
+    parser.epilog = "A field can be given several values as a,b,c; each combination is a run."
 
 
 def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
-    """Of the preset."""
+    """Return the name of the preset, and the help of each field with its values."""
     return shown_preset(arguments.preset, {})
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check all, train what is not finished, say how to go on."""
+    """Check all runs, train those that are not finished, and print the next command."""
     comparison.check_arguments(arguments)
     folder = comparison.place(arguments, arguments.out)
     runs = _planned(arguments, folder)
@@ -79,6 +79,6 @@ def _planned(arguments: argparse.Namespace, folder: Path) -> list[Job]:
     for planned in runs:
         if isinstance(planned.config, RunConfig) and not is_finished(planned.directory, planned.config):
             check_fits(planned.config, planned.directory)
-    make_recorders(arguments.record, folder)  # a service that is not installed is told now
+    make_recorders(arguments.record, folder)  # reports a service that is not installed before any run starts
     probe(configs)
     return runs

@@ -1,4 +1,4 @@
-"""Many runs carried out: what `compare` and `supervised` share."""
+"""The execution of several runs, which `compare` and `supervised` share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENGINES = ("local", "ray")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Methods and seeds, how many at a time, and what carries them out."""
+    """Add the methods and seeds, the number of runs at a time, and the engine that executes them."""
     parser.add_argument(
         "--jobs", type=whole, help="number of runs at a time [one per processor core; ray: as many as fit]"
     )
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--gpus-per-run",
         type=float,
         metavar="N",
-        help="number of GPUs that ray reserves for each run, may be a fraction [0]",
+        help="number of GPUs, possibly a fraction, that ray reserves for each run [0]",
     )
     parser.add_argument("--dry-run", action="store_true", help="check and list the runs without writing anything")
     methods = (
@@ -54,33 +54,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """That the options of the engine fit together."""
+    """Check that the options of the engine fit together.
+
+    Raises:
+        UserError: an option is out of range, or does not apply to the engine.
+    """
     if arguments.jobs is not None and arguments.jobs < 1:
-        raise UserError(f"--jobs {arguments.jobs}: at least 1")
+        raise UserError(f"--jobs {arguments.jobs}: must be at least 1")
     if arguments.engine not in ENGINES:
         raise unknown("engine", arguments.engine, ENGINES)
     if arguments.engine == "local" and (arguments.ray_address or arguments.gpus_per_run is not None):
-        raise UserError("--ray-address and --gpus-per-run go with --engine ray")
+        raise UserError("--ray-address and --gpus-per-run need --engine ray")
     if arguments.gpus_per_run is not None and arguments.gpus_per_run < 0:
-        raise UserError(f"--gpus-per-run {arguments.gpus_per_run:g}: 0 or more")
+        raise UserError(f"--gpus-per-run {arguments.gpus_per_run:g}: must be 0 or more")
 
 
 def place(arguments: argparse.Namespace, folder: Path) -> Path:
-    """The folder of the comparison; workers of a cluster have working directories of their own."""
+    """Return the folder of the comparison, as an absolute path if workers of a cluster write to it."""
     return folder.resolve() if arguments.engine == "ray" else folder
 
 
 def carry_out(arguments: argparse.Namespace, runs: Sequence[Job], folder: Path, conclude: Callable[[], None]) -> int:
-    """Carry out what is not finished of checked runs, or list them; returns the exit code.
+    """Execute the runs that are not finished, or list all runs for `--dry-run`; return the exit code.
 
     Args:
-        arguments: of `add_arguments`, checked.
-        runs: of the comparison.
-        folder: of all of them.
-        conclude: called at the end, where there is a result.
+        arguments: parsed arguments, checked by `check_arguments`.
+        runs: all runs of the comparison, checked.
+        folder: folder of the comparison.
+        conclude: function that is called at the end if at least one run has finished.
 
     Raises:
-        UserError: what only a run itself could tell, and told by all that were to be made.
+        UserError: every run refused its configuration when it started; the message is that of the first.
     """
     from mtrl_conic.cli.board import Board
     from mtrl_conic.cli.interruption import asked_to_stop
@@ -112,7 +116,7 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Job], folder: Path, 
 
 @contextmanager
 def _engine(arguments: argparse.Namespace) -> Iterator[Callable[..., dict[str, End]]]:
-    """What carries the runs out."""
+    """Provide the function that executes the runs."""
     if arguments.engine == "local":
         from mtrl_conic.runs.local import run_locally
 
@@ -131,7 +135,7 @@ def _conclude(console: Console, runs: Sequence[Job], ends: dict[str, End], concl
     for run in failed:
         console.print(f"failed: {run.name}, see {run.directory / 'error.txt'}", soft_wrap=True)
     if len([end for end in ends.values() if end != "stopped"]) < len(runs):
-        console.print("Stopped. Every run that had started has a checkpoint; the same command goes on.")
+        console.print("Stopped. Every run that had started has a checkpoint; the same command resumes them.")
         return 1
     if len(failed) < len(runs) or not runs:
         conclude()
@@ -139,7 +143,7 @@ def _conclude(console: Console, runs: Sequence[Job], ends: dict[str, End], concl
 
 
 def _raise_if_refused(runs: Sequence[Job], ends: dict[str, End]) -> None:
-    """Where no run of them could begin, the command is wrong: tell why, and leave nothing of them behind."""
+    """Raise a `UserError` and remove the directories if every run was refused, because then the command is wrong."""
     if not runs or any(ends.get(run.name) != "refused" for run in runs):
         return
     from mtrl_conic.runs.claim import release

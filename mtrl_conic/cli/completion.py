@@ -20,25 +20,25 @@ EXAMPLES = {
 
 
 class Words(NamedTuple):
-    """What may follow in a command line."""
+    """The words that a command line may contain."""
 
     commands: Mapping[str, str]
-    """Command -> what it does."""
+    """The description of each command."""
     first: Mapping[str, Sequence[str]]
-    """Command -> what its first argument may be, where that has names."""
+    """The known values of a command's first argument, by command."""
     flags: Mapping[str, Sequence[str]]
-    """Command -> its flags."""
+    """The flags of each command."""
     values: Mapping[str, Sequence[str]]
-    """Flag -> what may follow it, where that has names."""
+    """The known values of a flag, by flag."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which shell."""
+    """Add the shell."""
     parser.add_argument("shell", help=", ".join(SHELLS))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print it."""
+    """Print the script."""
     if arguments.shell not in SHELLS:
         raise unknown("shell", arguments.shell, SHELLS)
     print({"bash": _bash, "zsh": _zsh, "fish": _fish}[arguments.shell](_words()))

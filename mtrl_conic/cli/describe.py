@@ -25,13 +25,13 @@ COMMON = ("--task-set", "--base", "--network", "--network-options", "--width", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A preset, and every field of the configuration."""
+    """Add the preset, and every field of the configuration."""
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     add_fields(parser, RunConfig)
 
 
 def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
-    """Of the preset, under what else is given."""
+    """Return the name of the preset, and the help of each field with its values and those of the other flags."""
     return shown_preset(arguments.preset, given_run(arguments))
 
 
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check(config)
     if config.algorithm != registry.MTSAC:
-        raise UserError(f"describe shows the networks of {registry.MTSAC}, and {config.algorithm} has its own")
+        raise UserError(f"describe lists the networks of {registry.MTSAC} only, not those of {config.algorithm}")
     spec = spec_of(config)
     agent = MTSAC(
         spec,
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def parameter_table(agent: MTSAC) -> Table:
-    """A row per parameter of actor and critic, and totals. A target critic has the critic's once more."""
+    """Build a table with a row per parameter of actor and critic, and totals. Target critics are not listed."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

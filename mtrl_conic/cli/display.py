@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on, and at its end."""
+"""The output of a single run in the terminal, during training and at the end."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.trainer import Trainer
 
 _NAMED = 12
-"""Tasks that an evaluation names in its line; of more it is told how many are solved."""
+"""Largest number of tasks whose rates are listed one by one; of more tasks, the number of solved ones is given."""
 
 
 class Progress(Callback):
-    """A bar with the time left on a terminal, a line at every log elsewhere; the rates at every evaluation.
+    """Shows a progress bar with the time left, or a line per log if there is no terminal, and every evaluation.
 
     Args:
-        config: of the run; its budget is steps or minutes, whichever ends first.
+        config: configuration of the run; its budget is in steps or minutes, whichever ends first.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -41,12 +41,12 @@ class Progress(Callback):
         self._latest = ""
 
     def on_start(self, trainer: Trainer) -> None:
-        """Say what starts, and show the bar."""
+        """Print what is trained, and show the bar."""
         tasks, config = len(trainer.envs.task_names), self._config
         learner = f"{config.agent.base} base" if config.algorithm == MTSAC else config.algorithm
         where = f"{learner}, {config.method}, seed {config.seed}, {trainer.agent.device}"
         if trainer.step:
-            say(f"Going on with {tasks} tasks at step {trainer.step} of {config.steps}: {where}")
+            say(f"Resuming {tasks} tasks at step {trainer.step} of {config.steps}: {where}")
         else:
             budget = f"{config.minutes:g} minutes" if config.minutes else f"{config.steps} steps per task"
             say(f"Training {tasks} tasks for {budget}: {where}")
@@ -62,12 +62,12 @@ class Progress(Callback):
             self._bar.update(self._task, completed=self._share(trainer), description=self._status(trainer))
 
     def on_doing(self, trainer: Trainer, words: str) -> None:
-        """Say it beside the bar."""
+        """Show `words`, or the status if there are none, beside the bar."""
         if self._bar is not None:
             self._bar.update(self._task, description=words or self._status(trainer), refresh=True)
 
     def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Take in what the log says."""
+        """Take the speed and the training success for the status; print it if there is no bar."""
         self._latest = f"{record['steps_per_second']:.1f} steps/s"
         seen = record.get("training/success")
         if seen:
@@ -76,14 +76,14 @@ class Progress(Callback):
             say(self._status(trainer))
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """One line with every task's rate."""
+        """Print a line with the rate or the return of every task."""
         success = f"success {record['mean_success']:.3f} = {_rates(record['success'])}" if record["success"] else ""
         others = [f"{task} {number(value)}" for task, value in without_success(record).items()]
         returns = f"return {'  '.join(others)}" if others else ""
         say(f"step {trainer.step}: {'; '.join(part for part in (success, returns) if part)}")
 
     def on_stop(self, trainer: Trainer) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -99,7 +99,7 @@ class Progress(Callback):
 
 
 def _rates(success: dict[str, float]) -> str:
-    """The rate of each task; of many tasks, how many are solved."""
+    """Format the rate of each task; for many tasks, the number of solved ones."""
     if len(success) > _NAMED:
         solved, never = (sum(rate >= 0.8 for rate in success.values()), sum(rate == 0 for rate in success.values()))
         return f"{solved} of {len(success)} tasks at 0.8 or more, {never} at 0"
@@ -107,7 +107,7 @@ def _rates(success: dict[str, float]) -> str:
 
 
 def show_evaluation(record: dict[str, Any], title: str) -> None:
-    """The per-task table of an evaluation."""
+    """Print the table of an evaluation, with a row per task."""
     episodes, rated = record["episodes_per_task"], bool(record["success"])
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_footer=rated)
     table.add_column("task", footer="mean")
@@ -132,12 +132,12 @@ def _rate(mean: float | None) -> str:
 
 
 def show_result(result: dict[str, Any], directory: Path, imports: Sequence[str] = ()) -> None:
-    """The end of a run, and what can be done with it.
+    """Print the result of a run, and commands to continue with.
 
     Args:
-        result: of the run.
-        directory: of the run.
-        imports: the modules that it needs.
+        result: result of the run.
+        directory: directory of the run.
+        imports: modules that the run needs.
     """
     check_result(result, "reinforcement", directory / "result.json")
     steps, spent = result["step"], duration(result["seconds"])
@@ -168,6 +168,5 @@ def _show_best(record: dict[str, Any]) -> None:
     say(
         f"{BEST}: {by.replace('_', ' ')} {number(record[by])}, at step {record['step']}, of {record['evaluations']} "
         f"evaluations on {record['episodes_per_task']} episodes per task; the same episodes select and score it, so "
-        f"it is "
-        "higher than for the final agent; compare it only with numbers of the same label"
+        "it is higher than for the final agent; compare it only with numbers of the same label"
     )

@@ -1,4 +1,4 @@
-"""The command line: `mtrl-conic COMMAND ...`. The module of a command is imported when the command is called."""
+"""The entry point, `mtrl-conic COMMAND ...`; it imports the module of a command when the command is called."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ COMMANDS = {
     "balancers": "list the balancers with their papers and options",
     "toy": "run balancers on toy problems in the plane; draw trajectories",
     "supervised": "compare balancers on supervised problems or your own table",
-    "bench": "measure environments, updates or solvers, compared with others",
+    "bench": "measure environments, updates or solvers, and compare with others",
     "completion": "print the script that completes commands in bash, zsh or fish",
 }
 _HELP = ("-h", "--help", "--help-all")
 _FLAGS = {"version": "--version", "help": "--help"}
-"""Names that are commands of other programs and flags of this one."""
+"""Names that other programs use as commands, and the flags of this one that do the same."""
 _GRACE_SECONDS = 60.0
-"""For a run to write its checkpoint once the comparison that started it is gone."""
+"""The time a run has to write its checkpoint after the comparison that started it has ended."""
 
 
 class _Plain(logging.Formatter):
@@ -51,13 +51,13 @@ class _Plain(logging.Formatter):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 2 the input was wrong, 1 anything else."""
+    """Run one command and return the exit code: 0 for success, 2 for wrong input, 1 for anything else."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name of a file may be no text
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be valid text
     if logging.lastResort is not None:
-        logging.lastResort.setFormatter(_Plain())  # where nobody has said how warnings are shown
-    parent = os.environ.pop(workers.PARENT, None)  # whom this process starts has another one
+        logging.lastResort.setFormatter(_Plain())  # applies where logging is not configured
+    parent = os.environ.pop(workers.PARENT, None)  # not inherited: this process is the parent of those it starts
     if parent is not None:
         workers.end_with(int(parent), grace=_GRACE_SECONDS)
     try:
@@ -69,18 +69,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("mtrl-conic: stopped", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # The reader of our output is gone, `| head` say; there is nobody left to tell.
+        # The reader of the output has ended, as in `| head`: there is no one to report to.
         sys.stderr.close()
         return 1
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:  # any argument may be one, and the first to ask of it may be anyone
+        if (
+            error.errno != errno.ENAMETOOLONG
+        ):  # an argument used as a path may be too long; any code may be the first to use it
             raise
         print(f"mtrl-conic: {_red('error:')} {one_line(str(error))}", file=sys.stderr)
         return 2
 
 
 def _red(word: str) -> str:
-    """On a terminal, unless its user wants no colours (https://no-color.org)."""
+    """Colour a word red on a terminal, unless NO_COLOR is set (https://no-color.org)."""
     return f"\x1b[31m{word}\x1b[0m" if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else word
 
 
@@ -99,7 +101,7 @@ def _dispatch(arguments: list[str]) -> int:
     command = import_module(f"mtrl_conic.cli.{name}")
     for argument in rest:
         if argument.startswith("--") and argument.endswith("=--"):
-            raise UserError(f"{argument}: -- is no value")  # argparse would take it for none at all
+            raise UserError(f"{argument}: -- is not a value")  # argparse would drop it without an error
     parser = Parser(name, command)
     asked = [argument for argument in rest if argument in _HELP]
     if asked:
@@ -115,7 +117,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _version() -> str:
-    """Of this package, and of what its numbers depend on; none of them is imported for it."""
+    """Return the versions of this package and of those that results depend on, without importing them."""
     from importlib.metadata import version
 
     from mtrl_conic import __version__
@@ -135,7 +137,8 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "mtrl-conic COMMAND --help      examples and common options; --help-all: all",
-            "mtrl-conic --version           versions of this package, torch and Meta-World",
+            "mtrl-conic COMMAND --help      show examples and common options",
+            "mtrl-conic COMMAND --help-all  show all options",
+            "mtrl-conic --version           show the versions of this package, torch, ...",
         ]
     )

@@ -18,19 +18,24 @@ EXAMPLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A run, or a preset for the policies that need no run."""
-    parser.add_argument("run", help=f"a run directory; with --policy random or expert, one of {preset_names()}")
+    """Add the run, or the preset for policies that need no run, and how to evaluate."""
+    presets = ", ".join(preset_names())
+    parser.add_argument("run", help=f"run directory; with --policy random or expert, a YAML file or one of {presets}")
     parser.add_argument(
         "--policy", default="agent", help="policy: agent, random or expert (Meta-World's scripted policies) [agent]"
     )
     parser.add_argument(
-        "--episodes-per-task", type=whole, default=50, metavar="N", help="number of goals per task, the first N [50]"
+        "--episodes-per-task",
+        type=whole,
+        default=50,
+        metavar="N",
+        help="evaluate on the first N goals of each task [50]",
     )
     parser.add_argument("--device", default="auto", help="device: auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument(
         "--checkpoint",
         metavar="NAME",
-        help="checkpoint to use: best (of a run with KeepBest) or a saved file [the latest]",
+        help="checkpoint: best (of a run with the callback KeepBest) or a saved file [the latest checkpoint]",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
     add_imports(parser)

@@ -1,4 +1,4 @@
-"""Write a run's policy as safetensors and JSON with a model card, to use it elsewhere or to publish it."""
+"""Write a run's policy as safetensors and JSON with a model card, for use elsewhere or publication."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ EXAMPLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A run, and where to write."""
-    parser.add_argument("run", type=Path, help="a run directory")
+    """Add the run, the folder, and whether to write ONNX files."""
+    parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write to; it is created if needed"
     )
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the files of the last checkpoint's policy."""
+    """Write the policy of the latest checkpoint."""
     from mtrl_conic.agents import Policy
     from mtrl_conic.agents.export import export_policy
     from mtrl_conic.cli.terminal import say
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     envs.close()
     policy = agent.policy()
     if not isinstance(policy, Policy):
-        raise UserError(f"{arguments.run}: the policy of {config.algorithm} cannot be written; mtsac's can")
+        raise UserError(f"{arguments.run}: the policy of {config.algorithm} cannot be exported, only that of mtsac")
     files = export_policy(
         policy,
         arguments.out,

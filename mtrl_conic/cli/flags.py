@@ -1,4 +1,4 @@
-"""Every field of a configuration as a flag, and back."""
+"""Flags for every field of a configuration, and the values that are given with them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mtrl_conic.reading import parse_yaml
 from mtrl_conic.schema import is_scalar, leaves, members, owner
 
 IMPORTS = "imports"
-"""The field of a configuration that is given as `--import`, a module at a time."""
+"""The field of a configuration whose flag is `--import MODULE`, once per module."""
 DEFAULT_PRESET = "mt10"
-"""Whose values help shows where no preset is given."""
+"""The preset whose values the help shows if no preset is given."""
 _TYPES = {
     **{int: "INT", float: "FLOAT", str: "TEXT", list: "LIST", dict: "KEY=VALUE"},
     **{type(None): "none", bool: "true|false"},
@@ -25,7 +25,7 @@ _TYPES = {
 
 
 def add_imports(parser: argparse._ActionsContainer) -> None:
-    """`--import MODULE`, of every command that builds something; it is imported before the command runs."""
+    """Add `--import MODULE`; the modules are imported before the command runs."""
     parser.add_argument(
         "--import",
         dest=IMPORTS,
@@ -40,12 +40,12 @@ def add_imports(parser: argparse._ActionsContainer) -> None:
 
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
-    """`--allow-changes`, of the commands that carry out one run."""
+    """Add `--allow-changes`, for commands that execute a single run."""
     parser.add_argument(
         "--allow-changes",
         action="store_true",
         help=(
-            "resume the run although settings such as the learning rate or the batch size differ; changes.jsonl "
+            "resume the run even if settings such as the learning rate or the batch size differ; changes.jsonl "
             "records the changes and their step"
         ),
     )
@@ -54,12 +54,12 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
 def add_fields(
     parser: argparse.ArgumentParser, model: type[pydantic.BaseModel], *, leave_out: Collection[str] = ()
 ) -> None:
-    """A flag for each field of `model` and of the models in it, without prefix; values stay text for now.
+    """Add a flag for each field of `model` and of its nested models, by the field's own name; values stay text.
 
     Args:
-        parser: of a command.
-        model: whose fields they are.
-        leave_out: fields that the command takes in another way.
+        parser: parser of a command.
+        model: class of the configuration.
+        leave_out: names of fields that the command takes in another way.
     """
     groups: dict[str, argparse._ArgumentGroup] = {}
     for path, field in leaves(model):
@@ -85,7 +85,7 @@ def add_fields(
 
 
 def described(model: type[pydantic.BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
-    """The help of the flag of each field of `model`, by its `dest`, with `values` instead of the defaults."""
+    """Return the help of the flag of each field of `model` by its `dest`, with `values` in place of the defaults."""
     helps = {}
     for path, field in leaves(model):
         value: Any = values
@@ -96,14 +96,14 @@ def described(model: type[pydantic.BaseModel], values: Mapping[str, Any]) -> dic
 
 
 def shown_preset(name: str | None, given: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """What the help of a command that takes a preset shows of it: its name, and the help of each field.
+    """Return the name of a preset, and the help of each field by `dest` with its values.
 
     Args:
-        name: of the preset; none takes that of `DEFAULT_PRESET`.
-        given: values over its own, nested like a `RunConfig`.
+        name: name of the preset; None means `DEFAULT_PRESET`.
+        given: values that override those of the preset, nested like a `RunConfig`.
 
     Raises:
-        UserError: as `make_config`.
+        UserError: as in `make_config`.
     """
     from mtrl_conic.runs.config import RunConfig, make_config
 
@@ -114,12 +114,15 @@ def shown_preset(name: str | None, given: Mapping[str, Any]) -> tuple[str, dict[
 def given_fields(
     arguments: argparse.Namespace, model: type[pydantic.BaseModel], *, many: bool = False
 ) -> dict[str, Any]:
-    """The fields that were given as flags, nested like `model`, values read as YAML.
+    """Return the fields that were given as flags, nested like `model`, with values read as YAML.
 
     Args:
-        arguments: of a parser made by `add_fields`.
-        model: the same as there.
-        many: read `a,b` as a list wherever the field takes a single value.
+        arguments: arguments parsed with the flags of `add_fields`.
+        model: class of the configuration, as in `add_fields`.
+        many: whether `a,b` is a list of values for a field that takes a single value.
+
+    Raises:
+        UserError: a value cannot be read, or is a list where a run takes a single value.
     """
     nested: dict[str, Any] = {}
     given = vars(arguments)
@@ -136,15 +139,17 @@ def given_fields(
             words = _words(field)
             inner[path[-1]] = _pairs(value) if field.annotation == dict[str, Any] else read(value, path[-1], words)
             if not many and "," in value and not {str, list, dict}.intersection(members(field.annotation)):
-                raise UserError(f"{path[-1]}={value!r}: a run has one; `mtrl-conic compare` trains several")
+                raise UserError(
+                    f"{path[-1]}={value!r}: a run takes one value; `mtrl-conic compare` trains several runs"
+                )
     return nested
 
 
 def given_run(arguments: argparse.Namespace, *, many: bool = False) -> dict[str, Any]:
-    """The fields of a `RunConfig` that were given as flags, see `given_fields`.
+    """Return the fields of a `RunConfig` that were given as flags, as `given_fields` does.
 
-    The modules that ids in `--task-set` name, `gymnasium:my_module:MyEnv-v0`, are imported and count as given with
-    `--import`: who writes them there asks for it, a file that says so does not.
+    A module that an id in `--task-set` names, as in `gymnasium:my_module:MyEnv-v0`, is imported and counts as given
+    with `--import`. This holds for the command line only: a module that a file names is not imported.
     """
     from mtrl_conic.envs.gymnasium.entries import modules_of
     from mtrl_conic.runs.config import RunConfig
@@ -169,7 +174,7 @@ def _pairs(items: Sequence[str]) -> dict[str, Any]:
 
 
 def _words(field: FieldInfo) -> tuple[Any, ...]:
-    """The words that a field takes, if it takes no other values."""
+    """Return the words that a field takes if it is a `Literal`, else none."""
     return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
 
 
@@ -192,18 +197,18 @@ def _read_many(text: str, name: str, words: tuple[Any, ...] = ()) -> Any:
 
 
 def whole(text: str) -> int:
-    """A whole number as an argument: 40000, 40_000 or 4e4."""
+    """Read a whole number from an argument: 40000, 40_000 or 4e4."""
     try:
         number = int(text) if text.lstrip("+-").replace("_", "").isdecimal() else float(text)
         if number == int(number):
             return int(number)
     except (ValueError, OverflowError):
         pass
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
 
 
 def _type_words(field: FieldInfo) -> str:
-    """What a field takes: `INT`, `FLOAT|none`, `classic|strong`."""
+    """Return the metavar of a field, such as `INT`, `FLOAT|none` or `classic|strong`."""
     return "|".join(dict.fromkeys(_TYPES.get(kind, str(kind)) for kind in members(field.annotation)))
 
 

@@ -1,4 +1,4 @@
-"""Stopping when the user says so, between two steps."""
+"""Stopping between two steps when the user interrupts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C (or SIGTERM, or SIGHUP) into a request; the second one ends the process at once.
+    """Provide a function that tells whether Ctrl-C (or SIGTERM, or SIGHUP) has been received.
 
-    Under `nohup` SIGHUP stays ignored.
+    The first signal only sets what the function returns; a second Ctrl-C raises KeyboardInterrupt at once. Under
+    `nohup`, SIGHUP stays ignored.
     """
     asked = False
 

@@ -1,4 +1,4 @@
-"""List the networks with the parameters that tasks share in each, and their options."""
+"""List the networks, each with the parameters that the tasks share, and its options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtrl_conic.cli.terminal import TERMINAL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
+    """Add no arguments."""
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What a command line may say, and its help in two lengths: what people mostly need, and everything."""
+"""The argument parser, and its help in two lengths: the common options, and all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mtrl_conic.cli.flags import whole
 from mtrl_conic.errors import UserError
 
 _WIDTH = 100
-"""Columns of help at most."""
+"""Largest width of the help, in columns."""
 _TYPES: dict[Any, str] = {whole: "INT", float: "FLOAT", Path: "PATH"}
 ALSO_CALLED = {
     "--alpha": "--initial-temperature",
@@ -43,11 +43,11 @@ ALSO_CALLED = {
     "--wandb": "--record",
     "--weights": "--balancer",
 }
-"""What others call a flag of ours."""
+"""Names that other programs give to flags of this one."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and leaves help to `help_text`."""
+    """Parser of a command; it raises a `UserError` for wrong arguments, and `help_text` prints its help."""
 
     def __init__(self, name: str, command: ModuleType) -> None:
         super().__init__(prog=f"mtrl-conic {name}", description=command.__doc__, allow_abbrev=False, add_help=False)
@@ -55,24 +55,24 @@ class Parser(argparse.ArgumentParser):
         command.add_arguments(self)
 
     def error(self, message: str) -> NoReturn:
-        """As a `UserError`."""
+        """Raise a `UserError`; overrides the method of argparse, which exits."""
         raise UserError(message)
 
     @property
     def flags(self) -> list[str]:
-        """All of them."""
+        """All flags of the command."""
         return [flag for action in self._actions for flag in action.option_strings]
 
     @property
     def options(self) -> list[argparse.Action]:
-        """What has a flag."""
+        """The arguments that have a flag."""
         return [action for action in self._actions if action.option_strings]
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """The arguments, read.
+        """Parse the arguments.
 
         Raises:
-            UserError: one that is unknown, missing, or not of its type.
+            UserError: an argument is unknown, missing, or not of its type.
         """
         parsed, left = self.parse_known_args(_joined(arguments))
         if left:
@@ -80,16 +80,18 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def _unknown(self, given: str) -> UserError:
-        """An error for an argument that none of the flags is, naming the one that is probably meant."""
+        """Return an error for an unknown argument that names the flag that is probably meant."""
         flag, flags = given.partition("=")[0], self.flags
         initials = {f"--{''.join(word[0] for word in known[2:].split('-'))}": known for known in flags}
         meant = ALSO_CALLED.get(flag, initials.get(flag))
         near = [meant] if meant in flags else difflib.get_close_matches(flag, flags, n=1)
-        hint = self._hints.get(flag) or (f"did you mean {near[0]!r}?" if near else f"{self.prog} --help-all lists all")
+        hint = self._hints.get(flag) or (
+            f"did you mean {near[0]!r}?" if near else f"{self.prog} --help-all lists all options"
+        )
         return UserError(f"unknown argument {given!r}; {hint}")
 
     def parse_leniently(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """What there is of the arguments; nothing is required. The parser is spoilt for `parse` afterwards."""
+        """Parse the arguments that are there, requiring none; `parse` must not be called afterwards."""
         for action in self._actions:
             action.required = False
             if not action.option_strings:
@@ -100,15 +102,15 @@ class Parser(argparse.ArgumentParser):
 def help_text(parser: Parser, command: ModuleType, arguments: Sequence[str], *, everything: bool) -> str:
     """Return the help of a command.
 
-    A command's module may have `EXAMPLES`, `COMMON` (the flags of argument groups that the short help shows) and
-    `shown`, which takes the parsed arguments and returns the name of the preset whose values are shown, and the help of
-    each field by the `dest` of its flag.
+    The module of a command may define `EXAMPLES` (commands by description), `COMMON` (the flags of argument groups
+    that the short help lists) and `shown`, a function that takes the parsed arguments and returns the name of the
+    preset whose values are shown, and the help of each field by the `dest` of its flag.
 
     Args:
         parser: parser of the command.
         command: module of the command.
         arguments: arguments that were given besides the request for help.
-        everything: whether to list every argument by group instead of the common ones.
+        everything: whether to list all options in groups instead of the common ones.
 
     Raises:
         UserError: the preset does not exist, or it contradicts other arguments.
@@ -132,7 +134,7 @@ def help_text(parser: Parser, command: ModuleType, arguments: Sequence[str], *, 
     _section(formatter, "arguments", positional._group_actions)
     _section(formatter, "options", options._group_actions)
     if of:
-        formatter.add_text(f"Values in brackets below are those of {of}.")
+        formatter.add_text(f"The values in brackets below are those of {of}.")
     if everything:
         for group in groups:
             _section(formatter, str(group.title), group._group_actions)

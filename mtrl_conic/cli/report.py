@@ -1,4 +1,4 @@
-"""Write a report of runs: tables with intervals, learning curves, conflict, cost."""
+"""Write a report of runs with tables, confidence intervals, learning curves, conflicts and cost."""
 
 from __future__ import annotations
 
@@ -26,16 +26,23 @@ EXAMPLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which runs, and what to write."""
+    """Add the runs, the file to write, and what it contains."""
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders that contain some"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file to write, such as report.html; .md, .csv or .tex"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file to write, whose suffix .html, .md, .csv or .tex chooses the format",
     )
     parser.add_argument(
         "--format",
-        help="format: html (a self-contained page), md (its tables), csv (all evaluations) or tex (tables for LaTeX)",
+        help=(
+            "format: html (a self-contained page), md (its tables), csv (all evaluations) or tex (tables for LaTeX) "
+            "[that of the suffix of --out]"
+        ),
     )
     parser.add_argument(
         "--baseline", metavar="METHOD", help="method that the others are compared with [ls, otherwise the first]"
@@ -50,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--figure-width",
         type=float,
         metavar="INCHES",
-        help="width of a figure, such as 3.25 for a column [as on the page]",
+        help="width of the figures, such as 3.25 for one column [as in the report]",
     )
     parser.add_argument("--figure-font", metavar="NAME", help="font of the figures, such as Helvetica [sans-serif]")
     parser.add_argument("--figure-font-size", type=float, metavar="POINTS", help="font size of the figures [8]")
@@ -60,8 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PROTOCOL=FILE",
         help=(
-            "published curves to add: their protocol, and a CSV file with the columns number_of_environment_steps "
-            "and mean"
+            "published curves to add, each with its protocol and a CSV file with the columns "
+            "number_of_environment_steps and mean"
         ),
     )
     for kind, at in (("random", "0"), ("reference", "1")):
@@ -69,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{kind}-returns",
             type=Path,
             metavar="FILE",
-            help=f"returns that are normalised to {at}: a file of `evaluate --json`, or YAML with `task: return`",
+            help=f"returns that are normalised to {at}: a file of `evaluate --json`, or YAML lines `task: return`",
         )
     parser.add_argument("--seed", type=whole, default=0, help="seed of the bootstrap [0]")
 
@@ -80,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     if kind not in FORMATS:
         raise unknown("format", kind, FORMATS)
     if arguments.seed < 0:
-        raise UserError(f"--seed {arguments.seed}: 0 or more")
+        raise UserError(f"--seed {arguments.seed}: must be 0 or more")
     from mtrl_conic.report import page
     from mtrl_conic.report.figure_files import write_figures
 
@@ -89,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     write = {"html": page.html, "md": page.as_markdown, "csv": page.as_csv, "tex": page.as_tex}[kind]
     files.check_place(arguments.out)
     if arguments.figures:
-        with files.told_of(arguments.figures):  # before anything is written
+        with files.told_of(arguments.figures):  # reports an unusable folder before anything is written
             arguments.figures.mkdir(parents=True, exist_ok=True)
     files.write(arguments.out, write(report))
     say(f"Written: {arguments.out}")
@@ -100,13 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _look(arguments: argparse.Namespace) -> Look | None:
-    """What figures look like; None: as on the page."""
+    """Return the look of the figures; None means as in the report."""
     from mtrl_conic.report.figure_files import Look
 
     given = {name: getattr(arguments, f"figure_{name}") for name in ("width", "font", "font_size")}
     given = {name: value for name, value in given.items() if value is not None}
     if given and not arguments.figures:
-        raise UserError(f"--figure-{next(iter(given)).replace('_', '-')} goes with --figures DIR")
+        raise UserError(f"--figure-{next(iter(given)).replace('_', '-')} needs --figures DIR")
     return Look(**given) if given else None
 
 
@@ -119,7 +126,9 @@ def _report(arguments: argparse.Namespace) -> Report:
     if found.kind == "supervised":
         for option in ("reference", "random_returns", "reference_returns"):
             if getattr(arguments, option):
-                raise UserError(f"--{option.replace('_', '-')} goes with runs of an agent, not of a supervised problem")
+                raise UserError(
+                    f"--{option.replace('_', '-')} applies to runs of an agent, not of a supervised problem"
+                )
         from mtrl_conic.report.supervised import report as supervised
         from mtrl_conic.report.supervised.source import summarise
 

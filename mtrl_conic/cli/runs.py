@@ -32,7 +32,7 @@ EXAMPLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where they are, and which ones."""
+    """Add the folders, and the conditions."""
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders that contain some"
     )
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="list only runs with these values of fields, such as balancer=ls, or of state",
+        help="list only runs with these values of a field, such as balancer=ls, or in this state, as in state=failed",
     )
 
 
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 class _Run:
     name: str
     fields: dict[str, Any]
-    """Those of its configuration by their own names, and its state."""
+    """The values of the configuration by field name, and the state of the run."""
     budget: Budget
     state: State
     progress: Progress
@@ -82,7 +82,7 @@ class _Run:
 
 
 def _read(directory: Path, above: Path, notes: list[str]) -> _Run | None:
-    """The run in `directory`; where something in it cannot be read, a note says so."""
+    """Read the run in `directory`; if something in it cannot be read, add a note and return None."""
     try:
         config, state = read_config(directory), read_state(directory)
         fields = {key.rpartition(".")[2]: value for key, value in flat_items(config)} | {"state": state}

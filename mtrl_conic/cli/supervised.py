@@ -26,12 +26,12 @@ EXAMPLES = {
     "three columns of your own table": "mtrl-conic supervised regression --data table.csv --targets a,b,c",
 }
 DEFAULT_PROBLEM = "census"
-"""Whose values help shows where no problem is given."""
+"""The problem whose values the help shows if no problem is given."""
 COMMON = ("--data", "--epochs", "--batch-size", "--learning-rate", "--device", "--threads", "--import")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The problem, what to compare, where to write, and every field of the configuration."""
+    """Add the problem, the folder, the options of a comparison, and every field of the configuration."""
     from mtrl_conic.supervised.config import SupervisedConfig
     from mtrl_conic.supervised.problems import available
 
@@ -39,16 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, help="folder of the comparison, with each run in <method>/seed_<n> [runs/<problem>]"
     )
-    parser.add_argument("--run-dir", type=Path, help="execute a single run in this process, in this directory")
+    parser.add_argument(
+        "--run-dir", type=Path, help="execute a single run, in this process, and write it to this directory"
+    )
     parser.add_argument("--targets", help="regression: the columns to predict, separated by commas")
     add_changes(parser)
     comparison.add_arguments(parser)
     add_fields(parser, SupervisedConfig, leave_out=("problem",))
-    parser.epilog = "A field can be given several values, a,b,c; each combination is a run."
+    parser.epilog = "A field can be given several values as a,b,c; each combination is a run."
 
 
 def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
-    """Of the problem, trained as it is published."""
+    """Return the name of the problem, and the help of each field with the published settings and the given values."""
     from mtrl_conic.schema import parse
     from mtrl_conic.supervised.config import SupervisedConfig
 
@@ -60,7 +62,7 @@ def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check all, train what is not finished, write and print the tables."""
+    """Check all runs, train those that are not finished, and write and print the tables."""
     from mtrl_conic.runs.config import merge
     from mtrl_conic.runs.directory import is_finished
     from mtrl_conic.runs.plan import plan
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _show(config)
         return _train(config, arguments.run_dir, arguments.allow_changes)
     if arguments.allow_changes:
-        raise UserError("--allow-changes goes with --run-dir: a change is made to one run at a time")
+        raise UserError("--allow-changes needs --run-dir, because settings are changed in one run at a time")
     comparison.check_arguments(arguments)
     folder = comparison.place(arguments, arguments.out or Path("runs") / Path(arguments.source).stem)
     runs = plan(SupervisedConfig, values, given, folder)
@@ -84,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _values(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The values of the problem or the YAML file, and what was given over them."""
+    """Return the values of the problem or the YAML file, and those that were given as flags."""
     from mtrl_conic.runs.config import read_yaml
     from mtrl_conic.runs.configuration import check_kind
     from mtrl_conic.supervised.config import SupervisedConfig
@@ -119,7 +121,7 @@ def _train(config: SupervisedConfig, directory: Path, allow_changes: bool) -> in
         try:
             result = train(config, directory, listener=tell, allow_changes=allow_changes, interrupted=interrupted)
         except Interrupted:
-            say(f"Stopped. The same command goes on from the last finished epoch in {directory}.")
+            say(f"Stopped. The same command resumes the run in {directory} after the last finished epoch.")
             return 1
     check_result(result, "supervised", directory / "result.json")
     say(f"{config.method}, seed {config.seed}: {metrics_in_words(result['metrics'])}")

@@ -1,4 +1,4 @@
-"""Run balancers on toy problems with two losses in the plane, and show where each of them ends."""
+"""Run balancers on toy problems with two losses in the plane, and show where each run ends."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ EXAMPLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to run, and where to write."""
+    """Add what to run, and the folder to write to."""
     parser.add_argument(
         "--balancers",
         nargs="+",
         default=["all"],
         metavar="NAME",
-        help="methods, separated by commas or blanks, with options as in gradops:alpha=-2; all: every balancer [all]",
+        help="methods, separated by commas or spaces, with options as in gradops:alpha=-2; all: every balancer [all]",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for the trajectories, the pictures and the table"
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run, write, and print the table."""
+    """Run the balancers, write the files, and print the table."""
     from mtrl_conic.cli.terminal import say
     from mtrl_conic.toy import comparison, vectors
     from mtrl_conic.toy.fronts import over_preferences

@@ -26,14 +26,14 @@ COMMON = (
 )
 HINTS = {
     **dict.fromkeys(("--seeds", "--balancers", "--jobs"), "`mtrl-conic compare` trains several methods and seeds"),
-    **dict.fromkeys(("--resume", "--checkpoint"), "the same command again, with the same --run-dir, resumes"),
+    **dict.fromkeys(("--resume", "--checkpoint"), "to resume a run, repeat its command with the same --run-dir"),
     "--out": "did you mean '--run-dir'?",
 }
-"""What an argument of another command or program is here."""
+"""Hints for arguments of other commands and programs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A preset, where to write, and every field of the configuration."""
+    """Add the preset, the directory, and every field of the configuration."""
     parser.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     parser.add_argument(
         "--run-dir", type=Path, metavar="DIR", help="directory of the run [runs/<preset>_<method>_<seed>]"
@@ -47,12 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
-    """Of the preset, under what else is given."""
+    """Return the name of the preset, and the help of each field with its values and those of the other flags."""
     return shown_preset(arguments.preset, given_run(arguments))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train to the end, or until interrupted."""
+    """Train until the budget is spent, or until interrupted."""
     config = make_config(arguments.preset, given_run(arguments))
     if arguments.dry_run:
         return _show(config, arguments.run_dir or Path())
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
                 interrupted=interrupted,
             )
         except Interrupted:
-            say(f"Stopped. A checkpoint is in {directory}; the same command goes on from there.")
+            say(f"Stopped. A checkpoint is in {directory}; the same command resumes the run.")
             return 1
     display.show_result(result, directory, config.imports)
     return 0

@@ -1,4 +1,4 @@
-"""Write a video of a run's agent on all tasks, without exploration and with successes marked."""
+"""Write a video of a run's agent on all tasks, acting without exploration, with successes marked."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ EXAMPLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which agent, what to show, how to write it."""
-    parser.add_argument("run", type=Path, help="a run directory")
-    parser.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="saved copy of a checkpoint [the latest checkpoint]"
-    )
+    """Add the run, the episodes to show, and the format of the video."""
+    parser.add_argument("run", type=Path, help="run directory")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="saved checkpoint [the latest checkpoint]")
     parser.add_argument("--out", type=Path, metavar="FILE", help="file to write, .mp4 or .gif [RUN/video.mp4]")
-    parser.add_argument("--goals", default="0", metavar="0,1,2", help="numbers of the goals, one episode each [0]")
-    parser.add_argument("--steps", type=whole, help="largest number of steps of each episode [to its end]")
+    parser.add_argument(
+        "--goals", default="0", metavar="0,1,2", help="numbers of the goals to show, one episode each [0]"
+    )
+    parser.add_argument("--steps", type=whole, help="largest number of steps of each episode [the whole episode]")
     parser.add_argument(
         "--every", type=whole, default=4, metavar="STEPS", help="number of steps between two frames [4]"
     )
     parser.add_argument(
         "--fps", type=whole, default=20, help="frames per second; 20 with --every 4 gives real time [20]"
     )
-    parser.add_argument("--size", type=whole, default=240, metavar="PIXELS", help="size of the cell of a task [240]")
+    parser.add_argument(
+        "--size", type=whole, default=240, metavar="PIXELS", help="width and height of the picture of each task [240]"
+    )
     add_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw and write."""
+    """Draw the episodes, and write the video."""
     for name, least in (("steps", 1), ("every", 1), ("fps", 1), ("size", 32)):
         value = getattr(arguments, name)
         if value is not None and value < least:
-            raise UserError(f"--{name} {value}: at least {least}")
+            raise UserError(f"--{name} {value}: must be at least {least}")
     out = arguments.out or arguments.run / "video.mp4"
     goals = _goals(arguments.goals)
     from mtrl_conic.cli.terminal import say
@@ -75,5 +77,5 @@ def _goals(text: str) -> list[int]:
     except ValueError:
         goals = [-1]
     if min(goals) < 0:
-        raise UserError(f"--goals {text}: numbers from 0 on, such as 0,1,2")
+        raise UserError(f"--goals {text}: must be numbers of 0 or more, such as 0,1,2")
     return goals

@@ -34,7 +34,7 @@ _COLUMNS = (
     ("weight", "metrics", "weight"),
     ("loss", "metrics", "loss"),
 )
-"""Column, the file it comes from, its key there: of an agent's run, then of a supervised one's."""
+"""Title of each column, the file of its values and their key there; the last two are those of supervised runs."""
 
 
 EXAMPLES = {
@@ -43,7 +43,7 @@ EXAMPLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which run."""
+    """Add the run, and the time between two updates."""
     parser.add_argument("run", type=Path, help="run directory; another process may be writing to it")
     parser.add_argument(
         "--every", type=float, default=1.0, metavar="SECONDS", help="seconds between two updates of the display [1]"
@@ -51,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the run until no process writes it any more; once, where the output is no terminal."""
+    """Show the run until no process writes to it any more, or once if the output is not a terminal."""
     if not arguments.every > 0:
-        raise UserError(f"--every {arguments.every:g}: more than 0 seconds")
+        raise UserError(f"--every {arguments.every:g}: must be more than 0 seconds")
     config = read_config(arguments.run)
     console = Terminal()
     if console.is_terminal:
@@ -88,7 +88,7 @@ def _tasks(directory: Path) -> Table:
     records = {name: last_record(directory, name) for name in ("evaluations", "metrics")}
     found = {title: of[key] for title, name, key in _COLUMNS if are_by_task((of := records[name]).get(key))}
     cells = {title: {task: _digits(value) for task, value in column.items()} for title, column in found.items()}
-    if not without_success(records["evaluations"]):  # then success is what counts, and the room is scarce
+    if not without_success(records["evaluations"]):  # success suffices, and columns are narrow
         cells = {title: column for title, column in cells.items() if not title.endswith("return")}
     if "return" in cells:
         cells["return"] = {task: estimate(of) for task, of in return_estimates(records["evaluations"]).items()}
@@ -102,5 +102,5 @@ def _tasks(directory: Path) -> Table:
 
 
 def _digits(value: float) -> str:
-    """Three digits; whole numbers from 1,000 on, where they would turn into powers of ten."""
+    """Format a number with three digits, or as a whole number from 1,000 on, to avoid powers of ten."""
     return f"{value:.3g}" if abs(value) < 1000 else number(value)

@@ -1,4 +1,4 @@
-"""Formatting of numbers for people."""
+"""Formatting of durations and speeds."""
 
 from __future__ import annotations
 

@@ -110,7 +110,9 @@ class Configuration(BaseModel):
             return given
         methods = cls.read_methods(str(given["balancer"]))
         if len(methods) != 1:
-            raise UserError(f"balancer={given['balancer']!r}: a run has one; `mtrl-conic compare` trains several")
+            raise UserError(
+                f"balancer={given['balancer']!r}: a run takes one value; `mtrl-conic compare` trains several runs"
+            )
         name, options = methods[0]
         return {**given, "balancer": name, "balancer_options": {**(given.get("balancer_options") or {}), **options}}
 

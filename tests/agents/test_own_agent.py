@@ -112,7 +112,7 @@ def test_every_command_knows_a_registered_agent(
     assert main([*train, "--steps", "210", "--run-dir", str(run)]) == 0
     assert "td3, conicgrad:c=0.9, seed 0" in capsys.readouterr().out
     assert main([*train, "--steps", "220", "--run-dir", str(run)]) == 0
-    assert "Going on with 2 tasks at step 210" in capsys.readouterr().out
+    assert "Resuming 2 tasks at step 210" in capsys.readouterr().out
     config, agent, envs = load_agent(run, device="cpu")
     envs.close()
     assert (config.algorithm, config.algorithm_options) == ("td3", {"width": 8})

@@ -153,7 +153,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(preset: str, tmp_path:
         out, err = run.communicate(timeout=60)
     assert run.returncode == 1
     assert err == ""
-    assert f"A checkpoint is in {directory}; the same command goes on" in out
+    assert f"A checkpoint is in {directory}; the same command resumes" in out
     assert (tmp_path / "run" / "checkpoints" / "latest.pt").exists()
 
 

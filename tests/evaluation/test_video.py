@@ -118,9 +118,9 @@ def test_without_gl_one_line_says_what_to_install(run: Path, tmp_path: Path) -> 
     ("arguments", "words"),
     [
         (["--out", "video.avi"], "video.avi is neither .mp4 nor .gif"),
-        (["--goals", "1,x"], "--goals 1,x: numbers from 0 on"),
+        (["--goals", "1,x"], "--goals 1,x: must be numbers of 0 or more"),
         (["--goals", "50"], "a task has 50 goals"),
-        (["--every", "0"], "--every 0: at least 1"),
+        (["--every", "0"], "--every 0: must be at least 1"),
         (["--checkpoint", "result.json"], "result.json is damaged or no checkpoint"),
     ],
 )

@@ -56,7 +56,7 @@ def test_a_dry_run_and_a_refusal_leave_a_folder_as_it_was(tmp_path: Path) -> Non
         (["train", "latin.yaml"], "it is not UTF-8 text"),
         (["train", "deep.yaml"], "nested"),
         (["train", "mt10", "--steps", "9" * 5000], "steps: cannot read"),
-        (["watch", "run", "--every=--"], "-- is no value"),
+        (["watch", "run", "--every=--"], "-- is not a value"),
         (["train", "mt10", "--import", "loop.yaml/x.py"], "there is no such file"),
         (["runs", "no\x1b[31m/such\nfolder"], "no\\x1b[31m/such\\nfolder"),
     ],

@@ -140,7 +140,7 @@ def test_a_look_that_cannot_be(folder: Path, tmp_path: Path, capsys: pytest.Capt
     with pytest.raises(UserError, match="it must be between 2 and 72 points"):
         Look(font_size=float("nan"))
     assert main(["report", str(folder), "--out", str(tmp_path / "r.html"), "--figure-width", "3"]) == 2
-    assert "--figure-width goes with --figures DIR" in capsys.readouterr().err
+    assert "--figure-width needs --figures DIR" in capsys.readouterr().err
 
 
 def test_no_two_methods_look_the_same_without_colour() -> None:

@@ -56,7 +56,7 @@ def test_a_node_killed_in_the_middle_loses_nothing(preset: str, tmp_path: Path) 
     assert said["killed"], "both nodes were at work when one was lost"
     (lost,) = [name for name, what, _ in said["told"] if what == "killed"]
     assert [what for name, what, _ in said["told"] if name == lost] == ["started", "killed", "started", "finished"]
-    assert "Going on with 3 tasks at step" in (out / lost / "output.txt").read_text()
+    assert "Resuming 3 tasks at step" in (out / lost / "output.txt").read_text()
     for run in runs:
         train(run.config, tmp_path / "here" / run.name)
         assert same_run(run.directory, tmp_path / "here" / run.name), run.name
@@ -81,7 +81,7 @@ def test_a_crash_is_recorded_and_a_stop_leaves_checkpoints(preset: str, tmp_path
         run.send_signal(signal.SIGINT)
         shown, errors = run.communicate()
     assert (run.returncode, errors) == (1, "")
-    assert "the same command goes on" in shown
+    assert "the same command resumes" in shown
     assert [read_state(one) for one in (bad, stopped, waiting)] == ["failed", "stale", "stale"]
     assert (stopped / "checkpoints" / "latest.pt").exists()
     assert read_error(bad).startswith("mtrl-conic: error: training diverged")
@@ -91,9 +91,9 @@ def test_a_crash_is_recorded_and_a_stop_leaves_checkpoints(preset: str, tmp_path
     ("arguments", "words"),
     [
         (["--engine", "rey"], "unknown engine 'rey'; did you mean 'ray'?"),
-        (["--ray-address", "auto"], "--ray-address and --gpus-per-run go with --engine ray"),
-        (["--gpus-per-run", "1"], "--ray-address and --gpus-per-run go with --engine ray"),
-        (["--engine", "ray", "--gpus-per-run", "-1"], "--gpus-per-run -1: 0 or more"),
+        (["--ray-address", "auto"], "--ray-address and --gpus-per-run need --engine ray"),
+        (["--gpus-per-run", "1"], "--ray-address and --gpus-per-run need --engine ray"),
+        (["--engine", "ray", "--gpus-per-run", "-1"], "--gpus-per-run -1: must be 0 or more"),
     ],
 )
 def test_wrong_options(

@@ -175,7 +175,7 @@ def test_ctrl_c_stops_all_and_says_how_to_go_on(preset: str, tmp_path: Path) -> 
         run.send_signal(signal.SIGINT)
         shown, errors = run.communicate()
     assert (run.returncode, errors) == (1, "")
-    assert "the same command goes on" in shown
+    assert "the same command resumes" in shown
     assert [read_state(out / f"conicgrad/seed_{seed}") for seed in range(3)] == ["stale", "stale", "waiting"]
     assert all((out / f"conicgrad/seed_{seed}/checkpoints/latest.pt").exists() for seed in (0, 1))
 
@@ -217,7 +217,7 @@ def test_a_comparison_that_is_killed_leaves_no_process_and_ends_with_the_same_nu
     assert not any(map(alive, orphans))
     # One that came to its end before the kill reached it is not taken up.
     finished = int(next(iter(re.findall(r"(\d+) finished", shown))))
-    assert shown.count("goes on at step") + finished == 2
+    assert shown.count("resumes at step") + finished == 2
     for run in plan(preset, {"balancer": "conicgrad:c=0.25,conicgrad:c=0.9", "seed": 0}, tmp_path / "separate"):
         train(run.config, run.directory)
         assert same_run(run.directory, out / run.name), run.name
@@ -267,7 +267,7 @@ def test_a_precision_that_the_machine_decides_is_probed(capsys: pytest.CaptureFi
         (["--seeds", "0,0"], "would run twice"),
         (["--seeds", "0,-1"], "seed=-1"),
         (["--width", "8,0"], "agent.width=0"),
-        (["--jobs", "0"], "--jobs 0: at least 1"),
+        (["--jobs", "0"], "--jobs 0: must be at least 1"),
     ],
 )
 def test_all_is_checked_before_anything_starts(

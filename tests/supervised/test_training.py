@@ -230,7 +230,7 @@ def test_the_report_takes_supervised_runs(compared: Path, tmp_path: Path, capsys
     assert sorted(rows) == sorted(written), "the methods of a folder come in its order"
     capsys.readouterr()
     assert main(["report", str(compared), "--out", str(out), "--random-returns", "x.yaml"]) == 2
-    assert "--random-returns goes with runs of an agent" in capsys.readouterr().err
+    assert "--random-returns applies to runs of an agent" in capsys.readouterr().err
 
 
 def test_numbers_of_the_table(compared: Path) -> None:

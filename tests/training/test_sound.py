@@ -149,7 +149,7 @@ def test_a_supervised_run_that_diverged_goes_on(tmp_path: Path, capsys: Output) 
     change = json.loads((tmp_path / "run" / "changes.jsonl").read_text())
     assert change["changes"] == {"learning_rate": [1e30, 1e-3]}
     assert main([*command[:-6], "--out", str(tmp_path / "out"), "--allow-changes"]) == 2
-    assert "--allow-changes goes with --run-dir" in capsys.readouterr().err
+    assert "--allow-changes needs --run-dir" in capsys.readouterr().err
 
 
 def test_the_state_of_another_agent_is_told(tmp_path: Path, capsys: Output) -> None:
