@@ -107,7 +107,7 @@ def test_learn_stays_with_its_directory(tmp_path: Path) -> None:
     agent = learning(tmp_path / "run", steps=4)
     with pytest.raises(UserError, match="learns in run_dir="):
         agent.learn(4)
-    with pytest.raises(UserError, match="holds another configuration"):
+    with pytest.raises(UserError, match="contains another configuration"):
         MTSAC(make(seed=3), balancer="pcgrad", seed=3).learn(4, run_dir=tmp_path / "run")
     with pytest.raises(UserError, match="names its balancer: give name and options of conicgrad, registered"):
         MTSAC(make(seed=3), balancer=balancers.make("conicgrad", 2, c=0.9)).learn(4, run_dir=tmp_path / "c")

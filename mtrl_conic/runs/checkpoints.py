@@ -20,20 +20,19 @@ _LOGGER = logging.getLogger(__name__)
 
 def write(folder: Path, name: str, state: State) -> None:
     """Replace the checkpoint called `name` by `state` completely or not at all; the latest becomes the previous one."""
-    import torch  # seconds, which listing runs need not spend
+    import torch  # takes seconds, which commands that only list runs need not spend
 
     file = folder / f"{name}.pt"
     with replacing(file) as fresh:
         with fresh.open("wb") as handle:
             writer = _Writer(handle)
-            torch.save(state, writer)  # type: ignore[arg-type]  # what it writes to need not be read
+            torch.save(state, writer)  # type: ignore[arg-type]  # it only writes to the file
         if writer.refused is not None:
             raise writer.refused
         sync(fresh)
         if name == LATEST and file.exists():
-            file.replace(
-                folder / f"{PREVIOUS}.pt"
-            )  # a kill here leaves the previous one, which goes on to the same end
+            # If the process is killed here, the run resumes from the previous checkpoint, with the same result.
+            file.replace(folder / f"{PREVIOUS}.pt")
 
 
 class _Writer:
@@ -84,7 +83,7 @@ def newest(
             faults.append(str(error))
             continue
         if faults:
-            _LOGGER.warning("%s; the checkpoint before it is taken, %s", faults[0], file)
+            _LOGGER.warning("%s; the previous checkpoint is used, %s", faults[0], file)
         taken(name)
         return state
     if faults:
@@ -110,14 +109,14 @@ def read(file: Path) -> State:
     try:
         handle = open_regular(file)
     except OSError as error:
-        raise UserError(f"{file} is no checkpoint: {error.strerror}") from None
+        raise UserError(f"{file} is not a checkpoint: {error.strerror}") from None
     except UserError as error:
         raise Damaged(str(error)) from None
     with handle:
         try:
             state = load_archive(handle)
         except Damaged as error:
-            raise Damaged(f"{file} is damaged or no checkpoint: {error}") from None
+            raise Damaged(f"{file} is damaged or not a checkpoint: {error}") from None
     if not isinstance(state, dict):
-        raise Damaged(f"{file} is no checkpoint: it has no keys")
+        raise Damaged(f"{file} is not a checkpoint: it has no keys")
     return state

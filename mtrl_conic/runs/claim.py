@@ -1,4 +1,4 @@
-"""Taking the directories of many runs before the first of them starts."""
+"""Claims of the directories of several runs before the first of them starts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mtrl_conic.runs.plan import Job
 
 
 def claim(runs: Sequence[Job]) -> list[Job]:
-    """Write every run's configuration into its directory; returns the runs that are not finished.
+    """Write every run's configuration to its directory, and return the runs that are not finished.
 
     Args:
-        runs: each with a directory of its own.
+        runs: runs in separate directories.
 
     Raises:
-        UserError: a directory holds another configuration or other files, or another process writes it.
-            No other directory is made then.
+        UserError: a directory contains another configuration or other files, or another process writes to it. No
+            directory is created then.
     """
     there = {run.directory for run in runs if run.directory.exists()}
     in_the_way_first = sorted(runs, key=lambda run: run.directory not in there)
@@ -25,14 +25,14 @@ def claim(runs: Sequence[Job]) -> list[Job]:
 
 
 def release(runs: Sequence[Job]) -> None:
-    """Remove the directories of claimed runs that have not begun, so that a corrected command finds no other there."""
+    """Remove the directories of claimed runs that have not started, so that a corrected command can use them."""
     for run in runs:
         directory = open_run(run.directory, run.config)
         try:
             directory.withdraw(claimed=True)
         finally:
             directory.close()
-        for folder in list(run.directory.parents)[:2]:  # of its method, of the comparison
+        for folder in list(run.directory.parents)[:2]:  # the folders of its method and of the comparison
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 

@@ -85,7 +85,7 @@ def run_on_cluster(
         runs: claimed unfinished runs, in directories with the same absolute path on every machine.
         jobs: largest number of runs at a time.
         threads: number of threads of each run that does not set it; the same number of processors is reserved.
-        gpus: number of GPUs reserved for each run, may be a fraction.
+        gpus: number of GPUs reserved for each run, which may be a fraction.
         main: main function of the command line, which a worker calls with a run's command.
         watcher: watcher that is informed of events.
         interrupted: function; once it returns true, every run is asked to write its checkpoint and end.

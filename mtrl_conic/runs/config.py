@@ -142,18 +142,18 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested values into those of a configuration."""
     merged = dict(under)
     if over.get("algorithm", registry.MTSAC) != under.get("algorithm", registry.MTSAC):
-        merged.pop("agent", None)  # the options of another
+        merged.pop("agent", None)  # they are options of another algorithm
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if both and not key.endswith("_options") else value
     if isinstance(under.get("imports"), list) and isinstance(over.get("imports"), list):
-        # A module keeps the words it was first given by: a run's own process is given whole paths.
+        # A module keeps the name that it was first given with, because the process of a run gets absolute paths.
         named = {plugins.module_name(str(module)) for module in under["imports"]}
         new = [module for module in over["imports"] if plugins.module_name(module) not in named]
         merged["imports"] = [*under["imports"], *new]
     for owner in ("balancer", "network", "algorithm"):
         if owner in over and f"{owner}_options" not in over and _name(over, owner) != _name(under, owner):
-            merged.pop(f"{owner}_options", None)  # they belong to the one below
+            merged.pop(f"{owner}_options", None)  # they belong to the replaced balancer, network or algorithm
     return merged
 
 
@@ -173,7 +173,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 def _values(name: str, text: str) -> dict[str, Any]:
     values = parse_yaml(text, name) or {}
     if not isinstance(values, dict):
-        raise UserError(f"{name} must hold keys and values, such as 'steps: 1000'")
+        raise UserError(f"{name} must contain keys and values, such as 'steps: 1000'")
     return in_their_places(values)
 
 

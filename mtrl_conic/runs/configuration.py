@@ -45,7 +45,7 @@ class Budget:
 
 
 class Configuration(BaseModel):
-    """The fields of a run's configuration that all kinds share."""
+    """The fields that runs of every kind share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -134,7 +134,7 @@ def method_of(config: Mapping[str, Any]) -> str:
     """Return the balancer with its options in the values of a configuration, as `conicgrad:c=0.9`."""
     if not config["balancer_options"]:
         return str(config["balancer"])
-    from mtrl_conic.balancers import label  # it loads torch, which a list of runs can do without
+    from mtrl_conic.balancers import label  # imports torch, which listing runs does not need
 
     return label(config["balancer"], config["balancer_options"])
 
@@ -153,7 +153,7 @@ def check_kind(config: Mapping[str, Any], kind: str, *, where: object) -> None:
     there = config.get("kind", kind)
     if there != kind:
         hint = f"; see `mtrl-conic {KINDS[there].command}`" if there in KINDS else ""
-        raise UserError(f"{where} is no {kind} run, but says kind: {there}{hint}")
+        raise UserError(f"{where} is not a {kind} run: its kind is {there}{hint}")
 
 
 def keys_of(model: type[BaseModel], *roles: Role) -> frozenset[str]:

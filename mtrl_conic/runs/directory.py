@@ -1,4 +1,4 @@
-"""A run on disk: written so that a kill at any moment leaves a directory that resumes."""
+"""The directory of a run, which can be resumed even if the process is killed at any moment."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from mtrl_conic.schema import Role, flat_items
 from mtrl_conic.workers import works_for_another
 
 EARLIER = "earlier_results"
-"""The file of the results that a run had before it went on with a larger budget."""
+"""The records of the results that a run had before its budget was increased."""
 DOING = "doing.txt"
-"""What a run does beside its steps, while it does it."""
+"""The file with the current activity of a run besides its steps."""
 _CLAIMED = {".lock", "checkpoints", "config.yaml.tmp"}
-"""What a process that was killed before it had written the configuration may leave."""
+"""The files that a process may leave if it is killed before it has written the configuration."""
 _BEFORE_IT_BEGINS = _CLAIMED | {"config.yaml", "output.txt", "error.txt", "provenance.jsonl", DOING}
 Changes = Literal["refuse", "follow", "make"]
-"""Of settings: refuse a run that has others; follow those that were made; make one."""
+"""What is done if settings differ: refuse the run, follow the changes that were made before, or make the change."""
 _RESULT = ("step", "seconds")
-"""Numbers in every result."""
+"""The numbers that every result contains."""
 _LOGGER = logging.getLogger(__name__)
 _PAUSES = (0.02, 0.1)
-"""Seconds between attempts at the lock: whoever asks for the state of a run holds it for an instant."""
+"""The seconds between attempts at the lock, which a process that reads the state of the run holds for an instant."""
 
 
 class _Rules(NamedTuple):
-    """What may differ from the configuration that a directory holds, see `RunDirectory`."""
+    """The fields that may differ from the configuration in a directory, see `RunDirectory`."""
 
     free: Collection[str]
     settings: Collection[str]
@@ -56,18 +56,21 @@ class _Rules(NamedTuple):
 
 
 class RunDirectory:
-    """One run: configuration, metrics, evaluations, checkpoint, result. One process writes it at a time.
+    """The directory of a run: configuration, metrics, evaluations, checkpoints and result.
+
+    Only one process at a time can open it.
 
     Args:
-        path: made if it is not there.
-        config: the complete configuration, plain values only.
-        free: keys, with their path in dots, that may differ between the sittings of one run.
-        settings: keys that may be changed.
-        changes: what is done about settings that differ.
-        patience: seconds to wait for another process that writes the directory.
+        path: path of the directory; it is created if needed.
+        config: complete configuration in plain values.
+        free: keys, as paths with dots, whose values may differ when the run is resumed.
+        settings: keys whose values may be changed.
+        changes: what is done if settings differ.
+        patience: seconds to wait for another process that writes to the directory.
 
     Raises:
-        UserError: not writable, in use by another process, holding another configuration or other files.
+        UserError: the directory is not writable, is used by another process, or contains another configuration or
+            other files.
     """
 
     def __init__(
@@ -81,12 +84,12 @@ class RunDirectory:
         patience: float = 0.0,
     ) -> None:
         self.path, self.config = Path(path), config
-        """The configuration is the one given, but for settings that were changed in an earlier sitting."""
+        """The given configuration, except for settings that were changed when the run was resumed before."""
         self._made = False
-        """Whether the configuration was written here and now."""
+        """Whether this object wrote the configuration."""
         self._was_there = self.path.exists()
         rules = _Rules(free, settings, changes)
-        self._check(config, rules)  # before anything is made: what is refused stays as it is
+        self._check(config, rules)  # before anything is created, so that a refused directory stays unchanged
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a+")
@@ -101,12 +104,12 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the checkpoint and the replay's file."""
+        """The folder of the checkpoints and of the replay's file."""
         return self.path / "checkpoints"
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What the finished run wrote, or None."""
+        """The result of the run, or None if it is not finished."""
         return read_result(self.path)
 
     def _acquire(self, patience: float) -> None:
@@ -136,18 +139,20 @@ class RunDirectory:
             self._write_config(config)
             self._made = True
         elif differing and rules.changes == "follow":
-            _LOGGER.warning("%s goes on with %s, as it was changed", self.path, ", ".join(differing))
+            _LOGGER.warning("%s keeps the earlier change of %s", self.path, ", ".join(differing))
             self.config = _with(config, {key: there for key, (there, _) in differing.items()})
         elif differing:
             self._keep_change({key: list(values) for key, values in differing.items()})
 
     def _check(self, config: dict[str, Any], rules: _Rules) -> dict[str, tuple[Any, Any]]:
-        """That the directory is no other run's, and nothing else; settings that differ, with their values."""
+        """Check that the directory belongs to this run, and return the settings that differ, with both values."""
         if not (self.path / "config.yaml").exists():
             names = os.listdir(self.path) if self.path.is_dir() else []
             foreign = sorted(name for name in names if name not in _CLAIMED)
             if foreign:
-                raise UserError(f"{self.path} is no run directory, it holds {foreign[0]!r}; choose another --run-dir")
+                raise UserError(
+                    f"{self.path} is not a run directory: it contains {foreign[0]!r}; choose another --run-dir"
+                )
             return {}
         there, here = dict(flat_items(read_config(self.path))), dict(flat_items(config))
         keys = [key for key in {**there, **here} if there.get(key) != here.get(key) and key not in rules.free]
@@ -156,17 +161,17 @@ class RunDirectory:
         made = rules.changes == "make" and may_differ
         if differing and not made and not (rules.changes == "follow" and self._were_changed(differing)):
             what = "; ".join(f"{key} is {differing[key][0]!r} there, {differing[key][1]!r} here" for key in keys[:3])
-            hint = ", or give --allow-changes to go on with the change" if may_differ else ""
-            raise UserError(f"{self.path} holds another configuration ({what}); choose another --run-dir{hint}")
+            hint = ", or add --allow-changes to resume with the change" if may_differ else ""
+            raise UserError(f"{self.path} contains another configuration ({what}); choose another --run-dir{hint}")
         return differing
 
     def _were_changed(self, differing: Mapping[str, tuple[Any, Any]]) -> bool:
-        """Whether each of these settings was changed, from the value that is given here, in an earlier sitting."""
+        """Return whether each of these settings was changed before from the value that is given now."""
         made = [record["changes"] for record in self.records(CHANGES)]
         return all(any(key in one and one[key][0] == here for one in made) for key, (_, here) in differing.items())
 
     def _keep_change(self, changes: dict[str, list[Any]]) -> None:
-        """What was changed, and when; the configuration follows as the run goes on."""
+        """Record what was changed and at which step; `go_on` then writes the configuration."""
         state = read_checkpoint(self.path) or {}
         self.append(CHANGES, {"step": state.get("step", state.get("epoch", 0)), "changes": changes})
 
@@ -174,34 +179,34 @@ class RunDirectory:
         write_text(self.path / "config.yaml", as_yaml(config))
 
     def go_on(self, config: dict[str, Any]) -> None:
-        """Take the run up again, by a configuration that differs in free keys; a result that is there is put aside."""
+        """Prepare the run to be resumed: write its configuration, and move an existing result to `EARLIER`."""
         if config != read_config(self.path):
             self._write_config(config)
         result = self.result
         if result is not None:
-            if result not in self.records(EARLIER):  # a kill may have come between the two files
+            if result not in self.records(EARLIER):  # the process may have been killed between the two writes
                 self.append(EARLIER, result)
             (self.path / "result.json").unlink()
 
     def save_checkpoint(self, state: dict[str, Any], name: str = "latest") -> None:
-        """Replace the checkpoint called `name`, all or nothing; a run goes on from the latest."""
+        """Replace the checkpoint called `name` completely or not at all; a run resumes from the latest."""
         for records in self.path.glob("*.jsonl"):
-            sync(records)  # the lines that are older than the checkpoint last as long as it does
+            sync(records)  # so that the records before a checkpoint are as durable as the checkpoint
         checkpoints.write(self.checkpoints, name, state)
 
     def load_checkpoint(self, name: str = "latest") -> dict[str, Any] | None:
-        """The checkpoint called `name`, or None."""
+        """Return the checkpoint called `name`; None if there is none."""
         file = self.checkpoints / f"{name}.pt"
         return checkpoints.read(file) if file.exists() else None
 
     def resume(self, use: Callable[[dict[str, Any]], None]) -> bool:
-        """Go on from the latest checkpoint that is whole; False where there is none at all.
+        """Resume from the latest undamaged checkpoint; return False if there are no checkpoints.
 
         Args:
-            use: takes up the state; see `checkpoints.newest`.
+            use: function that is called with the state, see `checkpoints.newest`.
 
         Raises:
-            UserError: all checkpoints are damaged; none is touched.
+            UserError: all checkpoints are damaged; they are left as they are.
         """
         taken: list[str] = []
         found = checkpoints.newest(self.checkpoints, use=use, taken=taken.append)
@@ -212,41 +217,41 @@ class RunDirectory:
         return True
 
     def append(self, name: str, record: dict[str, Any]) -> None:
-        """Add a line to `name`.jsonl."""
+        """Append a record to `name`.jsonl."""
         append(file_of(self.path, name), (json.dumps(record) + "\n").encode())
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The lines of `name`.jsonl, none where there is no such file."""
+        """Return the records in `name`.jsonl; none if the file does not exist."""
         return list(read_records(self.path, name))
 
     def tell(self, words: str) -> None:
-        """What goes on beside the steps, for whoever watches; empty: nothing."""
+        """Write the current activity besides the steps, for display by other processes; empty if there is none."""
         (self.path / DOING).write_text(words)
 
     def rewind(self, name: str, step: int) -> None:
-        """Drop the lines of `name`.jsonl that came after `step`: the run goes on from there.
+        """Remove the records in `name`.jsonl that are later than `step`, from which the run resumes.
 
         Raises:
-            UserError: a line is no record; nothing is dropped then.
+            UserError: a line is not a record; nothing is removed then.
         """
         file, end = file_of(self.path, name), 0
         for number, line in enumerate(whole_lines(file), 1):
             if parse_record(line, name, f"{file}, line {number},")["step"] > step:
-                break  # steps only grow
+                break  # steps never decrease
             end += len(line)
         if file.exists():
             os.truncate(file, end)
             sync(file)
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Write `result.json`: from now on the run is done."""
+        """Write `result.json`, which marks the run as finished."""
         write_text(self.path / "result.json", json.dumps(result, indent=2) + "\n")
 
     def withdraw(self, *, claimed: bool = False) -> None:
-        """Leave nothing of a run that was refused: remove what was made here, unless it is more than a beginning.
+        """Remove the directory of a run that was refused, if this object created it and the run has not started.
 
         Args:
-            claimed: the directory was made before this object, for the same sitting.
+            claimed: whether to remove it also if it was claimed before this object was created.
         """
         names = {file.name for file in self.path.iterdir()}
         begun = not names <= _BEFORE_IT_BEGINS or any(self.checkpoints.iterdir())
@@ -259,31 +264,31 @@ class RunDirectory:
             self.path.rmdir()
 
     def close(self) -> None:
-        """Let another process write here."""
+        """Release the directory for other processes."""
         self._lock.close()
 
 
 PATIENCE = 20.0
-"""Seconds for the processes of a comparison that was killed to write their checkpoints and let go."""
+"""The seconds that processes of a killed comparison have to write their checkpoints and release their directories."""
 
 
 def open_run(
     path: Path, config: Configuration, *, changes: Changes = "follow", patience: float | None = None
 ) -> RunDirectory:
-    """The directory of the run that `config` describes, made or taken up again.
+    """Create or reopen the directory of the run that `config` describes.
 
-    How and where it is carried out may differ from the last time, and so may the budget: a finished run whose budget
-    is larger now has no result until it has gone on; any other finished run is left as it is.
+    The fields of the roles `EXECUTION` and `BUDGET` may differ from those of the existing run. If the budget of a
+    finished run is larger now, the run has no result until it finishes again; any other finished run is left as it is.
 
     Args:
-        path: of the directory.
-        config: complete.
-        changes: what is done about settings, fields of the role `SETTING`, that differ.
-        patience: see `RunDirectory`; None: a run of a comparison has some, since a process of the comparison before,
-            which was killed, may come to the directory after it was claimed.
+        path: path of the directory.
+        config: complete configuration.
+        changes: what is done if settings, the fields of the role `SETTING`, differ.
+        patience: see `RunDirectory`. None means `PATIENCE` for a run of a comparison, whose directory may still be used
+            by a process of an earlier comparison that was killed, and 0 for other runs.
 
     Returns:
-        The directory; its `config` is what the run goes on with.
+        The directory; its `config` is the configuration to continue with.
 
     Raises:
         UserError: see `RunDirectory`.
@@ -291,13 +296,13 @@ def open_run(
     values, model = config.model_dump(mode="json"), type(config)
     free, settings = keys_of(model, Role.EXECUTION, Role.BUDGET), keys_of(model, Role.SETTING)
     if is_finished(path, config):
-        settings = frozenset()  # there is nothing left to learn with others
+        settings = frozenset()  # a finished run cannot use other settings
     if patience is None:
         patience = PATIENCE if works_for_another() else 0.0
     run = RunDirectory(path, values, free=free, settings=settings, changes=changes, patience=patience)
     try:
         for name in (EVALUATIONS, METRICS):
-            next(whole_lines(file_of(path, name)), None)  # before anything is written beside them
+            next(whole_lines(file_of(path, name)), None)  # reports damaged records before anything is written
     except UserError:
         run.close()
         raise
@@ -307,7 +312,7 @@ def open_run(
 
 
 def is_finished(path: Path, config: Configuration) -> bool:
-    """Whether the run at `path` has nothing left to do: its budget is the one it ended by, or no larger."""
+    """Return whether the run at `path` is finished, and its budget is unchanged or not larger than what it has used."""
     result = read_result(path)
     if result is None:
         return False
@@ -317,17 +322,19 @@ def is_finished(path: Path, config: Configuration) -> bool:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The complete configuration of the run at `path`.
+    """Read the complete configuration of the run at `path`.
 
     Raises:
-        UserError: there is none, or it is no run's.
+        UserError: there is no configuration, or it is not that of a run.
     """
     file = path / "config.yaml"
     if not file.exists():
-        raise UserError(f"{path} is no run directory: it has no config.yaml")
+        raise UserError(f"{path} is not a run directory: it has no config.yaml")
     values = read_yaml(file)
-    if not isinstance(values, dict) or values.get("kind") not in list(KINDS):  # a list can be asked for anything
-        raise UserError(f"{file} is no run's configuration: it names no kind ({', '.join(KINDS)})")
+    if not isinstance(values, dict) or values.get("kind") not in list(
+        KINDS
+    ):  # a list, because the value may be unhashable
+        raise UserError(f"{file} is not the configuration of a run: its kind is not one of {', '.join(KINDS)}")
     wrong = _wrong(values)
     if wrong:
         raise UserError(f"{file} is damaged: {wrong}")
@@ -335,20 +342,23 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_checkpoint(path: Path, given: Path | None = None) -> dict[str, Any] | None:
-    """The last checkpoint of the run at `path` that is whole, on the CPU, or None. Loading runs no code.
+    """Read the latest undamaged checkpoint of the run at `path` onto the CPU, or None. Loading runs no code.
 
     Args:
-        path: of the run.
-        given: another file to read, a copy that was kept of an earlier checkpoint.
+        path: directory of the run.
+        given: another file to read, such as a kept copy of an earlier checkpoint.
 
     Raises:
-        UserError: `given` is no checkpoint, or all of the run's are damaged.
+        UserError: `given` is not a checkpoint, or all checkpoints of the run are damaged.
     """
     return checkpoints.newest(path / "checkpoints") if given is None else checkpoints.read(given)
 
 
 def checkpoint_of(path: Path, name: str | None) -> Path | None:
-    """The file of a checkpoint of the run at `path`: by its name, `best`, or by its own path; None for the latest."""
+    """Return the file of a checkpoint of the run at `path`, given by a name such as `best` or by its own path.
+
+    Without a name, the result is None, which stands for the latest checkpoint.
+    """
     if name is None:
         return None
     own = path / "checkpoints" / f"{name}.pt"
@@ -356,26 +366,30 @@ def checkpoint_of(path: Path, name: str | None) -> Path | None:
 
 
 def read_result(path: Path) -> dict[str, Any] | None:
-    """The result of the run at `path`, or None where it is not finished."""
+    """Read the result of the run at `path`; None if it is not finished.
+
+    Raises:
+        UserError: the file is not a result.
+    """
     file = path / "result.json"
     if not file.exists():
         return None
     result = read_json(file)
     if not isinstance(result, dict):
-        raise UserError(f"{file} is no result: it has no keys")
+        raise UserError(f"{file} is not a result: it has no keys")
     for key in _RESULT:
         if not is_number(result.get(key)):
-            raise UserError(f"{file} is no result: its {key} is no number")
+            raise UserError(f"{file} is not a result: its {key} is not a number")
     return result
 
 
 def write_text(file: Path, text: str) -> None:
-    """Replace `file`, all or nothing."""
+    """Replace `file` completely or not at all."""
     replace(file, text.encode())
 
 
 def _with(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with other values at some keys, given by their path in dots."""
+    """Return a copy of a configuration with other values for some keys, given as paths with dots."""
     changed = copy.deepcopy(dict(config))
     for key, value in values.items():
         *sections, name = key.split(".")
@@ -387,7 +401,7 @@ def _with(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
 
 
 def _wrong(values: Mapping[str, Any]) -> str:
-    """What every configuration of a run has and this one lacks, empty where it is nothing."""
+    """Return what is missing or wrong in the configuration of a run; empty if it is valid."""
     kinds = {"balancer": str, "balancer_options": dict, "seed": int, KINDS[values["kind"]].counts: int}
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):

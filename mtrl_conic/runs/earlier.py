@@ -20,8 +20,8 @@ _SINCE: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     },
     ("problem", "census"): {"options": {"dropout": "each"}},
 }
-"""For runs with a value of a key: section, "" for none -> fields that were added later, with the former
-behaviour."""
+"""For runs with a certain value of a key: the fields that were added later, by section ("" for none), with the values
+that give the earlier behaviour."""
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class _Process:
 
     def kill(self) -> None:
         self._process.kill()
-        with suppress(subprocess.TimeoutExpired):  # what waits for a disk that is gone does not even die
+        with suppress(subprocess.TimeoutExpired):  # a process that waits for a lost disk cannot be killed
             self._process.wait(_KILL_SECONDS)
         self._errors.unlink(missing_ok=True)
 

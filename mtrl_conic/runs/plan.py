@@ -67,14 +67,14 @@ def plan(
         arguments: further arguments of each run's command.
 
     Raises:
-        UserError: a value that does not fit, an empty list, a value that stands in its list twice.
+        UserError: a value is invalid, or a list is empty or contains a value twice.
     """
     axes = _axes(model, values, given)
     fixed = dict(given)
     if isinstance(values.get("balancer"), list) and "balancer_options" in values:
-        # Options beside a list of balancers are meant for all of them, not for a preset's own one.
+        # Options given beside a list of balancers apply to all of them, not only to the balancer of a preset.
         fixed.setdefault("balancer_options", values["balancer_options"])
-    order = sorted(axes, key=lambda path: path != _SEED)  # the seed turns slowest
+    order = sorted(axes, key=lambda path: path != _SEED)  # the seed varies slowest
     runs = []
     for chosen in itertools.product(*(axes[path] for path in order)):
         overrides = copy.deepcopy(fixed)
@@ -103,7 +103,7 @@ def _axes(model: type[Configuration], values: Mapping[str, Any], given: Mapping[
 
 
 def _methods(model: type[Configuration], value: Any) -> list[str]:
-    """The methods in a list or a text, `all` being every one with its defaults."""
+    """Return the methods in a list or a text, in which `all` stands for every method with its defaults."""
     from mtrl_conic.balancers import label
 
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -126,7 +126,7 @@ def _set(values: dict[str, Any], path: FieldPath, value: Any) -> None:
 
 
 def folder_name(config: Configuration, axes: Sequence[FieldPath] = ()) -> str:
-    """Of a method, `conicgrad_c=0.9`; the fields in `axes` follow."""
+    """Return the folder name of a method, such as `conicgrad_c=0.9`, followed by the values of the fields in `axes`."""
     parts = [config.balancer, *(f"{key}={value}" for key, value in config.balancer_options.items())]
     for path in axes:
         value: Any = config
@@ -140,4 +140,4 @@ def _check_distinct(runs: list[Job]) -> None:
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{name} would run twice: a list holds a value twice")
+            raise UserError(f"{name} would run twice: a list contains a value twice")

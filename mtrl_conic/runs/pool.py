@@ -125,7 +125,7 @@ class _Pool:
         self.active: list[_Active] = []
         self.ends: dict[str, End] = {}
         self._kills: dict[str, tuple[int, int]] = {}
-        """Of a run: how often, and the time of the checkpoint that it then had."""
+        """For each killed run, the number of kills and the time of its checkpoint at the last one."""
 
     def fill(self, jobs: int) -> None:
         while self.waiting and len(self.active) < jobs:
@@ -141,7 +141,7 @@ class _Pool:
                 self._tell_of_start(active)
                 continue
             self.active.remove(active)
-            if active.told or outcome.end != "stopped":  # else it never came to a place to run
+            if active.told or outcome.end != "stopped":  # otherwise it never left the queue
                 self._tell_of_start(active, ended=True)
                 self._end(active, outcome)
 
@@ -166,10 +166,10 @@ class _Pool:
             self._watcher.ended(run, outcome.end, "")
             return
         if outcome.end == "killed":
-            reason += f", {ATTEMPTS} times; is there memory for so many runs?"
+            reason += f", {ATTEMPTS} times; there may not be enough memory for so many runs"
         command = shlex.join(active.attempt.arguments)
         told = f"mtrl-conic {command}\n{reason}\n{outcome.errors}"
-        with suppress(OSError):  # the disk may be full, which is what the run ended for
+        with suppress(OSError):  # the disk may be full, which may be why the run failed
             write_text(run.directory / ERROR_FILE, told)
         self.ends[run.name] = "refused" if outcome.end == "refused" else "failed"
         self._watcher.ended(run, self.ends[run.name], last_line(told))

@@ -82,10 +82,10 @@ def sampled_records(directory: Path, name: str, *, whole: int, sample: int) -> I
         handle.seek(0)
         for at in range(0, size, -(-size // sample)):
             if at < handle.tell():
-                continue  # the line before was longer than a step
+                continue  # the previous line was longer than the distance between samples
             handle.seek(at)
             if at:
-                handle.readline(LINE_BYTES)  # its beginning lies before
+                handle.readline(LINE_BYTES)  # the rest of a line that begins before this position
             line = handle.readline(LINE_BYTES)
             if line.endswith(b"\n"):
                 yield parse_record(line, name, f"{file}, the line at byte {at},")
@@ -105,7 +105,7 @@ def parse_record(line: bytes, name: str, where: str) -> dict[str, Any]:
     record = parse_json(line, where)
     wrong = _wrong(record, name)
     if wrong:
-        raise UserError(f"{where} is no record: {wrong}")
+        raise UserError(f"{where} is not a record: {wrong}")
     return dict(record)
 
 
@@ -122,7 +122,7 @@ def _wrong(record: Any, name: str) -> str:
         return f"its step is {str(step)[:40]!r}"
     for key in _NUMBERS:
         if key in record and not is_number(record[key]):
-            return f"its {key} is no number"
+            return f"its {key} is not a number"
     for key in record:
         if key in _BY_TASK and not are_by_task(record[key]):
             return f"its {key} is not a number per task"
@@ -131,7 +131,7 @@ def _wrong(record: Any, name: str) -> str:
         if missing:
             return f"it has no {missing[0]}"
         if not (record["mean_success"] is None or is_number(record["mean_success"])):
-            return "its mean_success is no number"
+            return "its mean_success is not a number"
     return ""
 
 

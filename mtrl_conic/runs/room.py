@@ -70,7 +70,7 @@ def on_device(config: RunConfig, spec: TaskSpec) -> Parts:
     rows = num_tasks * agent.batch_size
     hidden = agent.width * agent.depth + (agent.actor_width or agent.width) * (agent.actor_depth or agent.depth)
     replay = replay_bytes(config, spec) if config.training.replay == "memory" else 0
-    if config.algorithm != MTSAC:  # of which nothing is known
+    if config.algorithm != MTSAC:  # whose other sizes are unknown
         return {"the replay": replay}
     return {
         "the replay": replay,
@@ -111,7 +111,7 @@ def network_bytes(config: RunConfig, spec: TaskSpec) -> int:
     try:
         with torch.device("meta"):
             critic, actor = make_networks(spec, agent, network, torch.Generator())
-    except (RuntimeError, NotImplementedError):  # one's own, which cannot be made without memory
+    except (RuntimeError, NotImplementedError):  # a user's network that cannot be built on the meta device
         return 0
     sizes = [sum(parameter.numel() for parameter in part.parameters()) for part in (critic, actor)]
     return _FLOAT * (5 * sizes[0] + 4 * sizes[1])
@@ -141,7 +141,7 @@ def _limits(config: RunConfig, spec: TaskSpec, directory: Path) -> list[_Limit]:
     ]
     longest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if longest != resource.RLIM_INFINITY:
-        what = "what `ulimit -f` allows a file"
+        what = "the file size that `ulimit -f` allows"
         limits.append(_Limit(what, lambda of: {"the replay": replay_bytes(of, spec)}, longest))
     return limits
 

@@ -75,7 +75,7 @@ def train(
             config = RunConfig.complete(run.config)
             return run.result or _train(config, run, callbacks, interrupted=interrupted)
         except UserError:
-            run.withdraw()  # what only the environments or the networks could tell
+            run.withdraw()  # an error that only the environments or the networks could find
             raise
         finally:
             run.close()
@@ -104,8 +104,8 @@ def check_fits(config: RunConfig, directory: Path) -> None:
     The sizes of other tasks are known only after one environment of each is created.
 
     Args:
-        config: of the run.
-        directory: of the run, which need not be there.
+        config: configuration of the run.
+        directory: directory of the run, which need not exist.
     """
     if is_metaworld(config.task_set):
         check_room(config, spec_of(config), directory)
@@ -130,7 +130,7 @@ def check_jobs(configs: Sequence[Configuration], jobs: int) -> None:
 def _process_bytes(config: Configuration) -> int:
     if isinstance(config, RunConfig) and is_metaworld(config.task_set):
         return of_process(config, spec_of(config))
-    return PROCESS  # how large the tasks of others are is not known yet
+    return PROCESS  # the sizes of other tasks are not known yet
 
 
 def probe(configs: Sequence[RunConfig]) -> None:
@@ -247,7 +247,7 @@ def take_up(agent: Agent, saved: dict[str, Any], *, of: Path) -> None:
     """
     try:
         agent.load_state_dict(saved["agent"])
-    except (UserError, RuntimeError, KeyError, TypeError) as error:  # what torch says of other shapes and names
+    except (UserError, RuntimeError, KeyError, TypeError) as error:  # torch raises these for other shapes and names
         raise UserError(f"the checkpoint of {of} does not fit its configuration: {first_line(error)}") from None
 
 
@@ -324,7 +324,7 @@ def go_on(trainer: Trainer, run: RunDirectory, config: RunConfig, memory: PeakMe
         The content of `result.json`.
     """
     earlier = run.records(EARLIER)
-    # The evaluation at the end of a smaller budget stands; training went on from there.
+    # The final evaluation of a smaller budget is kept, although training continues from there.
     resumed = trainer.resume(evaluated_at=earlier[-1]["step"] if earlier else 0)
     if not resumed and not is_metaworld(config.task_set) and trainer.evaluator is not None:
         _warn_of_untraceable(trainer.evaluator.envs, config)
@@ -354,7 +354,7 @@ class _Tells(Callback):
         self._run.tell(words)
 
     def on_stop(self, trainer: Trainer) -> None:
-        with suppress(OSError):  # on a full disk; that is told where it ended the run
+        with suppress(OSError):  # a full disk, which is reported where it ends the run
             self._run.tell("")
 
 
@@ -363,8 +363,8 @@ def _warn_of_untraceable(envs: TaskSet, config: RunConfig) -> None:
     reason = why_untraceable(envs)
     if reason is not None:
         fresh = config.training.on_untraceable == "fresh"
-        then = "when it is taken up again, new episodes are started" if fresh else "it could not be taken up again"
-        _LOGGER.warning("%s; this run begins all the same, %s", reason, then)
+        then = "if it is resumed, it will start new episodes" if fresh else "it cannot be resumed"
+        _LOGGER.warning("%s; this run starts anyway, but %s", reason, then)
 
 
 def _overlap(config: RunConfig) -> bool:

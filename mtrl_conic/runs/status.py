@@ -127,7 +127,7 @@ def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambd
             except UserError as error:
                 others[file.parent] = str(error)
         if not runs:
-            raise UserError(next(iter(others.values()), f"no runs in {folder}: no folder there holds a config.yaml"))
+            raise UserError(next(iter(others.values()), f"no runs in {folder}: no folder there contains a config.yaml"))
         for directory, words in others.items():
             if not set(directory.parents) & set(runs):
                 skipped(words)

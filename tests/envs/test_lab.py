@@ -176,7 +176,7 @@ def test_a_run_that_cannot_be_retraced_is_warned_of_and_starts_new_episodes(
     with pytest.raises(Interrupted):
         train(config, lab / "run", interrupted=lambda: next(asked) > 44)
     assert "observations differ at step 1" in caplog.text
-    assert "this run begins all the same, when it is taken up again, new episodes are started" in caplog.text
+    assert "this run starts anyway, but if it is resumed, it will start new episodes" in caplog.text
     caplog.clear()
     refusing = config.model_copy(update={"training": config.training.model_copy(update={"on_untraceable": "refuse"})})
     with pytest.raises(UserError, match="the saved episodes cannot be retraced, the observation of noisy differs"):
@@ -184,7 +184,7 @@ def test_a_run_that_cannot_be_retraced_is_warned_of_and_starts_new_episodes(
     assert train(config, lab / "run")["step"] == 60
     assert "the observation of noisy differs" in caplog.text
     assert "new episodes are started" in caplog.text
-    assert "begins all the same" not in caplog.text
+    assert "this run starts anyway" not in caplog.text
     sys.modules.pop("noisy")
 
 

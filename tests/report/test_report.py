@@ -471,12 +471,12 @@ def test_a_folder_of_another_program_is_passed_over(folder: Path, capsys: pytest
     out = folder / "report.html"
     assert main(["report", str(folder), "--out", str(out)]) == 0
     told = capsys.readouterr().out
-    assert f"skipped: {own}/config.yaml is no run's configuration" in told
+    assert f"skipped: {own}/config.yaml is not the configuration of a run" in told
     assert f"skipped: {torn}/result.json is not valid JSON" in told
     assert str(inside) not in told
     assert Page(out.read_text()).tables["table-headline"]["ls", "seeds"][1] == 3
     assert main(["report", str(own), "--out", str(out)]) == 2
-    assert "is no run's configuration: it names no kind" in capsys.readouterr().err
+    assert "is not the configuration of a run: its kind is not one of" in capsys.readouterr().err
 
 
 def test_runs_of_two_kinds_are_two_reports(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

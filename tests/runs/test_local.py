@@ -281,7 +281,7 @@ def test_all_is_checked_before_anything_starts(
 
 def test_a_directory_in_the_way_is_told_before_others_are_made(preset: str, tmp_path: Path) -> None:
     claim(plan(preset, {"seed": [1]}, tmp_path / "out"))
-    with pytest.raises(UserError, match="holds another configuration"):
+    with pytest.raises(UserError, match="contains another configuration"):
         claim(plan(preset, {"seed": [0, 1], "agent": {"width": 8}}, tmp_path / "out"))
     assert not (tmp_path / "out/conicgrad/seed_0").exists()
 
@@ -317,7 +317,7 @@ def test_supervised_runs_are_listed_and_watched(tmp_path: Path, capsys: pytest.C
     assert "income 0.5 0.25" in shown
     for command in ("video", "evaluate"):
         assert main([command, str(run.path)]) == 2
-        assert "is no reinforcement run, but says kind: supervised" in capsys.readouterr().err
+        assert "is not a reinforcement run: its kind is supervised" in capsys.readouterr().err
 
 
 def test_watching_a_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -335,7 +335,7 @@ def test_watching_a_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "success 0.500 at step 50" in shown
     assert "drawer-close 0.5 0.25" in shown
     assert main(["watch", str(tmp_path)]) == 2
-    assert "is no run directory" in capsys.readouterr().err
+    assert "is not a run directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,9 @@ def test_a_limit_of_a_files_size_counts(preset: str, tmp_path: Path, capsys: pyt
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert code == 2
-    assert re.search(r"capacity=50000: the replay would take .* of what `ulimit -f` allows", capsys.readouterr().err)
+    assert re.search(
+        r"capacity=50000: the replay would take .* of the file size that `ulimit -f` allows", capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_same_configuration_is_taken_up_again(tmp_path: Path) -> None:
 )
 def test_another_configuration_is_refused(other: dict[str, object], words: str, tmp_path: Path) -> None:
     RunDirectory(tmp_path, CONFIG).close()
-    with pytest.raises(UserError, match="holds another configuration") as caught:
+    with pytest.raises(UserError, match="contains another configuration") as caught:
         RunDirectory(tmp_path, other)
     assert words in str(caught.value)
     assert read_config(tmp_path) == CONFIG
@@ -163,7 +163,7 @@ def test_result(tmp_path: Path) -> None:
 
 
 def test_no_run_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no run directory"):
+    with pytest.raises(UserError, match="not a run directory"):
         read_config(tmp_path / "nothing")
 
 
@@ -209,11 +209,11 @@ def test_a_line_that_is_no_record_is_named_and_nothing_is_dropped(line: str, tmp
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("result.json", "[]", "is no result"),
-        ("result.json", '{"step": "x", "seconds": 1}', "its step is no number"),
+        ("result.json", "[]", "is not a result"),
+        ("result.json", '{"step": "x", "seconds": 1}', "its step is not a number"),
         ("result.json", "{", "not valid JSON"),
         ("config.yaml", "kind: reinforcement\n", "is damaged: it has no balancer"),
-        ("config.yaml", "kind: [1]\n", "names no kind"),
+        ("config.yaml", "kind: [1]\n", "its kind is not one of"),
     ],
 )
 def test_a_damaged_file_is_named(name: str, text: str, words: str, tmp_path: Path) -> None:

@@ -91,5 +91,5 @@ def test_what_is_no_run_is_skipped_and_named(tmp_path: Path) -> None:
     assert len(told) == 4
     for name in ("other", "broken", "list", "binary"):
         assert any(str(tmp_path / name / "config.yaml") in words for words in told), name
-    with pytest.raises(UserError, match="names no kind"):
+    with pytest.raises(UserError, match="its kind is not one of"):
         find_runs([tmp_path / "other"])

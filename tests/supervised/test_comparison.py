@@ -113,7 +113,7 @@ def test_a_run_of_another_kind_is_told(census: Path, tmp_path: Path, capsys: pyt
     (run,) = claim(planned(census, tmp_path, balancers="ls", epochs=1))
     file = str(run.directory / "config.yaml")
     assert main(["train", file, "--run-dir", str(tmp_path / "other")]) == 2
-    assert f"{file} is no reinforcement run, but says kind: supervised; see `mtrl-conic supervised`" in (
+    assert f"{file} is not a reinforcement run: its kind is supervised; see `mtrl-conic supervised`" in (
         capsys.readouterr().err
     )
 

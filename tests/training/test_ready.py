@@ -79,7 +79,7 @@ def test_the_best_is_kept_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFi
     assert "agent, checkpoint best" in shown
     assert "best: selected and scored" in shown
     assert main(["evaluate", str(tmp_path), "--checkpoint", "bets"]) == 2
-    assert "bets.pt is no checkpoint" in capsys.readouterr().err
+    assert "bets.pt is not a checkpoint" in capsys.readouterr().err
 
 
 def test_checkpoints_are_kept(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_run_that_diverged_goes_on_with_another_learning_rate(
 
     assert main(command) == 2
     assert "agent.learning_rate is 1e+30 there, 0.0003 here" in (line := said(capsys))
-    assert "or give --allow-changes to go on with the change" in line
+    assert "or add --allow-changes to resume with the change" in line
     assert main([*command, "--learning-rate", "1e-4", "--width", "8", "--allow-changes"]) == 2
     assert "agent.width is 16 there" in said(capsys), "no setting but what an agent is made of"
     assert (run / "checkpoints" / "latest.pt").read_bytes() == before
@@ -78,7 +78,7 @@ def test_a_run_that_diverged_goes_on_with_another_learning_rate(
 
     capsys.readouterr()
     assert main([*command, "--learning-rate", "1e30", "--steps", "70"]) == 0, "the command that it began with"
-    assert "goes on with agent.learning_rate, as it was changed" in caplog.text
+    assert "keeps the earlier change of agent.learning_rate" in caplog.text
     assert json.loads((run / "result.json").read_text())["step"] == 70
     assert len((run / "changes.jsonl").read_text().splitlines()) == 1
     assert main(["report", str(run), "--out", str(tmp_path / "report.md")]) == 0
