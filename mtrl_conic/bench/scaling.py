@@ -23,11 +23,12 @@ from mtrl_conic.supervised.network import BatchedHeads, Outputs, TaskNetwork
 from mtrl_conic.supervised.networks.celeba import nine_layers
 from mtrl_conic.supervised.problem import Gradients
 
-PLAIN = "plain mean"
+PLAIN, SINGLE = "plain mean", "single tasks"
 TASKS, SIZES = (2, 5, 10, 20, 40), (1, 2, 4)
 NETWORKS = ("mlp", "celeba")
-WAYS = ("representation", "parameters", "torchjd")
-"""What stands beside the plain mean: our two modes (see `mtrl_conic.supervised.gradients`) and torchjd's way."""
+WAYS = ("representation", "parameters", "torchjd", "single")
+"""What is compared with the plain mean: both modes of `mtrl_conic.supervised.gradients`, torchjd, and a network for
+each task, trained on its loss alone."""
 _FEATURES, _PARAMETERS = 256, 200_000
 _AGGREGATORS = {"pcgrad": "PCGrad", "mgda": "MGDA", "upgrad": "UPGrad", "imtl_g": "IMTLG"}
 """Balancer -> torchjd's class, for those it makes without arguments."""
@@ -128,7 +129,7 @@ def _items(
     names: Sequence[str], ways: Sequence[str], network: str, tasks: int, size: int, rows: int, notes: list[str]
 ) -> dict[str, Callable[[], object]]:
     torch.manual_seed(0)
-    net = nine_layers(tasks) if network == "celeba" else _mlp(tasks, size)
+    net = _network(network, tasks, size)
     inputs = torch.randn(rows, *((3, 64, 64) if network == "celeba" else (_FEATURES,)))
     targets = (torch.rand(tasks, rows) < 0.5).float()
 
@@ -141,6 +142,8 @@ def _items(
         losses(net(inputs)).mean().backward()
 
     items: dict[str, Callable[[], object]] = {PLAIN: plain}
+    if "single" in ways:
+        items[SINGLE] = _single([_network(network, 1, size) for _ in range(tasks)], inputs, targets)
     modes: tuple[Gradients, ...] = ("representation", "parameters")
     for name in names:
         balancer = balancers.make(name, tasks)
@@ -158,6 +161,21 @@ def _items(
             if step is not None:
                 items[f"{name}, torchjd"] = step
     return items
+
+
+def _network(name: str, tasks: int, size: int) -> TaskNetwork:
+    return nine_layers(tasks) if name == "celeba" else _mlp(tasks, size)
+
+
+def _single(nets: Sequence[TaskNetwork], inputs: Tensor, targets: Tensor) -> Callable[[], object]:
+    def step() -> None:
+        for net, target in zip(nets, targets, strict=True):
+            net.zero_grad()
+            outputs = net(inputs)
+            assert isinstance(outputs, Tensor)
+            nn.functional.binary_cross_entropy_with_logits(outputs[0], target).backward()
+
+    return step
 
 
 def _balanced(

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tasks", help="scaling: numbers of tasks [2,5,10,20,40]")
     parser.add_argument(
-        "--ways", help="scaling: ways to compute gradients, among representation, parameters and torchjd [all]"
+        "--ways", help="scaling: ways to compute gradients, among representation, parameters, torchjd and single [all]"
     )
     parser.add_argument(
         "--network", help="update, train: network of this package [shared]; scaling: mlp or celeba [mlp]"

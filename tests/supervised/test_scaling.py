@@ -9,7 +9,14 @@ from mtrl_conic.errors import UserError
 
 def test_every_item_is_measured_at_every_size() -> None:
     found = scaling.run(["mgda", "moco"], tasks=(2, 3), sizes=(1, 2), batch_size=8, rounds=2)
-    items = ["plain mean", "mgda, representation", "mgda, parameters", "mgda, torchjd", "moco, parameters"]
+    items = [
+        "plain mean",
+        "single tasks",
+        "mgda, representation",
+        "mgda, parameters",
+        "mgda, torchjd",
+        "moco, parameters",
+    ]
     assert list(found.seconds) == [(tasks, size, item) for tasks in (2, 3) for size in (1, 2) for item in items]
     assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in found.seconds.values())
     assert found.ratio((2, 1, "plain mean")) == 1
