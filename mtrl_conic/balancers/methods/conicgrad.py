@@ -15,13 +15,9 @@ from mtrl_conic.balancers.adam import adam_state, adam_step
 from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
-from mtrl_conic.linalg.cosines import normalise, unit_scale
-from mtrl_conic.linalg.norm import minimise_norm
-from mtrl_conic.linalg.simplex import simplex_scales
+from mtrl_conic.linalg.cone import Axis, Steepest, least_favourable, steepest
+from mtrl_conic.linalg.cosines import unit_scale
 from mtrl_conic.linalg.vectors import dot, matvec, positive
-
-_COLLINEAR = 1e-12
-"""Below this share of ||g_w||^2 the part of g_w perpendicular to g0 is rounding."""
 
 
 @register("conicgrad")
@@ -100,12 +96,13 @@ class ConicGrad(Balancer):
         gramian = unit_scale(gramian)
         mean_products = gramian.mean(-1)
         mean_square = positive(mean_products.mean(-1, keepdim=True))
+        mean = Axis(1 / gramian.shape[-1], mean_products, mean_square)
         if self.solver == "exact":
-            tasks, towards = _least_favourable(gramian, mean_products, mean_square, self.c)
+            tasks, towards = least_favourable(gramian, mean, self.c)
         else:
             tasks = towards = self.state["xi"].softmax(-1)
-        pick = _saddle if self.form == "printed" else _steepest
-        ray, inside, fallback = pick(gramian, towards, mean_products, mean_square, self.c)
+        pick = _saddle if self.form == "printed" else steepest
+        ray, inside, fallback = pick(gramian, towards, mean, self.c)
         products = matvec(gramian, ray)
         length = (mean_square / positive(dot(ray, products))).sqrt()
         gains = products * length
@@ -134,53 +131,8 @@ class ConicGrad(Balancer):
         return {"length": seen.other_length(), "cone": seen.outside_cone(self.c)}
 
 
-def _steepest(
-    gramian: Tensor, tasks: Tensor, mean_products: Tensor, mean_square: Tensor, c: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (..., K) of a multiple of d(w); whether it is one of g_w itself; whether g0 stands in for it."""
-    products = matvec(gramian, tasks)
-    square = dot(tasks, products).clamp_min(0)
-    along = products.mean(-1, keepdim=True)  # g_w.g0
-    share = along / mean_square
-    # ||g_perp||^2 by its own weights: square - along^2 / mean_square would cancel.
-    rest = tasks - share / tasks.shape[-1]
-    rest_square = dot(rest, products - share * mean_products)
-    inside = along > c * (square * mean_square).sqrt()
-    collinear = rest_square <= _COLLINEAR * square
-    sideways = ((1 - c * c) * mean_square / rest_square).sqrt()
-    outside = c / tasks.shape[-1] + torch.where(collinear, 0.0, sideways) * rest
-    return torch.where(inside, tasks, outside), inside, collinear & ~inside
-
-
-def _saddle(
-    gramian: Tensor, tasks: Tensor, mean_products: Tensor, mean_square: Tensor, c: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _saddle(gramian: Tensor, tasks: Tensor, axis: Axis, c: float) -> Steepest:
     """Weights of a multiple of the printed d*; the matrix is inverted by Sherman-Morrison, (1 - c^2) cleared."""
-    share = dot(mean_products, tasks) / mean_square
+    share = dot(axis.products, tasks) / axis.square
     none = torch.zeros_like(share, dtype=torch.bool)
-    return (1 - c * c) * tasks - share / tasks.shape[-1], none, none
-
-
-def _least_favourable(gramian: Tensor, mean_products: Tensor, mean_square: Tensor, c: float) -> tuple[Tensor, Tensor]:
-    """The minimiser w (..., K) of F over the simplex, and weights of a multiple of the direction it leads to.
-
-    F(w) is the least ||g0|| (||g_w + v h|| - c v) over v >= 0, the price of the cone: a problem in
-    x = (D w, v), in the cosines of the gradients and of h = g0 / ||g0||. The direction is that of g_w + v h, which
-    has one in the limit of the solver's smoothing also where g_w vanishes.
-    """
-    cosines = normalise(gramian)
-    scales = simplex_scales(cosines.norms)
-    length = mean_square.sqrt()
-    axis = (mean_products * cosines.inverse / length).clamp(-1, 1)  # rounding, where g0 is zero
-    one, none = torch.ones_like(length), torch.zeros_like(length)
-    body = torch.cat([cosines.matrix, axis.unsqueeze(-1)], -1)
-    bordered = torch.cat([body, torch.cat([axis, one], -1).unsqueeze(-2)], -2)
-    # At c = 1 the price is infinite and w no longer matters.
-    c = min(c, 1 - 1e-6)
-    # The least value is at most one: half of it, as `minimise_norm` asks.
-    linear = torch.cat([torch.zeros_like(axis), none - c / 2], -1)
-    least = minimise_norm(bordered, linear, one / 2, torch.cat([scales, none], -1), steps=28)
-    weights, price = least.x[..., :-1], least.x[..., -1:]
-    towards = (weights * cosines.inverse * length + price / weights.shape[-1]) / least.radius
-    weights = weights * scales
-    return weights / weights.sum(-1, keepdim=True), towards
+    return Steepest((1 - c * c) * tasks - share * axis.weights, none, none)
