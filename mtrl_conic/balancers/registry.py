@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import pydantic
@@ -35,10 +36,30 @@ def available() -> list[str]:
 
 
 def get(name: str) -> type[Balancer]:
-    """Return the class registered as `name`; the error for an unknown name suggests the nearest one."""
-    if name not in _REGISTRY:
-        raise unknown("balancer", name, available())
-    return _REGISTRY[name]
+    """Return the class registered as `name`, or the composition of two methods for a name such as `imtl_l+imtl_g`.
+
+    Raises:
+        UserError: the name is unknown; the message suggests the nearest one.
+    """
+    if name in _REGISTRY:
+        return _REGISTRY[name]
+    if "+" in name:
+        return _composition(name)
+    raise unknown("balancer", name, available())
+
+
+@cache
+def _composition(name: str) -> type[Balancer]:
+    losses, of = name.split("+", 1)
+    base: Any = _REGISTRY["composed"]
+
+    class Pair(base):  # type: ignore[misc]
+        def __init__(self, num_tasks: int, *, seed: int = 0) -> None:
+            super().__init__(num_tasks, seed=seed, losses=losses, of=of)
+
+    Pair(1)  # raises an error if the two methods do not fit together
+    Pair.name, Pair.__doc__ = name, f"`{losses}` for the losses, then `{of}` for the gradients; see `composed`."
+    return Pair
 
 
 def options(name: str) -> dict[str, FieldInfo]:

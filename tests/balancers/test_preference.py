@@ -159,7 +159,7 @@ def test_among_the_tasks_of_a_batch_it_is_what_is_left_of_it(name: str) -> None:
     present = [0, 2, 3]
     given = [rows[task] @ parameter if task in present else None for task in range(K)]
     backward(given, balancers.make(name, K, preference=TEXT), shared=[parameter])
-    expected = balancers.make(name, 3, preference="2+4+3").direction(rows[present])
+    expected = balancers.make(name, 3, preference="2+4+3").direction(rows[present], rows[present] @ parameter)
     assert parameter.grad is not None
     assert torch.allclose(parameter.grad, expected, rtol=1e-9)
 

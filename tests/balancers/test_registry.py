@@ -33,6 +33,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "modo": {"sampling": "triple"},
     "sdmgrad": {"sampling": "triple"},
     "crmogm": {"of": "famo"},
+    "pmgda": {"sigma": 0.9, "tolerance": 0.01},
+    "composed": {"losses": "stch:warmup=2", "of": "upgrad"},
 }
 CASES = [(name, {}) for name in NAMES] + list(VARIANTS.items())
 every = pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}{'-variant' if o else ''}" for n, o in CASES])

@@ -45,7 +45,8 @@ class Balancing:
         """Those that were given."""
         self.name = balancers.make(method, len(task_names), task_names=task_names, **self.options).name
         """The registered one; the class's own where it has none."""
-        self.named = self.name in balancers.available() and not isinstance(method, Balancer)
+        registered = not isinstance(method, Balancer) and self.name in balancers.available()
+        self.named = isinstance(method, str) or registered
         """Whether name and options say all."""
         self._method, self._task_names, self._of = method, task_names, of
         self._seed, self._on_host = seed, device.type == "cpu"

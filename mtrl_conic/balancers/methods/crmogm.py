@@ -10,12 +10,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balance, Balancer
+from mtrl_conic.balancers.contained import Contained
 from mtrl_conic.balancers.notation import inner_label, parse_inner
-from mtrl_conic.balancers.registry import get, make, register
+from mtrl_conic.balancers.registry import get, register
 from mtrl_conic.errors import UserError
 
-_OF = "of."
-"""Before the names of what the smoothed method carries; the count of random draws is that of both."""
 _TRAITS = (
     "needs",
     "needs_losses",
@@ -75,27 +74,27 @@ class CRMOGM(Balancer):
         ] = "mgda",
         beta: Annotated[float, Field(ge=0, lt=1, description="share of the running mean that is kept")] = 0.9,
     ) -> None:
-        name, options = parse_inner(_smoothable(of))
-        self.method, self.beta = make(name, num_tasks, seed=seed, **options), beta
-        if self.method.batches > 1:
-            raise UserError(f"{name} takes {self.method.batches} batches, and its weights are means already")
+        self._of, self.beta = Contained("of", _smoothable(of), num_tasks, seed), beta
+        method = self._of.method
+        if method.batches > 1:
+            raise UserError(f"{method.name} takes {method.batches} batches, and its weights are means already")
         for trait in _TRAITS:
-            setattr(self, trait, getattr(self.method, trait))
+            setattr(self, trait, getattr(method, trait))
         super().__init__(num_tasks, seed=seed)
 
     @property
     @override
     def scaling(self) -> float:
-        return self.method.scaling
+        return self._of.method.scaling
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
         own = {"lambda": self._full(0.0), "begun": torch.zeros(self.batch_shape, dtype=torch.bool)}
-        return own | {_OF + name: value for name, value in self._bound({}).initial_state().items()}
+        return own | self._of.initial_state(self)
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        weights, statistics = self._bound(self.state)._settle(gramian, losses)
+        weights, statistics = self._of.bound(self)._settle(gramian, losses)
         begun = self.state["begun"].unsqueeze(-1)
         smoothed = torch.where(begun, weights.lerp(self.state["lambda"], self.beta), weights)
         self._store(**{"lambda": smoothed, "begun": torch.ones_like(self.state["begun"])})
@@ -103,14 +102,4 @@ class CRMOGM(Balancer):
 
     @override
     def adapt(self, losses: Tensor) -> None:
-        self._bound(self.state).adapt(losses)
-
-    def _bound(self, state: dict[str, Tensor]) -> Balancer:
-        """The method as it is for these problems, on its part of the state: the same tensors, written in place."""
-        method = self.method
-        method.num_tasks, method.seed, method.batch_shape = self.num_tasks, self.seed, self.batch_shape
-        method.preference = self.preference
-        method.state = {name.removeprefix(_OF): value for name, value in state.items() if name.startswith(_OF)}
-        if "draws" in state:
-            method.state["draws"] = state["draws"]
-        return method
+        self._of.bound(self).adapt(losses)
