@@ -10,3 +10,4 @@ methods+=,gradops:alpha=-1,gradops:alpha=-2,gradops:alpha=-3,conicgrad,rotograd:
   --threads 1 --balancers "$methods" --out "$out"
 cp "$out"/{results.csv,curves.csv,table.md,trade_off_gradops_alpha.svg} results/census
 cp "$out/ls/seed_0/config.yaml" results/census
+"${PYTHON:-python}" scripts/draw_finals.py results/census

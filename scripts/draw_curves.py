@@ -2,8 +2,9 @@
 
     python scripts/draw_curves.py results/mt10/strong_50k [...]
 
-Each folder contains curves.csv (of `scripts/export_curves.py`) or evaluations.csv (of `mtrl-conic report`); the picture
-is written beside it, as curves.png.
+Each folder contains curves.csv (of `scripts/export_curves.py`), one or more *evaluations.csv (of `mtrl-conic report`),
+or several experiments, each with its curves in NAME.csv and its configuration in NAME.yaml. The picture is written
+beside them, as curves.png.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import vl_convert
+from pictures import write_png
 
 from mtrl_conic.report.reinforcement.learning_curves import learning_curves
 from mtrl_conic.report.reinforcement.measures import measures
@@ -26,11 +27,11 @@ SHOWN = ("success_over_steps", "tasks_over_steps")
 
 def read(folder: Path) -> Comparison:
     """The runs whose evaluations a result keeps."""
-    (path,) = (folder / name for name in ("curves.csv", "evaluations.csv") if (folder / name).exists())
     runs: dict[str, dict[int, dict[int, dict[str, Any]]]] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            evaluations = runs.setdefault(row.get("method") or row["balancer"], {}).setdefault(int(row["seed"]), {})
+    for label, path in _files(folder):
+        for row in _rows(path):
+            method = label or row.get("method") or row["balancer"]
+            evaluations = runs.setdefault(method, {}).setdefault(int(row["seed"]), {})
             at = {"step": int(row["step"]), "time": float(row["seconds"]), "success": {}, "returns": {}}
             evaluation = evaluations.setdefault(int(row["step"]), at)
             evaluation["success"][row["task"]] = float(row["success"])
@@ -41,6 +42,17 @@ def read(folder: Path) -> Comparison:
     ]
     tasks = list(methods[0].runs[0].evaluations[0]["success"])
     return Comparison(methods, tasks, tasks)
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """The files with curves, each with the label of its experiment, or without one where the rows name the method."""
+    alone = [("", path) for name in ("curves.csv", "*evaluations.csv") for path in sorted(folder.glob(name))]
+    return alone or [(path.stem, path.with_suffix(".csv")) for path in sorted(folder.glob("*.yaml"))]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _run(folder: Path, seed: int, evaluations: list[dict[str, Any]]) -> Run:
@@ -67,7 +79,6 @@ def picture(comparison: Comparison) -> dict[str, Any]:
     own = ("$schema", "config", "datasets", "params", "usermeta")
     return {
         **{key: parts[0][key] for key in ("$schema", "config", "params")},
-        "background": "white",
         "datasets": {name: values for part in parts for name, values in part.get("datasets", {}).items()},
         "vconcat": [{key: value for key, value in part.items() if key not in own} for part in parts],
         "resolve": {"scale": {"color": "independent", "shape": "independent", "strokeDash": "independent"}},
@@ -77,8 +88,7 @@ def picture(comparison: Comparison) -> dict[str, Any]:
 def draw(folders: Iterable[Path]) -> None:
     """Write the picture of each folder."""
     for folder in folders:
-        specification = picture(read(folder))
-        (folder / "curves.png").write_bytes(vl_convert.vegalite_to_png(specification, scale=1.5))
+        write_png(picture(read(folder)), folder / "curves.png")
 
 
 if __name__ == "__main__":

@@ -8,3 +8,4 @@ data="${1:?the folder with the archive}" out="${OUT:-runs/nyuv2}"
   --learning-rate 1e-3 --selection last --options network=small shrink=3 --threads 1 \
   --balancers stl,ls,pcgrad,mgda,cagrad,imtl_g,conicgrad --out "$out"
 cp "$out"/{results.csv,curves.csv,table.md} "$out/ls/seed_0/config.yaml" results/nyuv2
+"${PYTHON:-python}" scripts/draw_finals.py results/nyuv2

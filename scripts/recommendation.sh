@@ -8,3 +8,4 @@ data="${1:?the file with the data}" out="${OUT:-runs/recommendation}"
   --options "hidden=[256,128]" --threads 1 \
   --balancers stl,ls,pcgrad,mgda,cagrad,imtl_g,gradnorm,gradops:alpha=-2,conicgrad --out "$out"
 cp "$out"/{results.csv,curves.csv,table.md} "$out/ls/seed_0/config.yaml" results/recommendation
+"${PYTHON:-python}" scripts/draw_finals.py results/recommendation

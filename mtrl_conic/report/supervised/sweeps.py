@@ -81,7 +81,7 @@ def _curve(summary: Summary, sweep: Sweep) -> Figure:
         .mark_line(point=True)
         .encode(
             x=alt.X("value:Q", title=option),
-            y=alt.Y("better:Q", title="better by (%)"),
+            y=alt.Y("better:Q", title="gain (%)"),
             color=alt.Color("metric:N", title=None),
             strokeDash=alt.StrokeDash("metric:N", title=None),
             tooltip=["metric:N", *tooltips("value:Q", "better:Q")],
@@ -112,7 +112,7 @@ def _map(summary: Summary, sweep: Sweep) -> Figure:
         .encode(
             x=alt.X("x:N", title=first, sort=order[0]),
             y=alt.Y("y:N", title=second, sort=order[1][::-1]),
-            color=alt.Color("better:Q", title="better by (%)", scale=alt.Scale(scheme="purpleorange", domainMid=0)),
+            color=alt.Color("better:Q", title="gain (%)", scale=alt.Scale(scheme="purpleorange", domainMid=0)),
             tooltip=["metric:N", "x:N", "y:N", *tooltips("better:Q")],
         )
         .properties(width=150, height=150)
