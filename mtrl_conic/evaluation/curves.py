@@ -21,17 +21,17 @@ LAST = 5
 
 
 def final(curve: Array) -> Array:
-    """(K,): the last evaluation."""
+    """Return the last evaluation, (K,)."""
     return np.asarray(curve[-1])
 
 
 def mean_of_last(curve: Array, count: int = LAST) -> Array:
-    """(K,): mean of the last `count` evaluations, or of all if there are fewer."""
+    """Return the mean of the last `count` evaluations, (K,), or of all if there are fewer."""
     return np.asarray(curve[-count:].mean(0))
 
 
 def best(curve: Array) -> Array:
-    """(K,): the evaluation with the highest mean over tasks, the earliest of equals."""
+    """Return the evaluation with the highest mean over tasks, (K,), the earliest of equals."""
     return np.asarray(curve[int(curve.mean(1).argmax())])
 
 
@@ -40,7 +40,7 @@ BEST_OF_MEAN = f"{BEST}, of the mean curve"
 
 
 def best_of_mean(runs: Sequence[Mapping[int, Array]]) -> tuple[int, Array] | None:
-    """The step with the highest mean over runs and tasks (the earliest of equals), and the values of each run there.
+    """Return the step with the highest mean over runs and tasks (the earliest of equals), and each run's values there.
 
     Some older tables report this, others the mean of each run's own best, which is never lower.
 
@@ -58,7 +58,7 @@ def best_of_mean(runs: Sequence[Mapping[int, Array]]) -> tuple[int, Array] | Non
 
 
 def best_evaluation(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The record with the highest mean success among a run's evaluations, the earliest of equals.
+    """Return the record with the highest mean success among a run's evaluations, the earliest of equals.
 
     If no task defines success, the mean return is used.
 
@@ -79,11 +79,11 @@ CHECKPOINTS: dict[str, Callable[[Array], Array]] = {
     f"mean of the last {LAST} evaluations": mean_of_last,
     f"{BEST}, each run's own": best,
 }
-"""Label -> the function that chooses the row of a curve."""
+"""The functions that choose a row of a curve, by label."""
 
 
 def area_under_curve(positions: Sequence[float], values: Sequence[float]) -> float:
-    """Mean height of a curve: its trapezoidal area from the first to the last position over their distance.
+    """Return the mean height of a curve: its trapezoidal area divided by its length, last position minus first.
 
     Args:
         positions: (E,) increasing steps or seconds.
@@ -96,7 +96,7 @@ def area_under_curve(positions: Sequence[float], values: Sequence[float]) -> flo
 
 
 def first_reaching(positions: Sequence[float], values: Sequence[float], threshold: float) -> float | None:
-    """The first position (steps or seconds) whose value is at least `threshold`; None if there is none.
+    """Return the first position (steps or seconds) whose value is at least `threshold`; None if there is none.
 
     It is the position of an evaluation, without interpolation between evaluations.
     """

@@ -29,7 +29,7 @@ PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
 
 @contextmanager
 def rendered(task_set: Spec, environment: TaskSetConfig, *, seed: int, size: int) -> Iterator[tuple[TaskSet, Pictures]]:
-    """A task set and its rendered images.
+    """Provide a task set and a function that returns its rendered images.
 
     Meta-World's own code steps it, because the compiled code keeps no visual elements.
 
@@ -37,7 +37,7 @@ def rendered(task_set: Spec, environment: TaskSetConfig, *, seed: int, size: int
         task_set: see `make_task_set`.
         environment: options of the task set.
         seed: seed of goals and resets.
-        size: size of an image in pixels; Gymnasium environments have sizes of their own.
+        size: width and height of an image in pixels; Gymnasium environments choose their own.
 
     Raises:
         UserError: this machine cannot render; the message says what to install.
@@ -75,12 +75,12 @@ def check_gl() -> None:
         UserError: MuJoCo cannot render.
     """
     _choose_gl()
-    # In a process of its own: where the libraries are broken, their remains would be spoken of at its end.
+    # A separate process, because broken GL libraries print errors when the interpreter exits.
     code = "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8).close()"
     if subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode:
         chosen = os.environ.get("MUJOCO_GL", "")
         hint = f"install GL, on Debian: apt-get install {PACKAGES}"
-        raise UserError(f"nothing can be drawn here (MUJOCO_GL={chosen}); {hint if chosen == 'egl' else 'unset it'}")
+        raise UserError(f"MuJoCo cannot render here (MUJOCO_GL={chosen}); {hint if chosen == 'egl' else 'unset it'}")
 
 
 def _choose_gl() -> None:
@@ -97,7 +97,7 @@ class _Camera:
         model = env.model
         model.vis.global_.offwidth = max(size, model.vis.global_.offwidth)
         model.vis.global_.offheight = max(size, model.vis.global_.offheight)
-        # Shadows take three quarters of the time where a processor draws.
+        # Shadows take three quarters of the rendering time on a CPU.
         model.vis.quality.shadowsize = 0
         self._env = env
         self._renderer: mujoco.Renderer = mujoco.Renderer(model, size, size)
@@ -119,8 +119,8 @@ class _Camera:
 
 def _of_gymnasium(envs: TaskSet) -> Sequence[Picture]:
     if not isinstance(envs.stepper, GymnasiumStepper):
-        raise UserError(f"tasks stepped by a {type(envs.stepper).__name__} cannot be drawn, those of Gymnasium can")
+        raise UserError(f"tasks stepped by a {type(envs.stepper).__name__} cannot be rendered, only those of Gymnasium")
     try:
         return envs.stepper.render()
     except gym.error.DependencyNotInstalled as error:
-        raise UserError(f"a task cannot be drawn: {first_line(error)}") from None
+        raise UserError(f"a task cannot be rendered: {first_line(error)}") from None

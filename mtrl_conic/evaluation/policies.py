@@ -14,7 +14,7 @@ from mtrl_conic.evaluation.success import Act
 
 
 def random_policy(envs: TaskSet, *, seed: int = 0) -> Act:
-    """Return a policy of uniform actions with its own generator."""
+    """Return a policy that draws uniform actions from its own generator, seeded by `seed`."""
     generator = np.random.default_rng(seed)
     shape = envs.action_space.shape
 
@@ -25,7 +25,11 @@ def random_policy(envs: TaskSet, *, seed: int = 0) -> Act:
 
 
 def expert_policy(envs: TaskSet) -> Act:
-    """Meta-World's scripted policy of each task; they read the observation without the one-hot."""
+    """Return Meta-World's scripted policies of the tasks, which read observations without the one-hot code.
+
+    Raises:
+        UserError: Meta-World has no scripted policy for a task.
+    """
     from metaworld.policies import ENV_POLICY_MAP
 
     for task in envs.task_names:

@@ -24,7 +24,7 @@ from scipy import stats
 
 Array = NDArray[np.float64]
 Statistic = Callable[..., Array]
-"""One or more score arrays (..., R, K) -> (...)."""
+"""A function of one or more score arrays (..., R, K) that returns an array (...)."""
 
 MIN_RUNS = 3
 """The smallest number of runs for an interval."""
@@ -103,7 +103,7 @@ def ranks(values: Array) -> Array:
 
 
 def mean_ranks(*scores: Array) -> Array:
-    """(..., M): the mean over tasks of each method's rank by its mean over runs.
+    """Return the mean over tasks of each method's rank by its mean over runs, (..., M).
 
     Args:
         scores: scores of M methods, (..., R_m, K) each; the tasks may have different scales.
@@ -144,7 +144,7 @@ def bootstrap_ranks(*scores: Array, seed: int, resamples: int = RESAMPLES) -> li
 
 
 def _bootstrap(statistic: Statistic, *scores: Array, seed: int, resamples: int, whole_runs: bool) -> list[Estimate]:
-    """An estimate for each entry of a statistic, (..., S) of score arrays (..., R, K)."""
+    """Return an estimate for each entry of a statistic with values (..., S) for score arrays (..., R, K)."""
     values, runs = statistic(*scores), min(len(array) for array in scores)
     if runs < MIN_RUNS:
         return [Estimate(float(value), None, None, runs) for value in values]
@@ -155,14 +155,14 @@ def _bootstrap(statistic: Statistic, *scores: Array, seed: int, resamples: int, 
 
 
 def _resampled(scores: Array, resamples: int, generator: np.random.Generator, whole_runs: bool) -> Array:
-    """(resamples, R, K)."""
+    """Draw resampled scores, (resamples, R, K)."""
     runs, tasks = scores.shape
     rows = generator.integers(runs, size=(resamples, runs, 1 if whole_runs else tasks))
     return scores[rows, np.arange(tasks)]
 
 
 def _percentiles(drawn: Array) -> Array:
-    """Return the ends of the interval, (2, ...), of (resamples, ...)."""
+    """Return the ends of the interval, (2, ...), from the statistics of the resamples, (resamples, ...)."""
     tail = (1 - LEVEL) / 2
     return np.asarray(np.quantile(drawn, [tail, 1 - tail], axis=0))
 
@@ -220,9 +220,8 @@ def paired_p(ours: Array, theirs: Array) -> float:
 def permutation_p(ours: Array, theirs: Array, *, seed: int, most: int = RESAMPLES) -> float:
     """Two-sided p-value of `probability_of_improvement`, by permuting which runs are ours.
 
-    All ways to choose our runs among both are used, or `most` random ones if there are more. With few runs there are
-    few
-    ways: with three runs of each, no p-value is below 0.1.
+    All ways to choose our runs among both are used, or `most` random ones if there are more. With three runs of each
+    there are so few ways that no p-value is below 0.1.
 
     Args:
         ours: (R, K).

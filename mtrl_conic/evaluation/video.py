@@ -62,7 +62,7 @@ def frames(
         title: text below the grid, after the goal and the step.
         size: size of a cell in pixels.
         every: number of steps between two frames.
-        steps: largest number of steps of each episode; None: to its end.
+        steps: largest number of steps of each episode; None: the whole episode.
     """
     for goal in goals:
         observations, _ = envs.reset(options={"episodes": [goal] * envs.num_tasks})
@@ -72,7 +72,7 @@ def frames(
         step = 0
         while running.any() and step < limit:
             if step % every == 0:
-                # Before the step: one that ends an episode starts the next one as well.
+                # Rendered before the step, because a step that ends an episode also starts the next one.
                 _look(cells, pictures, running)
                 yield _grid(cells, f"goal {goal}, step {step}   {title}", size)
             observations, _, terminated, truncated, infos = envs.step(act(observations))
@@ -102,14 +102,14 @@ def write(shown: Iterable[Picture], file: Path, *, fps: int) -> int:
             count = _fill(imageio.get_writer(whole, format="GIF", duration=1000 / fps, loop=0), shown)
             files.replace(file, whole.getvalue())
             return count
-        with files.replacing(file, ending=f".tmp{file.suffix}") as fresh:  # the ending tells it the format
+        with files.replacing(file, ending=f".tmp{file.suffix}") as fresh:  # imageio infers the format from the suffix
             count = _fill(imageio.get_writer(fresh, fps=fps, macro_block_size=2, quality=7), shown)
             _check_whole(fresh, count)
     return count
 
 
 def _fill(writer: Any, shown: Iterable[Picture]) -> int:
-    """The number of frames."""
+    """Write all frames, and return their number."""
     count = 0
     with writer:
         for frame in shown:
@@ -127,7 +127,7 @@ def _check_whole(file: Path, count: int) -> None:
     except (OSError, RuntimeError):
         there = 0
     if there != count:
-        raise OSError(errno.EIO, f"only {there} of {count} frames were written; is there room?")
+        raise OSError(errno.EIO, f"only {there} of {count} frames were written; the disk may be full")
 
 
 def check_writable(file: Path) -> None:
@@ -162,7 +162,7 @@ def _grid(cells: Sequence[_Cell], caption: str, size: int) -> Picture:
     columns = min(len(cells), math.ceil(math.sqrt(_ASPECT * len(cells))))
     rows = math.ceil(len(cells) / columns)
     bar = _text_size(size) + 8
-    # H.264 halves both sides for its colours.
+    # Both sides must be even, because H.264 stores colours at half the resolution.
     height = 2 * math.ceil((rows * size + bar) / 2)
     grid = Image.new("RGB", (2 * math.ceil(columns * size / 2), height), _DARK)
     for place, cell in enumerate(cells):

@@ -34,11 +34,11 @@ def estimate(of: Estimate) -> str:
 
 
 def return_estimates(record: Mapping[str, Any]) -> dict[str, Estimate]:
-    """The mean return of each task in a record of one evaluation, with the interval of its episodes.
+    """Return the mean return of each task in the record of one evaluation, with the interval over its episodes.
 
     The interval is Student's t over the episodes of this one policy. It says nothing about other seeds.
     """
-    from mtrl_conic.evaluation.statistics import Estimate, student  # it loads SciPy, which listing runs need not
+    from mtrl_conic.evaluation.statistics import Estimate, student  # imports SciPy, which listing runs does not need
 
     count, deviations = int(record["episodes_per_task"]), record.get("return_std", {})
     return {
@@ -48,7 +48,7 @@ def return_estimates(record: Mapping[str, Any]) -> dict[str, Estimate]:
 
 
 def without_success(record: Mapping[str, Any]) -> dict[str, float]:
-    """The returns in a record of an evaluation, of the tasks on which success is not defined."""
+    """Return the returns in the record of an evaluation, for the tasks without a success rule."""
     rates = record.get("success") or {}
     return {task: value for task, value in record.get("returns", {}).items() if task not in rates}
 

@@ -78,13 +78,12 @@ class CompiledFunction:
     """A function of tensors, compiled at its first call.
 
     A backward pass inside the function is traced as its operations, so that forward and backward are compiled
-    together: the operations of a layer between two matrix products become one loop.
+    together: the operations of a layer between two matrix products become one loop. If the compiler fails, a warning
+    says so, and the function runs eagerly.
 
     Args:
         function: a function of nested tuples and dicts of tensors with constant shapes, which it also returns. Other
             tensors that it reads, such as parameters, are read at each call and must stay the same objects.
-
-    If the compiler fails, a warning says so, and the function runs eagerly.
 
     Raises:
         UserError: at the first call, if this machine has no C++ compiler.
@@ -104,14 +103,16 @@ class CompiledFunction:
 
     def _compile(self, inputs: tuple[Any, ...]) -> Any:
         check_compiler()
-        operations = make_fx(lambda *given: self._function(*given))(*inputs)  # of a method it would count `self`
+        operations = make_fx(lambda *given: self._function(*given))(
+            *inputs
+        )  # make_fx would count the `self` of a method as an input
         operations.graph.eliminate_dead_code()
         operations.recompile()
         self._compiled = torch.compile(operations, fullgraph=True)
         with torch.no_grad():
             try:
                 return self._compiled(*inputs)
-            except (RuntimeError, OSError) as error:  # also of a place for its files that cannot be written
+            except (RuntimeError, OSError) as error:  # OSError: its cache directory cannot be written
                 warnings.warn(f"updates are not compiled: {_reason(error)}", stacklevel=2)
                 self._compiled = operations
                 return operations(*inputs)

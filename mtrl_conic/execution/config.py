@@ -51,7 +51,7 @@ class UpdateConfig(BaseModel):
 
 
 class ExecutionConfig(
-    # Fields come in the opposite order.
+    # pydantic orders the fields from the last base to the first.
     UpdateConfig,
     SteppingConfig,
     MachineConfig,

@@ -34,8 +34,8 @@ class CudaGraph(Eager):
 
     @override
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        # The state of a fused optimiser is on the device anyway; the flag decides only which of its two complaints
-        # torch raises: that of a recording without it, or that of a step with it and without a recording.
+        # The state of a fused optimiser is on the device in any case. torch only insists that the flag is set while it
+        # records, and warns if it is set otherwise.
         for group in optimizer.param_groups:
             on_gpu = group["params"][0].is_cuda
             group["capturable"] = on_gpu and torch.cuda.is_current_stream_capturing()

@@ -50,7 +50,7 @@ class PeakMemory:
                 _CLEAR.write_text("5")
 
     def at_least(self, peak: int) -> None:
-        """Include the peak of an earlier sitting."""
+        """Include the peak that was measured before the run was resumed."""
         self._earlier = max(self._earlier, peak)
 
     def peak(self) -> int:

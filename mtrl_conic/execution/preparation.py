@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 
 class Preparation:
-    """Counts the seconds of blocks that prepare; nested blocks count once."""
+    """Measures the seconds that are spent in preparation; nested blocks count once."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        """In all blocks that have ended."""
+        """The seconds of all blocks that have ended."""
         self._tell: Callable[[str], None] = lambda words: None
         self._inside = False
 

@@ -1,4 +1,4 @@
-"""Timing of the parts of the work."""
+"""Timing of the parts of training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Seconds by part of the work."""
+    """Measures the seconds that each part of training takes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
