@@ -121,7 +121,7 @@ def test_without_gl_one_line_says_what_to_install(run: Path, tmp_path: Path) -> 
         (["--goals", "1,x"], "--goals 1,x: must be numbers of 0 or more"),
         (["--goals", "50"], "a task has 50 goals"),
         (["--every", "0"], "--every 0: must be at least 1"),
-        (["--checkpoint", "result.json"], "result.json is damaged or no checkpoint"),
+        (["--checkpoint", "result.json"], "result.json is damaged or not a checkpoint"),
     ],
 )
 def test_wrong_input(
