@@ -54,7 +54,7 @@ def test_a_task_set_of_the_program_resumes_and_is_read_where_it_is_registered(
     registry._REGISTRY.clear()  # as in another program
     command = ["evaluate", str(tmp_path / "run"), "--episodes-per-task=1", f"--json={tmp_path / 'rates.json'}"]
     assert main(command) == 2
-    assert "register_task_set('own:light+heavy'), and give it with --import" in capsys.readouterr().err
+    assert "register_task_set('own:light+heavy'), and give the module with --import" in capsys.readouterr().err
     register_task_set("own:light+heavy")(make)
     assert main(command) == 0
     assert json.loads((tmp_path / "rates.json").read_text())["returns"] == pytest.approx(result["returns"])

@@ -13,11 +13,11 @@ from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import UserError
 
 Trace = dict[str, NDArray[Any]]
-"""Name -> the values (n + 1 or n, N, ...) that n steps produced."""
+"""The values (n + 1 or n, N, ...) that n steps produced, by name."""
 
 
 def check_task_set(envs: TaskSet | Environments, *, steps: int = 200, seed: int = 0) -> None:
-    """Play random actions, and raise an error of one line that names the task at the first fault.
+    """Play random actions, and raise an error of one line that names the task if something is wrong.
 
     Creating a task set checks spaces, names, factories and finite numbers. Over `steps` steps, this function also
     checks that the same episode and actions give the same numbers again, without which a run cannot resume within an
@@ -29,7 +29,7 @@ def check_task_set(envs: TaskSet | Environments, *, steps: int = 200, seed: int 
         seed: seed of the actions and of the order of the episodes.
 
     Raises:
-        UserError: a fault; the message says how to fix it.
+        UserError: a check fails; the message says how to fix it.
     """
     made = envs if isinstance(envs, TaskSet) else TaskSet.from_gymnasium(envs)
     try:
@@ -42,7 +42,7 @@ def check_task_set(envs: TaskSet | Environments, *, steps: int = 200, seed: int 
         raise UserError(difference)
     for name, rows in _rows(made):
         if (first["observations"][:, rows] == first["observations"][0, rows]).all():
-            raise UserError(f"task {name!r}: the observation never changes in {steps} random steps; see its step()")
+            raise UserError(f"task {name!r}: the observation never changes in {steps} random steps; check its step()")
 
 
 def why_untraceable(envs: TaskSet, *, steps: int = 50, seed: int = 0) -> str | None:
@@ -72,8 +72,8 @@ def _difference(envs: TaskSet, first: Trace, second: Trace) -> str | None:
                 step = int(np.flatnonzero((one != two).reshape(len(one), -1).any(1))[0])
                 return (
                     f"task {name!r}: {what} differ at step {step} of two episodes with the same seed and actions, so "
-                    "that no run on it resumes in mid-episode; draw all that is random from self.np_random, seeded "
-                    "by super().reset(seed=seed)"
+                    "a run cannot be resumed within an episode; draw all random numbers from self.np_random, which "
+                    "super().reset(seed=seed) seeds"
                 )
     return None
 

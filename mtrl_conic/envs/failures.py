@@ -35,4 +35,4 @@ def unfit(what: str, values: NDArray[np.floating]) -> str:
     place = int(np.flatnonzero(~(np.abs(flat) <= LARGEST))[0])
     entry = f"entry {place} of the {what}" if flat.size > 1 else f"the {what}"
     large = " beyond what float32 holds" if np.isfinite(flat[place]) else ""
-    return f"{entry} is {flat[place]:g}{large}; find the step that makes it, scale it, or end the episode before"
+    return f"{entry} is {flat[place]:g}{large}; find the step that produces it, scale it, or end the episode earlier"

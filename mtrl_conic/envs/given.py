@@ -9,14 +9,14 @@ from mtrl_conic.errors import UserError
 
 
 def as_task_set(given: TaskSet | Spec) -> TaskSet:
-    """Return the task set, or make the one of a name or a list of tasks, see `check_spec`.
+    """Return a given task set, or make it from a name or a list of tasks, see `check_spec`.
 
     Raises:
-        UserError: an unknown name, or a value of another kind.
+        UserError: a name is unknown, or the value is of another kind.
     """
     if isinstance(given, TaskSet):
         return given
     if isinstance(given, str | list | tuple):
         return make_task_set(given)
     what = type(given).__name__
-    raise UserError(f"{what} is no task set: make one by TaskSet.from_gymnasium({{'name': lambda: environment}})")
+    raise UserError(f"{what} is not a task set: make one with TaskSet.from_gymnasium({{'name': lambda: environment}})")

@@ -24,9 +24,9 @@ class JoinedStepper(Stepper):
 
     def __init__(self, parts: Sequence[Stepper], task_names: Sequence[str]) -> None:
         if sorted(task_names) != sorted(name for part in parts for name in part.task_names):
-            raise ValueError("the parts must hold every task once and no other")
+            raise ValueError("the parts must contain every task once, and no others")
         if len({(part.observation_dim, part.action_dim, part.copies, part.num_episodes) for part in parts}) > 1:
-            raise ValueError("the parts must have sizes and numbers of copies and episodes in common")
+            raise ValueError("the parts must have the same sizes and the same numbers of copies and episodes")
         self.task_names = tuple(task_names)
         self.observation_dim, self.action_dim = parts[0].observation_dim, parts[0].action_dim
         self.copies, self.num_episodes = parts[0].copies, parts[0].num_episodes

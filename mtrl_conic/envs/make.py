@@ -176,7 +176,7 @@ def _join(config: TaskSetOptions, served: Sequence[str], names: Sequence[str], g
 @cache
 def _warn_of_slow_stepping(refusal: str) -> None:
     """Warn once per reason, because training and evaluation each create a task set."""
-    _LOGGER.warning("Meta-World's own code steps what the fast one cannot: %s", refusal)
+    _LOGGER.warning("Meta-World's own code steps the tasks that fast stepping cannot: %s", refusal)
 
 
 def _fast_refusal(names: Sequence[str], reward_version: str) -> str | None:

@@ -65,7 +65,7 @@ def check_spec(spec: Spec) -> None:
             `{name: heavy, id: Pendulum-v1, kwargs: {g: 12}}`, see `TaskEntry`.
 
     Raises:
-        UserError: an unknown name (the message names the nearest), a task twice, or none at all.
+        UserError: a name is unknown (the message gives the nearest one), a task is listed twice, or there is no task.
     """
     if isinstance(spec, str) and spec in available_task_sets():
         return
@@ -86,7 +86,7 @@ def task_names(spec: Spec) -> tuple[str, ...]:
         spec: see `check_spec`; `reach` means `reach-v3`.
 
     Raises:
-        UserError: an unknown name (the message names the nearest), a task twice, or none at all.
+        UserError: a name is unknown (the message gives the nearest one), a task is listed twice, or there is no task.
     """
     if isinstance(spec, str) and spec in available_task_sets():
         envs = build(spec, seed=0)
@@ -105,14 +105,14 @@ def _metaworld_names(spec: Spec) -> tuple[str, ...]:
             raise UserError("a task set needs at least one task")
         for place, name in enumerate(names):
             if name in names[:place]:
-                raise UserError(f"{name} is listed twice: a task set holds a task once")
+                raise UserError(f"{name} is listed twice: a task set contains a task once")
         return names
     if spec.startswith("mt1:"):
         return (_task_name(spec.removeprefix("mt1:")),)
     if spec.startswith(OWN):
         raise UserError(
-            f"the tasks {spec.removeprefix(OWN)} were given in Python: let a module register what makes them, as "
-            f"register_task_set({spec!r}), and give it with --import"
+            f"the tasks {spec.removeprefix(OWN)} were given in Python: in a module, decorate a function that makes "
+            f"them with register_task_set({spec!r}), and give the module with --import"
         )
     if spec not in BENCHMARKS:
         known = [*BENCHMARKS, *GYMNASIUM_SETS, *available_task_sets(), *(f"mt1:{name}" for name in MT50)]

@@ -34,7 +34,7 @@ def register_task_set(name: str) -> Callable[[AnyBuilder], AnyBuilder]:
     def add(builder: AnyBuilder) -> AnyBuilder:
         taken = _REGISTRY.get(name)
         if taken is not None and taken.__qualname__ != builder.__qualname__:
-            raise UserError(f"a task set named {name!r} exists already: {taken.__qualname__}")
+            raise UserError(f"a task set named {name!r} already exists: {taken.__qualname__}")
         _REGISTRY[name] = builder
         return builder
 
@@ -49,8 +49,8 @@ def register_again(envs: TaskSet) -> str:
     """
     if envs.again is None:
         raise UserError(
-            "this task set was made from a stepper, and a run needs more of its kind: decorate the function that "
-            "makes it with register_task_set, and give its name"
+            "this task set was made from a stepper, and a run needs several of its kind: decorate the function that "
+            "makes it with register_task_set, and give the registered name"
         )
     name = OWN + "+".join(envs.task_names)
     _REGISTRY[name] = envs.again
@@ -79,5 +79,5 @@ def build(name: str, **options: Any) -> TaskSet:
             f"task set {name!r} cannot be made: {type(error).__name__}: {first_line(error)}{origin(error)}"
         ) from error
     if not hasattr(envs, "task_names"):
-        raise UserError(f"task set {name!r}: its function returned {type(envs).__name__}, no TaskSet")
+        raise UserError(f"task set {name!r}: its function returned {type(envs).__name__}, not a TaskSet")
     return envs

@@ -13,7 +13,8 @@ from mtrl_conic.envs.stepper import Step, Stepper
 from mtrl_conic.errors import UserError
 
 _ALIKE = 1e-3
-"""Tolerance relative to the largest number: far above differences between machines, far below those between goals."""
+"""The tolerance relative to the largest number, far above differences between machines and far below those of other
+goals."""
 
 
 class Untraceable(UserError):
@@ -21,8 +22,8 @@ class Untraceable(UserError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"the saved episodes cannot be retraced, {what}: goals, reward version or libraries are not the same, "
-            "or an environment is not determined by its reset seed and actions"
+            f"the saved episodes cannot be reproduced, {what}: goals, reward version or libraries have changed, or an "
+            "environment is not determined by its reset seed and actions"
         )
 
 

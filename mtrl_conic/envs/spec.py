@@ -140,7 +140,7 @@ class TaskSpec:
         return rows.expand(len(self.task_names), *rows.shape)
 
     def shaped(self, actions: Tensor, observations: Tensor, task: str | None = None) -> Tensor:
-        """Actions (K, B, A) in the shape that the `observations` they answer were given in, see `rows`."""
+        """Return the actions (K, B, A) for `observations` in the shape that corresponds to theirs, see `rows`."""
         if task is None:
             return actions if observations.dim() == 3 else actions.flatten(0, 1)
         place = self.place(task)

@@ -33,7 +33,7 @@ def check_copies(copies: int) -> int:
     """Return a number of environments per task after checking it.
 
     Raises:
-        UserError: not a whole number of at least 1.
+        UserError: it is not a whole number of at least 1.
     """
     if not isinstance(copies, int) or copies < 1:
         raise UserError(f"copies must be a whole number of at least 1, not {copies!r}")

@@ -82,7 +82,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         self.one_hot = one_hot
         rules = stepper.success_rules or ("",) * self.num_tasks
         self.has_success = np.array([rule is not None for rule in rules])
-        """(K,) bool: whether the task says what success is; where not, returns are all that is reported."""
+        """(K,) bool: whether the task has a success rule; only returns are reported for tasks without one."""
         scales = np.ones(self.num_tasks) if reward_scales is None else np.array(reward_scales, np.float64)
         self._reward_scales, self._horizons = np.repeat(scales, self.copies), np.repeat(self.horizons, self.copies)
         self._episode_stream: EpisodeStream = episode_stream
@@ -94,16 +94,16 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
-        # What an observation holds besides the stepper's: nothing, or the code of the task.
+        # An observation contains that of the stepper, followed by the one-hot code of the task if it is used.
         self._frame: Floats = np.zeros((self.num_envs, dimension), np.float32)
         if one_hot:
             self._frame[:, stepper.observation_dim :] = np.repeat(np.eye(self.num_tasks), self.copies, axis=0)
         self._running = RunningEpisodes(stepper, self.horizon)
         self.moves = 0
-        """Resets and steps so far: whoever holds observations sees whether they are the present ones."""
+        """The number of resets and steps so far, which shows whether kept observations are still current."""
         self._observations = self._frame
         self.again: Callable[..., TaskSet] | None = None
-        """(seed, copies, ...) -> a new task set of the same tasks; None where only the maker knows how."""
+        """A function of `seed`, `copies` and others that makes a new task set of the same tasks; None if unknown."""
 
     def __repr__(self) -> str:
         copies = f"; {self.copies} environments of each" if self.copies > 1 else ""
@@ -320,5 +320,7 @@ class TaskSet(VectorEnv[Floats, Floats, NDArray[Any]]):
         for row, number in enumerate(numbers):
             name = self.task_names[row // self.copies]
             if not 0 <= number < self.stepper.num_episodes:
-                raise UserError(f"episode {number} of {name} does not exist: 0 to {self.stepper.num_episodes - 1}")
+                raise UserError(
+                    f"episode {number} of {name} does not exist: choose 0 to {self.stepper.num_episodes - 1}"
+                )
         return numbers.astype(np.int64)

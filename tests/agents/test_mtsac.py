@@ -278,7 +278,7 @@ def test_what_is_given_as_a_task_set() -> None:
     assert agent.spec.task_names == ("Pendulum-v1",)
     with pytest.raises(UserError, match="did you mean 'mt10'"):
         MTSAC("mt1o")
-    with pytest.raises(UserError, match=r"TimeLimit is no task set: make one by TaskSet\.from_gymnasium"):
+    with pytest.raises(UserError, match=r"TimeLimit is not a task set: make one with TaskSet\.from_gymnasium"):
         MTSAC(gym.make("Pendulum-v1"))
 
 

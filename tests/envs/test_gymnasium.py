@@ -300,7 +300,7 @@ class Broken(Point):
         ("dictionary", "observations are a Dict.*FlattenObservation"),
         ("nan", "episode 0, step 1: entry 0 of the observation is nan; find the step"),
         ("reward", "episode 0, step 1: the reward is inf; find the step"),
-        ("longer", r"episode 0, step 1: an observation has shape \(3,\), its space says \(2,\)"),
+        ("longer", r"episode 0, step 1: an observation has shape \(3,\), but its space says \(2,\)"),
         ("no seed", r"episode 0, step 0: reset\(\) of its environment fails: TypeError: .*'seed' \(test_gymn.*, line"),
         ("late nan", r"episode \d+, step 21: entry 0 of the observation is nan"),
         ("random", r"observations differ at step \d+ .* self.np_random"),
@@ -317,10 +317,10 @@ def test_what_is_wrong_with_an_environment_is_one_line_that_names_the_task(how: 
     ("environments", "options", "words"),
     [
         ({}, {}, "needs at least one environment"),
-        ([("a", Point), ("b", Point), ("a", Point)], {}, "two tasks are called 'a': give each a name of its own"),
+        ([("a", Point), ("b", Point), ("a", Point)], {}, "two tasks are called 'a': give each its own name"),
         ({"a": raises}, {}, "task 'a': its environment cannot be made: FileNotFoundError: no such model: robot.xml"),
         ({"a": "Pendulm-v1"}, {}, "task 'a': Environment `Pendulm` doesn't exist. Did you mean: `Pendulum`"),
-        ({"a": lambda: 3}, {}, "task 'a': its factory returned int, no gymnasium.Env"),
+        ({"a": lambda: 3}, {}, "task 'a': its factory returned int, not a gymnasium.Env"),
         ({"a": Point()}, {}, "task 'a': Point makes no environment; .*lambda: MyEnv"),
         (["Pendulum-v1"], {}, "give the environments as {name: id or function}"),
         ({"a": Point}, {"success": {"b": 1.0}}, "unknown task in success 'b'"),
@@ -361,5 +361,5 @@ def test_registered_environments_by_name() -> None:
             make_task_set("gymnasium-control", **options)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="time_limit=9 is an option of Gymnasium tasks only; use horizon"):
         make_task_set("mt10", time_limit=9)
-    with pytest.raises(UserError, match="not of both: reach-v3, gymnasium:Reacher-v5"):
+    with pytest.raises(UserError, match="not both: reach-v3, gymnasium:Reacher-v5"):
         make_task_set(["reach-v3", "gymnasium:Reacher-v5"])

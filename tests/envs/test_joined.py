@@ -58,7 +58,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         JoinedStepper([Walk(("near",))], ("near", "far"))
     fewer = Walk(("far",))
     fewer.num_episodes = 3
-    with pytest.raises(ValueError, match="in common"):
+    with pytest.raises(ValueError, match="the same sizes"):
         JoinedStepper([Walk(("near",)), fewer], ("near", "far"))
 
 

@@ -179,7 +179,7 @@ def test_a_run_that_cannot_be_retraced_is_warned_of_and_starts_new_episodes(
     assert "this run starts anyway, but if it is resumed, it will start new episodes" in caplog.text
     caplog.clear()
     refusing = config.model_copy(update={"training": config.training.model_copy(update={"on_untraceable": "refuse"})})
-    with pytest.raises(UserError, match="the saved episodes cannot be retraced, the observation of noisy differs"):
+    with pytest.raises(UserError, match="the saved episodes cannot be reproduced, the observation of noisy differs"):
         train(refusing, lab / "run")
     assert train(config, lab / "run")["step"] == 60
     assert "the observation of noisy differs" in caplog.text

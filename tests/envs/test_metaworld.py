@@ -283,7 +283,7 @@ def test_fewer_goals_a_short_horizon_and_no_code_in_both_steppings(stepping: str
         if truncations.all():
             observations, infos = envs.reset()
     assert played == {0, 1}
-    with pytest.raises(UserError, match="episode 2 of reach-v3 does not exist: 0 to 1"):
+    with pytest.raises(UserError, match="episode 2 of reach-v3 does not exist: choose 0 to 1"):
         envs.reset(options={"episodes": [2, 0]})
     envs.close()
 
@@ -362,7 +362,7 @@ def test_a_loaded_state_goes_on_bit_for_bit_in_mid_episode() -> None:
         assert all(np.array_equal(a, b) for a, b in zip(one[:4], two[:4], strict=True))
         assert all(np.array_equal(one[4][key], two[4][key]) for key in one[4])
     other = make_task_set(["push", "door-open"], seed=3, goals_seed=4, stepping="metaworld", horizon=30)
-    with pytest.raises(UserError, match="cannot be retraced"):
+    with pytest.raises(UserError, match="cannot be reproduced"):
         other.load_state_dict(first.state_dict())
     for envs in (first, second, other):
         envs.close()

@@ -198,7 +198,7 @@ def test_chosen_episodes_leave_the_streams_where_they_are() -> None:
     [
         ({"episodes": [0, 1]}, "3 whole numbers, one per task"),
         ({"episodes": [0, 1, 2.0]}, "3 whole numbers, one per task"),
-        ({"episodes": [0, 50, 1]}, "episode 50 of middle does not exist: 0 to 49"),
+        ({"episodes": [0, 50, 1]}, "episode 50 of middle does not exist: choose 0 to 49"),
         ({"episodes": [0, 0, -1]}, "episode -1 of far does not exist"),
         ({"episode": [0, 0, 0]}, "did you mean 'episodes'"),
     ],
@@ -294,5 +294,5 @@ def test_a_state_of_another_task_set_is_refused() -> None:
         TaskSet(Walk(), horizon=21).load_state_dict(state)
     with pytest.raises(UserError, match=r"saved task set has task_names"):
         TaskSet(Walk(("near", "far")), horizon=20).load_state_dict(state)
-    with pytest.raises(UserError, match="cannot be retraced"):
+    with pytest.raises(UserError, match="cannot be reproduced"):
         TaskSet(Walk(spacing=0.02), horizon=20).load_state_dict(state)

@@ -60,7 +60,7 @@ def test_a_lost_process_is_replaced_and_the_numbers_stay(
         envs.close()
     (warning,) = [record.getMessage() for record in caplog.records]
     how = {"killed": "was killed by SIGKILL", "leaves": "ended with exit code 3"}[what]
-    assert re.match(rf"task 'falling', episode \d+, step {AT}: its process {how}; it is started again", warning)
+    assert re.match(rf"task 'falling', episode \d+, step {AT}: its process {how}; it is restarted", warning)
 
 
 def test_a_hanging_process_is_replaced(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_hanging_process_is_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("killed", "its process was killed by SIGKILL, and a new one was killed by SIGKILL: find what its"),
+        ("killed", "its process was killed by SIGKILL, and a new one was killed by SIGKILL: check what its"),
         ("hangs", "its process did not answer for 1 seconds, and a new one did not answer for 1 seconds: .*timeout"),
     ],
 )
@@ -95,7 +95,7 @@ def test_one_that_is_lost_again_is_reported_by_task(what: str, words: str) -> No
 def test_a_new_process_that_sees_something_else_is_told(tmp_path: Path) -> None:
     envs = make("killed", tmp_path / "once", random=True)
     try:
-        with pytest.raises(UserError, match="sees something else: the environment is not determined by"):
+        with pytest.raises(UserError, match="observes something else: the environment is not determined by"):
             play(envs)
     finally:
         envs.close()

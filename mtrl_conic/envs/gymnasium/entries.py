@@ -83,12 +83,12 @@ def read_entries(spec: str | Sequence[str | Mapping[str, Any]]) -> tuple[TaskEnt
         return None
     if len(marked) < len(spec):
         other = next(item for item in spec if item not in marked)
-        raise UserError(f"a list is of Meta-World tasks or of {GYMNASIUM}<id>, not of both: {other}, {marked[0]}")
+        raise UserError(f"a list contains Meta-World tasks or {GYMNASIUM}<id>, not both: {other}, {marked[0]}")
     entries = tuple(_entry(item) for item in marked)
     names = [entry.task().name for entry in entries]
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise UserError(f"{name} is listed twice: give each a name of its own, as {{name: ..., id: ...}}")
+            raise UserError(f"{name} is listed twice: give each its own name, as in {{name: ..., id: ...}}")
     return entries
 
 
@@ -119,7 +119,7 @@ def make_tasks(
     made = []
     for task in tasks:
         scale = scales[task.name]
-        replace(task, reward_scale=scale)  # which checks it
+        replace(task, reward_scale=scale)  # checks the scale
         made.append(
             replace(
                 task,

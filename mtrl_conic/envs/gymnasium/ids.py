@@ -33,5 +33,5 @@ def find_environment(identifier: str) -> EnvSpec:
     except gym.error.Error as error:
         said = first_line(error)
         if "Did you mean" not in said and module is None:
-            said += "; one of your own is known once the module that registers it is imported (--import)"
+            said = f"{said.rstrip('.?')}; to use your own environment, import the module that registers it (--import)"
         raise UserError(said) from None

@@ -17,7 +17,7 @@ def check_observations(name: str, space: Any) -> None:
         raise UserError(f"task {name!r}: observations are a {type(space).__name__}, a Box is needed; {fix}")
     if len(space.shape) >= 2 and np.issubdtype(space.dtype, np.integer):
         raise UserError(
-            f"task {name!r}: observations are images {space.shape}, which no agent here reads; "
+            f"task {name!r}: observations are images {space.shape}, which the agents do not support; "
             "give its environment a vector of features"
         )
     if len(space.shape) != 1:
@@ -38,7 +38,7 @@ def check_actions(name: str, space: Any) -> None:
     """Check that an agent can act in the space of task `name`; if not, a `UserError` says what to do."""
     if isinstance(space, Discrete | MultiDiscrete | MultiBinary):
         raise UserError(
-            f"task {name!r}: actions are discrete ({space}), the agent's are continuous; "
+            f"task {name!r}: actions are discrete ({space}), but agents need continuous ones; "
             "use an environment with a Box of actions, such as MountainCarContinuous-v0 for MountainCar-v0"
         )
     if not isinstance(space, Box):

@@ -1,4 +1,4 @@
-"""Any Gymnasium environments as a `Stepper`."""
+"""A `Stepper` for Gymnasium environments."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class GymnasiumStepper(Stepper):
         self.action_bounds = bounds if any(abs(x) != 1 for both in bounds for side in both for x in side) else None
         self.success_rules = tuple(probed.success_rule for probed in found)
         self.horizons = tuple(probed.horizon for probed in found)
-        """Steps after which each task's episodes are cut."""
+        """The number of steps after which each task's episodes are truncated."""
         sized = [
             replace(probed.task, observation_dim=self.observation_dim, action_dim=self.action_dim)
             for probed in found
@@ -96,8 +96,8 @@ class GymnasiumStepper(Stepper):
             if not isinstance(picture, np.ndarray):
                 name = self.task_names[row // self.copies]
                 raise UserError(
-                    f"task {name!r} cannot be drawn: its render() returned {type(picture).__name__}, no picture; "
-                    'let its function take render_mode and draw "rgb_array"'
+                    f"task {name!r} cannot be rendered: its render() returned {type(picture).__name__}, not an image; "
+                    'its function must take render_mode and support "rgb_array"'
                 )
         return pictures
 
@@ -136,4 +136,4 @@ def _check_names(names: Sequence[str]) -> None:
         raise UserError("a task set needs at least one environment")
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise UserError(f"two tasks are called {name!r}: give each a name of its own")
+            raise UserError(f"two tasks are called {name!r}: give each its own name")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mtrl_conic.errors import UserError
 
 SuccessFunction = Callable[[NDArray[Any], float, bool, dict[str, Any]], bool]
-"""(observation, reward, terminated, info) of a step of the environment -> whether the step is a success."""
+"""A function of (observation, reward, terminated, info) of a step that returns whether the step is a success."""
 Success = str | float | SuccessFunction
 """A key of `info`, the return that an episode has to reach, or a function."""
 
@@ -79,8 +79,8 @@ class SuccessOfEpisodes:
                 return _as_bool(info[rule], f"info[{rule!r}]")
             if ended and rule not in self._keys:  # many environments give the key at the last step only
                 raise UserError(
-                    f"success is info[{rule!r}], which no step of the episode had, {_named(self._keys)}; give the key "
-                    "at every step or at the last one, or a function as success"
+                    f"success is info[{rule!r}], but no step of the episode had this key, {_named(self._keys)}; set "
+                    "the key at every step or at the last one, or give a function as success"
                 )
             return False
         if isinstance(rule, int | float):
@@ -95,8 +95,8 @@ def _as_bool(value: Any, what: str) -> bool:
     number = np.asarray(value)
     if number.size == 1 and number.dtype.kind in "biuf" and number.item() in (0, 1):
         return bool(number.item())
-    raise UserError(f"success is {what}, which is {value!r} here, neither true nor false (1 or 0)")
+    raise UserError(f"success is {what}, which must be true or false (1 or 0), not {value!r}")
 
 
 def _named(keys: dict[str, None]) -> str:
-    return f"only {', '.join(map(repr, keys))}" if keys else "whose info was empty"
+    return f"only {', '.join(map(repr, keys))}" if keys else "and info was always empty"

@@ -58,7 +58,7 @@ class Task:
         if not isinstance(self.factory, str | EnvSpec) and not callable(self.factory):
             raise UserError(
                 f"task {self.name!r}: {type(self.factory).__name__} makes no environment; give an id, or a function "
-                "such as lambda: MyEnv(), since evaluation needs an environment of its own"
+                "such as lambda: MyEnv(), because evaluation needs a separate environment"
             )
         if not isinstance(self.reward_scale, int | float) or not 0 < self.reward_scale < float("inf"):
             raise UserError(f"task {self.name!r}: reward_scale must be above 0 and finite, not {self.reward_scale!r}")
@@ -160,8 +160,8 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
         own = np.asarray(observation)
         if own.shape != (self.own_observation_dim,):
             raise UserError(
-                f"an observation has shape {own.shape}, its space says "
-                f"({self.own_observation_dim},); declare the space that reset() and step() return"
+                f"an observation has shape {own.shape}, but its space says ({self.own_observation_dim},); declare the "
+                "space of what reset() and step() return"
             )
         padded[: self.own_observation_dim] = own
         return padded
@@ -175,7 +175,7 @@ def _number(reward: Any) -> float:
     try:
         return float(reward)
     except (TypeError, ValueError):
-        raise UserError(f"step() returned the reward {reward!r}, which is no number") from None
+        raise UserError(f"step() returned the reward {reward!r}, which is not a number") from None
 
 
 def _make(task: Task) -> gym.Env[Any, Any]:
@@ -184,7 +184,7 @@ def _make(task: Task) -> gym.Env[Any, Any]:
         if isinstance(factory, str | EnvSpec):
             if task.render_mode:
                 options["render_mode"] = task.render_mode
-            # A horizon of the user's replaces the registered limit, it may be longer.
+            # The user's horizon replaces the registered limit, and may be longer.
             limit = {"max_episode_steps": task.horizon} if task.horizon else {}
             spec = find_environment(factory) if isinstance(factory, str) else factory
             env: Any = gym.make(spec, disable_env_checker=True, **limit, **options)
@@ -201,7 +201,7 @@ def _make(task: Task) -> gym.Env[Any, Any]:
         ) from error
     if not isinstance(env, gym.Env):
         raise UserError(
-            f"task {task.name!r}: its factory returned {type(env).__name__}, no gymnasium.Env; "
+            f"task {task.name!r}: its factory returned {type(env).__name__}, not a gymnasium.Env; "
             "give an id, or a function that makes one environment"
         )
     return env

@@ -29,11 +29,11 @@ _CLOSING_SECONDS = 5.0
 _MAKING_SECONDS = 120.0
 """The smallest timeout for a process to start and create its environment."""
 _REMEDIES = (
-    "find what its step() does there, free memory, or allow more time by worker_timeout",
-    'a program that uses vector=async guards its own start by `if __name__ == "__main__":`, and worker_timeout allows '
-    "more time",
+    "check what its step() does there, free memory, or increase worker_timeout",
+    'guard the main code of a program that uses vector=async with `if __name__ == "__main__":`, or increase '
+    "worker_timeout",
 )
-"""Where a process is lost twice, and where that is at the start."""
+"""What to do if a process is lost twice in an episode, and at its start."""
 _LOGGER = logging.getLogger(__name__)
 
 Request = tuple[str, Any]
@@ -57,7 +57,7 @@ class Workers:
     def __init__(self, tasks: Sequence[Task], *, timeout: float) -> None:
         self._timeout = timeout
         self._workers = [_Worker(task) for task in tasks]
-        # Before the module `multiprocessing` itself waits for them, at the end of the program.
+        # At the end of the program, this must happen before `multiprocessing` waits for the processes.
         self._end = Finalize(self, _end, args=(self._workers,), exitpriority=10)
         try:
             for worker in self._workers:
@@ -96,7 +96,7 @@ class Workers:
         answers, lost = self._ask(requests)
         for worker, words in lost.items():
             request = dict(requests)[worker]
-            _LOGGER.warning("%s; it is started again", worker.failure(request, f"its process {words}"))
+            _LOGGER.warning("%s; it is restarted", worker.failure(request, f"its process {words}"))
             answers[worker] = self._again(worker, request, words)
         for good, value in answers.values():
             if not good:
@@ -121,7 +121,7 @@ class Workers:
                 lost |= dict.fromkeys(waiting.values(), f"did not answer for {timeout:g} seconds")
                 break
             for connection in ready:
-                worker = waiting[connection]  # type: ignore[index]  # they are what was waited for
+                worker = waiting[connection]  # type: ignore[index]  # only these were waited for
                 try:
                     answer = worker.receive()
                 except (EOFError, OSError):
@@ -142,8 +142,8 @@ class Workers:
             if each is request and worker.seen is not None and not np.array_equal(worker.seen, answer[1]):
                 raise worker.failure(
                     request,
-                    f"its process {words}, and a new one, led to the same place by the same actions, sees something "
-                    "else: the environment is not determined by its reset seed and actions",
+                    f"its process {words}, and a new one, brought to the same step by the same actions, observes "
+                    "something else: the environment is not determined by its reset seed and actions",
                 )
             answers, lost = self._ask([(worker, each)])
             if lost:
@@ -169,7 +169,7 @@ class _Worker:
             self.making: Request = ("make", bytes(ForkingPickler.dumps(CloudpickleWrapper(task))))
         except Exception as error:
             raise UserError(
-                f"task {task.name!r}: its environment cannot be sent to a process of its own: "
+                f"task {task.name!r}: its environment cannot be sent to a separate process: "
                 f"{type(error).__name__}: {first_line(error)}; use vector=sync"
             ) from error
         self.connection: Connection
@@ -258,7 +258,7 @@ def _work(name: str, connection: Connection, parent: int, at_once: bool) -> None
         try:
             number, command, argument = connection.recv()
         except (EOFError, OSError):
-            return  # nobody is there to ask any more
+            return  # the parent has closed the connection or ended
         try:
             if command == "close":
                 if env is not None:

@@ -1,4 +1,4 @@
-"""Meta-World's own environments as a `Stepper`: the reference for faster ones."""
+"""A `Stepper` for Meta-World's own environments, the reference for faster steppers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class MetaWorldStepper(Stepper):
         )
 
     def reset(self, row: int, episode: int) -> NDArray[np.float64]:
-        """Start the episode with goal number `episode` of one environment; its first observation (39,)."""
+        """Start the episode with goal number `episode` of one environment, and return its first observation (39,)."""
         self.envs[row].set_task(self._goals[row // self.copies][episode])
         observation, _ = self.envs[row].reset()
         return observation

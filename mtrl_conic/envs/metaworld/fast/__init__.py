@@ -13,7 +13,7 @@ __all__ = ["FastStepper", "supports"]
 
 
 def __getattr__(name: str) -> object:
-    # numba takes most of a second to import: whoever only asks `supports` does not wait for it
+    # importing numba takes most of a second, which callers of `supports` do not need
     if name != "FastStepper":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from mtrl_conic.envs.metaworld.fast.stepper import FastStepper

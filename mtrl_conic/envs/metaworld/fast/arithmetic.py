@@ -1,9 +1,9 @@
 """Meta-World's reward arithmetic in compiled code, operation by operation.
 
-Meta-World mixes Python floats with the float32 numbers of an action. NumPy lets a Python float give
-way, so an expression with one float32 in it is computed in float32, after rounding the others to it.
-Such expressions carry `single` here: every result is rounded to float32 and kept in a float64. One
-rounding of a float64 sum, product or quotient of float32 numbers is the float32 result itself.
+Meta-World mixes Python floats with the float32 numbers of an action. NumPy converts a Python float to
+the type of the other operand, so an expression with one float32 in it is computed in float32. Such
+expressions take the argument `single` here: every result is rounded to float32 and kept in a float64.
+A float64 sum, product or quotient of float32 numbers, rounded once, is exactly the float32 result.
 """
 
 from __future__ import annotations

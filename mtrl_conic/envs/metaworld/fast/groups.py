@@ -20,11 +20,11 @@ GROUPS: dict[str, tuple[TaskSpec, ...]] = {
 }
 """The tasks of each kernel; one kernel for all tasks would take several times as long to compile."""
 REWARDS = tuple(dict.fromkeys(spec.reward for group in GROUPS.values() for spec in group))
-"""The rewards by their numbers in the kernels."""
+"""The rewards; the index of each is its number in the kernels."""
 
 
 def group_of(specs: Sequence[TaskSpec]) -> str:
-    """The first of `GROUPS` that serves all of the tasks."""
+    """Return the name of the first of `GROUPS` that contains the rewards of all tasks."""
     used = {spec.reward for spec in specs}
     return next(name for name, group in GROUPS.items() if used <= {spec.reward for spec in group})
 

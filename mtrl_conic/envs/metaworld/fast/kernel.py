@@ -121,11 +121,11 @@ def _state(env: Any, observation: Any, action: Any, points: Any) -> State:
 
 @lru_cache
 def kernel(parallel: bool, group: str) -> Callable[..., int]:
-    """The compiled step of all environments, over numba's threads if `parallel`, for the tasks of a group.
+    """Return the compiled step of all environments for the tasks of a group; if `parallel`, it uses numba's threads.
 
-    It takes: environments (K,) of `ENVIRONMENT`; actions (K, 4) float32; and to be written observations
-    (K, OBSERVATION), rewards (K,), success (K,), info (K, len(INFO)) and points (K, MAX_POINTS, 3); then the
-    order of the environments (K,) and the bounds (T + 1,) of the parts of that order which T threads take.
+    Its arguments are the environments (K,) of `ENVIRONMENT` and the actions (K, 4) float32; the arrays that it writes,
+    which are observations (K, OBSERVATION), rewards (K,), success (K,), info (K, len(INFO)) and points
+    (K, MAX_POINTS, 3); and the order of the environments (K,) with the bounds (T + 1,) of the parts for T threads.
     """
     digest = _digest(parallel, group)
     v1, mt10 = group == "v1", group == "mt10"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 FRAME = 18
-"""Numbers in one frame of an observation: hand (3), gripper (1), two objects' positions (3) and orientations (4)."""
+"""The size of one frame of an observation: hand (3), gripper (1), two objects' positions (3) and orientations (4)."""
 OBSERVATION = 2 * FRAME + 3
-"""This frame, the last one, and the goal."""
+"""The size of an observation: the current frame, the previous one, and the goal."""
 MAX_POINTS = 5
 MAX_CONSTANTS = 3
 NO_ROTATION, UPRIGHT, QUATERNION, MATRIX = range(4)
-"""How an orientation is observed: as zeros, as that of no rotation, from a quaternion or from a matrix."""
+"""How an orientation is observed: as zeros, as the identity, from a quaternion or from a matrix."""
 
 _VECTOR = (np.float64, 3)
-# of MuJoCo's own memory: the model, the data, and arrays of float64 in the data
+# addresses in MuJoCo's memory: the model, the data, and arrays of float64 in the data
 _ADDRESSES = (
     *("model", "data", "qpos", "qvel", "control", "mocap", "mocap_quaternion", "mocap_body"),
     *("hand", "right_claw", "left_claw", "right_tip", "left_tip", "left_pad", "right_pad"),
@@ -27,7 +27,7 @@ ENVIRONMENT = np.dtype(
         ("nq", np.int64),
         ("nv", np.int64),
         ("num_points", np.int64),
-        # what the task fixes
+        # constant for a task
         ("reward", np.int64),
         ("rotation_kind", np.int64),
         ("second_rotation_kind", np.int64),
@@ -39,12 +39,12 @@ ENVIRONMENT = np.dtype(
         ("low", np.float64, OBSERVATION),
         ("high", np.float64, OBSERVATION),
         ("action_scale", np.float32),
-        # what the episode fixes
+        # constant for an episode
         ("target", *_VECTOR),
         ("object_init", *_VECTOR),
         ("tcp_init", *_VECTOR),
         ("constants", np.float64, MAX_CONSTANTS),
-        # what each step changes
+        # changed by each step
         ("previous", np.float64, FRAME),
         ("fresh", np.int64),
     ],

@@ -11,7 +11,7 @@ from mtrl_conic.envs.metaworld.fast.arithmetic import clip
 from mtrl_conic.envs.metaworld.fast.native import compiled, doubles
 
 SUBSTEPS = 5
-"""Physics steps in a step of an environment."""
+"""The number of physics steps in a step of an environment."""
 _LARGEST = 1e10
 """MuJoCo resets a state that exceeds this value (`mjMAXVAL`)."""
 
@@ -27,7 +27,7 @@ def _sound(numbers: Any, count: int) -> bool:
 
 @compiled
 def act(env: Any, action: Any) -> bool:
-    """Move the mocap body and set the gripper's controls as `SawyerXYZEnv.step` does; whether that turned the body."""
+    """Move the mocap body and set the gripper's controls as `SawyerXYZEnv.step`; return whether the body turned."""
     mocap, quaternion, control = doubles(env.mocap), doubles(env.mocap_quaternion), doubles(env.control)
     for i in range(3):
         move = np.float32(clip(action[i], -1.0, 1.0)) * env.action_scale
@@ -66,7 +66,7 @@ def _first_substep(env: Any) -> None:
 @compiled
 def simulate(env: Any, action: Any) -> None:
     """Apply an action and simulate one step of the environment."""
-    # MuJoCo turns the body when it resets a bad state: then, as after a reset, nothing is valid
+    # MuJoCo turns the body when it resets a bad state, after which no computed quantity is valid
     turned = act(env, action)
     sound = _sound(doubles(env.qpos), env.nq) and _sound(doubles(env.qvel), env.nv)
     if env.fresh or turned or not sound:

@@ -61,7 +61,7 @@ class FastStepper(Stepper):
         self._simulations: tuple[Simulation, ...] | None = tuple(Simulation(episodes[name]) for name in names)
         self._environments = np.stack([simulation.row for simulation in self._simulations])
         self.threads = min(threads, len(self._simulations), cast(Any, numba.config).NUMBA_NUM_THREADS)
-        """How many are used: no more than there are environments or numba has threads."""
+        """The number of threads used, at most the number of environments and that of numba's threads."""
         costs = [simulation.model.nv**2 for simulation in self._simulations]
         self._order, self._bounds = _share(costs, self.threads)
         specs = [episodes[name].spec for name in names]
@@ -83,7 +83,7 @@ class FastStepper(Stepper):
 
     def step(self, actions: NDArray[np.float32]) -> Step:
         """Take one step, see `Stepper.step`. Every environment must have been reset once."""
-        simulations = self.simulations  # held, so that the memory outlives the call
+        simulations = self.simulations  # this reference keeps their memory alive during the call
         actions = np.ascontiguousarray(actions, dtype=np.float32)
         if actions.shape != (len(simulations), self.action_dim):
             raise ValueError(f"actions must be {(len(simulations), self.action_dim)}, not {actions.shape}")
@@ -101,7 +101,7 @@ class FastStepper(Stepper):
             self._bounds,
         )
         for k in self._held_for_success:
-            if self._success[k]:  # rare, so the look at all contacts may be slow
+            if self._success[k]:  # rare, so checking all contacts may be slow
                 self._success[k] = simulations[k].holds()
         return Step(self._observations, self._rewards, self._success, self._terminated)
 

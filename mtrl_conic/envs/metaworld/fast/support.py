@@ -13,7 +13,7 @@ from mtrl_conic.envs.metaworld.fast.tasks import SPECS
 VERSIONS = {"mujoco": "3.3.0", "metaworld": "3.1.1"}
 """The versions that the kernels reproduce exactly."""
 OLDEST = {"numpy": "2.0", "numba": "0.61"}
-"""The oldest version of NumPy: before version 2 it computes in float64 the rewards that are float32 here."""
+"""The oldest supported versions; before version 2, NumPy computes in float64 what is float32 here."""
 
 
 def supports(task_names: Sequence[str], reward_version: str = "v2") -> str | None:
@@ -23,7 +23,7 @@ def supports(task_names: Sequence[str], reward_version: str = "v2") -> str | Non
     versions the results might differ silently.
     """
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-        return "NUMBA_DISABLE_JIT is set, so that nothing is compiled"
+        return "NUMBA_DISABLE_JIT is set, so nothing is compiled"
     for package, wanted in VERSIONS.items():
         found = _version(package)
         if found != wanted:

@@ -31,17 +31,18 @@ class TaskSpec:
     """The description of a Meta-World task for the kernel.
 
     Attributes:
-        reward: name of its function, `file.function` in `mtrl_conic.envs.metaworld.fast.rewards`.
-        object: where the object's position is read; `offset` (m) is added to it, and `radius` (m) is that of the
-            circle on which it goes around its place with the angle of `joint`.
-        rotation: the object's orientation as observed; zeros where there is none.
-        second: where a second object's position is read, with an offset and an orientation of its own.
+        reward: name of its reward function, `file.function` in `mtrl_conic.envs.metaworld.fast.rewards`.
+        object: place of the object. `offset` (m) is added to its position; with a `radius` (m), the position moves on
+            a circle around the place by the angle of `joint`.
+        rotation: observed orientation of the object; zeros without one.
+        second: place of a second object, with its own offset and orientation.
         points: further places whose positions the reward reads.
         joint: the joint that the reward reads.
-        constants: the attributes of Meta-World's environment that an episode fixes, beside target, object's and
-            fingers' first positions; -1 stands for what is None until the first step.
+        constants: further attributes of Meta-World's environment that are constant in an episode, besides the target
+            and the initial positions of object and fingers; -1 stands for an attribute that is None until the first
+            step.
         grasped: the geom whose contact with both fingers counts as a grasp.
-        held_for_success: whether success also takes that grasp.
+        held_for_success: whether success also requires this grasp.
     """
 
     reward: str

@@ -27,7 +27,7 @@ from mtrl_conic.envs.metaworld.fast.rewards.state import Outcome, State
 
 @compiled
 def _grab_effort(effort: float) -> float:
-    """How far the gripper is told to close, 0 to 1, a float32 made a Python float."""
+    """The commanded closing of the gripper, 0 to 1, a float32 converted to a Python float."""
     return narrow(narrow(clip(effort, -1.0, 1.0) + 1.0, True) / 2.0, True)
 
 

@@ -86,7 +86,7 @@ def held(s: State, radius: float, threshold: float, xz_threshold: float) -> tupl
 
 @compiled
 def handle_before_hand(s: State, length: float) -> Vector:
-    """The point of a handle of `length` along x to grasp: before the hand, where that is on the handle."""
+    """The point at which to grasp a handle of `length` along x: at the hand's x if it is there, else the centre."""
     return (s.hand[0] if abs(s.obj[0] - s.hand[0]) < length / 2.0 else s.obj[0]), s.obj[1], s.obj[2]
 
 

@@ -27,7 +27,7 @@ def handle_pull(s: State) -> Outcome:
     target_to_obj = abs(s.target[2] - s.obj[2])
     in_place = long_tail(target_to_obj, 0, 0.05, abs(s.target[2] - s.obj_init[2]))
     grasped, single = held(s, 0.022, 0.05, 0.01)
-    # Meta-World does compare y to z here
+    # Meta-World's code compares y to z here
     pulled = s.obj[1] - 0.01 > s.obj_init[2]
     return _pull(s, target_to_obj, in_place, grasped, single, pulled, 0.05)
 

@@ -41,7 +41,7 @@ def peg_insert_side(s: State) -> Outcome:
     in_place = hamacher(in_place, boxes)
 
     grasped, single = held(s, 0.0075, 0.03, 0.005)
-    # inside a box Meta-World's tolerance is a NumPy float64, to which a float32 gives way
+    # inside a box Meta-World's tolerance is a NumPy float64, to which NumPy promotes a float32
     single = single and not in_prism(head, zero_1, one_1) and not in_prism(head, zero_2, one_2)
     lifted = s.opened > 0 and s.obj[2] - 0.01 > s.obj_init[2]
     if tcp_to_obj < 0.08 and lifted:

@@ -165,7 +165,7 @@ def shelf_place(s: State) -> Outcome:
     if below and front < s.obj[1] < s.target[1]:
         blocked = hamacher((s.obj[1] - front) / (3 * 0.05), (0.24 - s.obj[2]) / 0.24)
         in_place = clip(in_place - blocked, 0.0, 1.0)
-        single = False  # in_place is a NumPy float64 from here on, to which a float32 gives way
+        single = False  # in_place is a NumPy float64 from here on, to which NumPy promotes a float32
     if below and s.obj[1] > s.target[1]:
         in_place = 0.0
     if tcp_to_obj < 0.025 and s.opened > 0 and s.obj[2] - 0.01 > s.obj_init[2]:

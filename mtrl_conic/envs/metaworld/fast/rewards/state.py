@@ -19,7 +19,7 @@ class State(NamedTuple):
     second: Vector
     """The second object's position; zeros where a task has one object."""
     tcp: Vector
-    """The middle between the fingertips."""
+    """The midpoint of the fingertips."""
     left_pad: Vector
     right_pad: Vector
     effort: float

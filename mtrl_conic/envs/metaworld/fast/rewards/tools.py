@@ -38,7 +38,7 @@ def hammer(s: State) -> Outcome:
 
 @compiled
 def stick_push(s: State) -> Outcome:
-    """stick-push-v3; success only while the stick is held, which the stepper looks up"""
+    """stick-push-v3; success also requires that the stick is held, which the stepper checks"""
     stick_init = vector(s.constants)
     stick = moved(s.obj, 0.015, 0.0, 0.0)
     tcp_to_stick = distance(stick, s.tcp)
