@@ -14,31 +14,14 @@ import time
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtrl_conic import MTSAC, networks
+from mtrl_conic.bench.products import MatrixProducts
 from mtrl_conic.bench.update import mt10_batch, mt10_spec
 from mtrl_conic.execution import Eager
 from mtrl_conic.execution.memory import keep_freed_memory
 
 BASES: dict[str, dict[str, Any]] = {"classic": {}, "strong": {"base": "strong", "width": 256}}
-FACTOR = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1}
-"""Matrix products, and which argument is the first factor."""
-
-
-class Multiplications(TorchDispatchMode):
-    """Counts those of matrix products."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **kwargs or {})
-        place = FACTOR.get(func.overloadpacket.__name__)
-        if place is not None:
-            self.count += result.numel() * args[place].shape[-1]
-        return result
 
 
 def measure(base: str, balancer: str, rounds: int) -> list[str]:
@@ -50,9 +33,9 @@ def measure(base: str, balancer: str, rounds: int) -> list[str]:
     counts = {}
     for name, agent in agents.items():
         agent.update(batch)  # the first one, and every tenth, measures more
-        with Multiplications() as mode:
+        with MatrixProducts() as products:
             agent.update(batch)
-        counts[name] = mode.count
+        counts[name] = products.multiplications
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, agent in agents.items():

@@ -1,4 +1,4 @@
-"""How long a learning update takes with each balancer, beside `ls` and beside the plain way."""
+"""The time of a learning update with each balancer, compared with `ls`, its matrix products and a plain way."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.bench.plain import PlainMTSAC
+from mtrl_conic.bench.products import MatrixProducts
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution import Compiled, Eager
 from mtrl_conic.execution.memory import keep_freed_memory
 from mtrl_conic.schema import parse
 
-PLAIN = "K backwards, explicit PCGrad"
+PLAIN, PRODUCTS = "K backwards, explicit PCGrad", "matrix products of ls alone"
 _TASKS, _OBSERVATION, _ACTION = 10, 49, 4
 
 
@@ -46,9 +47,9 @@ class UpdateBenchmark:
     def table(self) -> str:
         """Medians and ratios as lines of text."""
         head = f"MT10 update: {setting(self.config, self.threads, self.compiled)}, median of {len(self.rounds['ls'])}"
-        lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x plain way':>13}"]
+        lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x products':>12}{'x plain way':>13}"]
         for item in self.rounds:
-            ratios = f"{self.ratio(item, 'ls'):8.3f}{self.ratio(item, PLAIN):13.3f}"
+            ratios = f"{self.ratio(item, 'ls'):8.3f}{self.ratio(item, PRODUCTS):12.3f}{self.ratio(item, PLAIN):13.3f}"
             lines.append(f"{item:<32}{self.milliseconds(item):9.1f}{ratios}")
         return "\n".join(lines)
 
@@ -70,7 +71,7 @@ def run(
     compile: bool = False,
     **fields: Any,
 ) -> UpdateBenchmark:
-    """Measure the update with `ls`, the balancers `names`, and the plain way; where it is compiled, as it is too.
+    """Measure the update with `ls` and the balancers `names`, the products of `ls`, and the plain way.
 
     With one thread time is that of the process's processor, which other processes disturb less; with more
     it is the wall's.
@@ -79,7 +80,7 @@ def run(
         names: of balancers.
         rounds: measurements of each item; two more warm up.
         threads: processor threads.
-        compile: measure ours compiled too.
+        compile: measure compiled updates too.
         fields: of `AgentConfig`; the base is classic unless told.
     """
     for name in names:
@@ -112,8 +113,17 @@ def _items(names: Sequence[str], config: AgentConfig, compile: bool) -> dict[str
     items = {name: ours(name, Compiled() if compile else Eager()) for name in names}
     if compile:
         items |= {f"{name}, not compiled": ours(name, Eager()) for name in names}
+    items[PRODUCTS] = _products(ours("ls", Eager()))
     items[PLAIN] = partial(PlainMTSAC(spec, config).update, batch)
     return items
+
+
+def _products(update: Callable[[], object]) -> Callable[[], None]:
+    update()  # the first one, and every tenth, also measures norms and cosines
+    products = MatrixProducts()
+    with products:
+        update()
+    return products.again()
 
 
 def mt10_spec() -> TaskSpec:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 
 from mtrl_conic.bench import train, update
+from mtrl_conic.bench.products import MatrixProducts
 from mtrl_conic.cli import main
 
 
 def test_update() -> None:
     bench = update.run(["pcgrad"], rounds=2, base="strong", width=8, batch_size=2)
-    assert list(bench.rounds) == ["ls", "pcgrad", update.PLAIN]
+    assert list(bench.rounds) == ["ls", "pcgrad", update.PRODUCTS, update.PLAIN]
     assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in bench.rounds.values())
     assert bench.ratio("ls", "ls") == 1
     assert "strong base, shared network, 2 rows per task, critics 2x8" in bench.table()
@@ -41,3 +43,13 @@ def test_wrong_arguments_in_one_line(arguments: list[str], words: str, capsys: p
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+
+
+def test_matrix_products_of_a_step() -> None:
+    layer, rows = torch.nn.Linear(3, 5), torch.randn(7, 3, requires_grad=True)
+    with MatrixProducts() as products:
+        layer(rows).sum().backward()
+    assert products.multiplications == 3 * (7 * 3 * 5)  # forward, inputs' gradient, weights' gradient
+    with MatrixProducts() as repeated:
+        products.again()()
+    assert repeated.multiplications == products.multiplications
