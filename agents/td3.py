@@ -1,9 +1,9 @@
-"""An agent of one's own: twin delayed deterministic policy gradient (TD3; Fujimoto et al., 2018) for K tasks, whose
-shared gradients go through a balancer. Copy this file and put your algorithm in its place.
+"""An example of your own agent: twin delayed deterministic policy gradient (TD3; Fujimoto et al., 2018) for K tasks,
+whose shared gradients are combined by a balancer. Copy this file and replace the algorithm by yours.
 
     mtrl-conic train own --import agents/td3.py --algorithm td3 --balancer pcgrad --task-set gymnasium:Pendulum-v1 ...
 
-or in Python
+or in Python:
 
     agent = TD3(TaskSpec.of(envs), balancer="pcgrad")
     Trainer(envs, agent).train(steps=10_000)
@@ -27,7 +27,7 @@ EXPLORATION, SMOOTHING, DELAY = 0.1, 0.2, 2
 
 
 class Actor(nn.Module):
-    """Observations (K, B, D) -> actions (K, B, A) in [-1, 1]; what pads a task's actions is 0."""
+    """Maps observations (K, B, D) to actions (K, B, A) in [-1, 1]; padded entries of a task's actions are 0."""
 
     def __init__(self, spec, width, generator):
         super().__init__()
@@ -35,13 +35,13 @@ class Actor(nn.Module):
         self.mask = spec.action_mask()
 
     def forward(self, observations):
-        """Every task's rows through one network."""
+        """Compute the actions of all tasks by one network."""
         actions = self.layers(observations).tanh()
         return actions if self.mask is None else actions * self.mask
 
 
 class Critic(nn.Module):
-    """Observations and actions -> the values of two networks, (2, K, B)."""
+    """Maps observations and actions to the values of two networks, (2, K, B)."""
 
     def __init__(self, spec, width, generator):
         super().__init__()
@@ -49,36 +49,39 @@ class Critic(nn.Module):
         self.twins = nn.ModuleList(mlp(inputs, width, 1, generator) for _ in range(2))
 
     def forward(self, observations, actions):
-        """Both networks see the same rows."""
+        """Compute the values of both networks for the same rows."""
         rows = torch.cat([observations, actions], dim=-1)
         return torch.stack([twin(rows).squeeze(-1) for twin in self.twins])
 
 
 def mlp(inputs, width, outputs, generator):
-    """Of the package's layers, so that one backward gives every task's gradient; with others it works too."""
+    """Make a network of the package's layers, so that one backward pass gives the gradients of all tasks.
+
+    Other layers work too, at a higher cost.
+    """
     sizes = [(inputs, width), (width, width)]
     hidden = [layer for size in sizes for layer in (Linear(*size, generator=generator), nn.ReLU())]
     return nn.Sequential(*hidden, Linear(width, outputs, generator=generator))
 
 
 class Policy:
-    """Acts as the agent did when it was made."""
+    """Acts like the agent at the time when the policy was made."""
 
     def __init__(self, spec, actor):
         self.spec, self.actor = spec, copy.deepcopy(actor)
 
     @torch.no_grad()
     def act(self, observations, *, task=None):
-        """Observations of all tasks or of one, a row or several; numbers in any form."""
+        """Return the actions for one or more observations of all tasks, or of one task; see `TaskSpec.rows`."""
         given = as_tensor(observations)
         return self.spec.shaped(self.actor(self.spec.rows(given, task)), given, task).numpy()
 
 
 @register_agent("td3")
 class TD3:
-    """What `mtrl_conic.agents.Agent` asks for; each method says there what it must do.
+    """Implements `mtrl_conic.agents.Agent`, whose docstrings say what each method must do.
 
-    Its arguments are those that every agent is given, and its own options: `--algorithm-options width=32`.
+    The arguments are those of every agent, followed by the agent's own options: `--algorithm-options width=32`.
     """
 
     components = ("critic", "actor")
@@ -93,8 +96,8 @@ class TD3:
         balancer_options=None,
         seed=0,
         device=None,
-        width: Annotated[int, Field(ge=1, description="of the layers")] = 64,
-        learning_rate: Annotated[float, Field(gt=0, description="of all optimisers")] = 1e-3,
+        width: Annotated[int, Field(ge=1, description="width of the hidden layers")] = 64,
+        learning_rate: Annotated[float, Field(gt=0, description="learning rate of all optimisers")] = 1e-3,
     ):
         self.spec, self.seed, self.updates, self.watch = spec, seed, 0, Stopwatch()
         self.generator = torch.Generator().manual_seed(seed)
@@ -107,7 +110,7 @@ class TD3:
         self.balancers = {name: balancers.make(balancer, len(spec.task_names), **options) for name in self.components}
 
     def update(self, batch):
-        """Critics at every update, the actor and the targets at every other one."""
+        """Update the critics, and at every other update the actor and the targets."""
         with torch.no_grad():
             actions = self.targets["actor"](batch.next_observations)
             actions = (actions + (SMOOTHING * self._normal(actions.shape)).clamp(-0.5, 0.5)).clamp(-1, 1)
@@ -121,7 +124,7 @@ class TD3:
         return statistics
 
     def _step(self, name, losses, *inputs):
-        """K losses, their gradients, one direction, one step of the optimiser."""
+        """Compute the K losses and their gradients, combine these by the balancer, and make a step of the optimiser."""
         with self.watch(name):
             gradients = task_gradients(self.networks[name], losses, *inputs)
             decided = gradients.write(self.networks[name], self.balancers[name])
@@ -138,12 +141,12 @@ class TD3:
                 target.lerp_(source, TRACKING_RATE)
 
     def policy(self):
-        """What is evaluated, free of further updates."""
+        """Return the policy to evaluate, which further updates do not change."""
         return Policy(self.spec, self.networks["actor"])
 
     @torch.no_grad()
     def act(self, observations, *, task=None, deterministic=False):
-        """The actor's actions, with noise while it trains."""
+        """Return the actor's actions, with noise unless `deterministic`."""
         given = as_tensor(observations)
         actions = self.networks["actor"](self.spec.rows(given, task))
         if not deterministic:
@@ -151,25 +154,25 @@ class TD3:
         return self.spec.shaped(actions, given, task).numpy()
 
     def random_actions(self, rows=1):
-        """Uniform, to fill the replay."""
+        """Return uniformly random actions, with which the replay is filled before learning starts."""
         shape = (len(self.spec.task_names) * rows, self.spec.action_dim)
         return (2 * torch.rand(shape, generator=self.generator) - 1).numpy()
 
     def begin(self):
-        """Nothing is kept of an episode."""
+        """Do nothing at the start of an episode, because no state is kept within episodes."""
 
     def observe(self, observations, rewards, ended):
-        """Nothing is learned from a step itself."""
+        """Do nothing after a step, because the agent learns only from batches."""
 
     def state_dict(self):
-        """Whatever the next update depends on, the generator included."""
+        """Return everything that the next update depends on, including the generator."""
         return {part: {k: v.state_dict() for k, v in getattr(self, part).items()} for part in PARTS} | {
             "updates": self.updates,
             "generator": self.generator.get_state(),
         }
 
     def load_state_dict(self, saved):
-        """Continue from a `state_dict`."""
+        """Continue from the result of `state_dict`."""
         for part in PARTS:
             for name, thing in getattr(self, part).items():
                 thing.load_state_dict(saved[part][name])
@@ -184,5 +187,5 @@ PARTS = ("networks", "targets", "optimizers", "balancers")
 
 
 def critic_losses(critic, observations, actions, targets):
-    """(K,), and nothing besides."""
+    """Return the losses of the tasks, (K,), and no statistics."""
     return (critic(observations, actions) - targets).square().mean(-1).sum(0), {}

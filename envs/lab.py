@@ -1,8 +1,8 @@
-"""Environments, a task set, a balancer and a network of one's own: copy this file and put yours in their places.
+"""Examples of your own environments, task set, balancer and network: copy this file and replace them by yours.
 
     mtrl-conic train lab --import envs/lab.py --balancer softest --network waves --run-dir runs/lab
 
-Importing it registers what it holds; nothing else refers to it.
+Importing the file registers them; no other file refers to it.
 """
 
 import gymnasium as gym
@@ -17,23 +17,23 @@ from mtrl_conic.networks import register_network
 
 
 class Cart(gym.Env):
-    """A cart on a rail, pushed to a mark: it sees its place, its speed and the mark."""
+    """A cart on a rail that must be pushed to a mark. It observes its position, its speed and the mark."""
 
     observation_space = Box(-np.inf, np.inf, (3,), np.float32)
-    action_space = Box(-2.0, 2.0, (1,), np.float32)  # newtons; the agent acts in [-1, 1], which is mapped onto it
+    action_space = Box(-2.0, 2.0, (1,), np.float32)  # in newtons; the agent's actions in [-1, 1] are mapped onto it
 
     def __init__(self, mass=1.0):
         self.mass = mass
 
     def reset(self, *, seed=None, options=None):
-        """Draw all that is random from `self.np_random`, which the seed determines: so that runs can resume."""
+        """Draw all random numbers from `self.np_random`, which the seed determines, so that runs can be resumed."""
         super().reset(seed=seed)
         self.place, self.mark = self.np_random.uniform(-1, 1, 2)
         self.speed = 0.0
         return self._see(), {}
 
     def step(self, action):
-        """The episode ends where the rail does. Success is a key of `info`, at every step or at the last one."""
+        """End the episode at the ends of the rail. Success is a key of `info`, set at every step or at the last one."""
         self.speed += 0.1 * (float(action[0]) / self.mass - 0.2 * self.speed)
         self.place += 0.1 * self.speed
         away = abs(self.place - self.mark)
@@ -44,19 +44,19 @@ class Cart(gym.Env):
 
 
 class Arm(gym.Env):
-    """Two joints that hold the arm's tip up against its weight; nothing says what success is, returns are reported."""
+    """Two joints that hold the arm's tip up against its weight. Without a success rule, only returns are reported."""
 
     observation_space = Box(-np.inf, np.inf, (4,), np.float32)
     action_space = Box(-1.0, 1.0, (2,), np.float32)
 
     def reset(self, *, seed=None, options=None):
-        """Both joints somewhere, at rest."""
+        """Start with both joints at random angles, at rest."""
         super().reset(seed=seed)
         self.angles = self.np_random.uniform(-1, 1, 2)
         return self._see(), {}
 
     def step(self, action):
-        """The episode ends where the arm hangs down."""
+        """End the episode if the arm hangs down."""
         self.angles = self.angles + 0.1 * (np.asarray(action, np.float64) - 0.3 * np.sin(self.angles))
         height = float(np.cos(self.angles).sum())
         return self._see(), height, height < -1.8, False, {}
@@ -70,13 +70,13 @@ gym.register("lab/Arm-v0", Arm, max_episode_steps=50)
 
 
 def heavy_cart():
-    """Anything that makes an environment can be a task; here the same one with other arguments."""
+    """Make the same environment with other arguments; any function that makes an environment can be a task."""
     return gym.make("lab/Cart-v0", mass=3.0)
 
 
 @register_task_set("lab")
 def lab(**options):
-    """Two carts and an arm: other spaces, other lengths, success where there is a key for it."""
+    """Make a task set of two carts and an arm, which differ in spaces, lengths and success rules."""
     environments = {"cart": "lab/Cart-v0", "heavy_cart": heavy_cart, "arm": "lab/Arm-v0"}
     success = {"cart": "at_mark", "heavy_cart": "at_mark", "arm": None}
     return TaskSet.from_gymnasium(environments, success=success, **options)
@@ -84,7 +84,7 @@ def lab(**options):
 
 @register("softest")
 class Softest(Balancer):
-    """Weights that favour the tasks whose gradients are small: w = softmax(-temperature log of the norms)."""
+    """Weights that favour tasks with small gradients: w = softmax(-temperature log of the norms)."""
 
     paper = "Doe, An example balancer, 2030"
 
@@ -93,14 +93,14 @@ class Softest(Balancer):
         self.temperature = temperature
 
     def balance(self, gramian, losses=None):
-        """From the Gram matrix (..., K, K) of the tasks' gradients to their weights (..., K)."""
+        """Return the weights (..., K) for the Gram matrix (..., K, K) of the tasks' gradients."""
         norms = gramian.diagonal(dim1=-2, dim2=-1).clamp_min(1e-300).sqrt()
         return Balance(torch.softmax(-self.temperature * norms.log(), dim=-1), {})
 
 
 @register_network("waves")
 class Waves(torch.nn.Module):
-    """Sines and cosines of a linear map of the input, then one layer of units; a last layer follows by itself."""
+    """Sines and cosines of a linear map of the input, and a hidden layer; the package adds the last layer."""
 
     def __init__(self, spec, extra, hidden, *, generator):
         super().__init__()
@@ -108,6 +108,6 @@ class Waves(torch.nn.Module):
         self.mix = Linear(2 * hidden.width, hidden.width, generator=generator)
 
     def forward(self, observations, *actions):
-        """Observations (K, B, O) and, in a critic, actions (K, B, A) -> (K, B, width)."""
+        """Map observations (K, B, O) and, in a critic, actions (K, B, A) to features (K, B, width)."""
         phases = self.frequencies(torch.cat([observations, *actions], dim=-1))
         return torch.relu(self.mix(torch.cat([phases.sin(), phases.cos()], dim=-1)))

@@ -40,7 +40,7 @@ class MTSAC(agent.MTSAC):
         self._evaluator: Evaluator | None = None
         self._run_dir: Path | None = None
         self._asked = 0
-        """Steps of every task that `learn` was asked for in its directory, and that were done or found there."""
+        """The number of steps per task that all calls of `learn` with a directory have asked for so far."""
 
     def learn(
         self,
@@ -98,7 +98,8 @@ class MTSAC(agent.MTSAC):
         if self._trainer is None:
             self._run_dir = None if run_dir is None else Path(run_dir)
         elif self._run_dir != (None if run_dir is None else Path(run_dir)):
-            raise UserError(f"this agent learns in run_dir={str(self._run_dir) if self._run_dir else None!r} already")
+            there = str(self._run_dir) if self._run_dir else None
+            raise UserError(f"this agent learns in run_dir={there!r}: give the same run_dir to all calls of learn")
 
     def _learn_in(
         self,
@@ -112,7 +113,7 @@ class MTSAC(agent.MTSAC):
         method = self.balancing
         if not method.named:
             raise UserError(
-                f"a run in a directory names its balancer: give name and options of {method.name}, registered"
+                f"a run in a directory needs its balancer by name: register {method.name}, then give name and options"
             )
         evaluator = self._own_evaluator()
         training = _evaluating(TrainingConfig(), evaluate_every or TrainingConfig().evaluate_every, evaluator)
@@ -161,7 +162,9 @@ class MTSAC(agent.MTSAC):
             raise UserError("this agent has no task set to be evaluated on: give one to MTSAC.load(path, envs=...)")
         if self._evaluator is None:
             if self.envs.again is None:
-                raise UserError("this task set was made from a stepper, and evaluation needs another one of its kind")
+                raise UserError(
+                    "this task set was made from a stepper, and evaluation needs a second task set of its kind"
+                )
             envs = self.envs.again(seed=self.envs.seed)
             self._evaluator = Evaluator(envs, min(TrainingConfig().episodes_per_task, envs.stepper.num_episodes))
         return self._evaluator

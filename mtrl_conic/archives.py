@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from mtrl_conic.errors import Damaged, first_line
 
 _FOLDER = 0x10
-"""Bit of a part's attributes that marks a folder."""
+"""The bit of a part's attributes that marks a folder."""
 
 
 def load_archive(handle: BinaryIO) -> Any:
@@ -21,7 +21,7 @@ def load_archive(handle: BinaryIO) -> Any:
     Raises:
         Damaged: the file is not an archive, or it is damaged. The message contains only the reason.
     """
-    import torch  # seconds, which listing runs need not spend
+    import torch  # takes seconds, which commands that only list runs need not spend
 
     wrong = _wrong(handle)
     if wrong:
@@ -29,8 +29,8 @@ def load_archive(handle: BinaryIO) -> Any:
     handle.seek(0)
     try:
         return torch.load(handle, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes that mean something else lead the unpickler anywhere
-        # torch tells at length how to load what should not be loaded; its first sentence is enough.
+    except Exception as error:  # on wrong bytes, the unpickler may raise anything
+        # torch explains at length how to load unsafe files; its first sentence is enough.
         raise Damaged(first_line(error).partition(". ")[0]) from None
 
 
@@ -40,9 +40,9 @@ def _wrong(handle: BinaryIO) -> str:
         with zipfile.ZipFile(handle) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 return "it is compressed"
-            # torch reads nothing of what is marked as a folder, and leaves the memory of the tensor as it was.
+            # torch does not read a part that is marked as a folder, and leaves the tensor's memory uninitialised.
             folders = [entry.filename for entry in archive.infolist() if entry.external_attr & _FOLDER]
             part = folders[0] if folders else archive.testzip()
             return f"its part {part} is not what was written" if part is not None else ""
-    except Exception as error:  # zipfile has many ways to trip over a damaged archive
+    except Exception as error:  # zipfile raises many kinds of errors for a damaged archive
         return first_line(error)

@@ -36,6 +36,6 @@ def compiled_and_kept(function: F, **options: Any) -> F:
 @cache
 def _warn_of_compiling_anew() -> None:
     _LOGGER.warning(
-        "compiled code cannot be kept, and every process compiles it anew: neither the package's folder nor the "
-        "home directory can be written; set NUMBA_CACHE_DIR to a folder that can"
+        "compiled code cannot be cached, so every process compiles it again: neither the package's folder nor the "
+        "home directory is writable; set NUMBA_CACHE_DIR to a writable folder"
     )

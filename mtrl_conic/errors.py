@@ -41,7 +41,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     elif names:
         hint = f"known: {listed(names)}"
     else:
-        hint = "it takes none"
+        hint = "there are none"
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
 

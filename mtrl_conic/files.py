@@ -31,7 +31,7 @@ def replacing(file: Path, *, ending: str = ".tmp") -> Iterator[Path]:
     """
     mode = file.stat().st_mode if file.exists() else None
     if mode is not None and stat.S_ISFIFO(mode):
-        # Opening a pipe that nothing reads would wait for ever.
+        # Opening a pipe that nothing reads would block forever.
         held = os.open(file, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             yield file
@@ -94,15 +94,15 @@ def append(file: Path, data: bytes) -> None:
     try:
         opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
     except OSError as error:
-        if error.errno != errno.ENXIO:  # of a pipe that nothing reads
+        if error.errno != errno.ENXIO:  # raised for a pipe that nothing reads
             raise
-        raise UserError(f"cannot write {file}: it is no regular file") from None
+        raise UserError(f"cannot write {file}: it is not a regular file") from None
     try:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise UserError(f"cannot write {file}: it is no regular file")
+            raise UserError(f"cannot write {file}: it is not a regular file")
         before = os.fstat(opened).st_size
         try:
-            while data:  # the first part of it may still find room where the whole does not
+            while data:  # on a nearly full disk, only a first part may be written
                 data = data[os.write(opened, data) :]
         except OSError:
             os.ftruncate(opened, before)
@@ -137,7 +137,7 @@ def stopped_by_storage(run: Path) -> Iterator[None]:
         if error.errno not in _REFUSALS:
             raise
         raise Failed(
-            f"{error.filename or run}: {error.strerror}; make room, then the same command goes on from the last "
+            f"{error.filename or run}: {error.strerror}; free some space, then the same command resumes from the last "
             f"checkpoint in {run}"
         ) from error
 

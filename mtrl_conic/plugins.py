@@ -56,7 +56,7 @@ def load_installed() -> list[str]:
         try:
             entry.load()
         except Exception as error:
-            _LOGGER.warning("the plug-in %s is left out: %s: %s", _told(entry), type(error).__name__, first_line(error))
+            _LOGGER.warning("the plug-in %s is skipped: %s: %s", _told(entry), type(error).__name__, first_line(error))
         else:
             loaded.append(_told(entry))
     return loaded
@@ -74,10 +74,10 @@ def require(modules: Sequence[str], *, of: str) -> None:
     """
     missing = [module for module in modules if module_name(module) not in sys.modules]
     if missing:
-        # What a foreign file names is shown so that a shell takes it as one word and a terminal as plain text.
+        # The names come from an untrusted file: quote them for a shell, and escape what a terminal would interpret.
         words = (shlex.quote(module) if module.isprintable() else repr(module) for module in missing)
         flags = " ".join(f"--import {word}" for word in words)
-        raise UserError(f"{of} needs code of its own, which is imported only when you say so: give {flags}")
+        raise UserError(f"{of} needs your own code, which is imported only on request: give {flags}")
 
 
 def module_name(module: str) -> str:

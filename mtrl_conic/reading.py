@@ -44,7 +44,7 @@ def open_regular(file: Path) -> BinaryIO:
         raise UserError(f"cannot read {file}: {getattr(error, 'strerror', None) or first_line(error)}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise UserError(f"cannot read {file}: it is no regular file")
+        raise UserError(f"cannot read {file}: it is not a regular file")
     return os.fdopen(descriptor, "rb")
 
 
@@ -109,8 +109,8 @@ def parse_json(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, parse_int=_whole)
     except RecursionError:
-        raise UserError(f"{where} is nested too deep") from None
-    except ValueError as error:  # bytes that are no text are one, too
+        raise UserError(f"{where} is nested too deeply") from None
+    except ValueError as error:  # includes UnicodeDecodeError, for bytes that are not text
         raise UserError(f"{where} is not valid JSON: {first_line(error)}") from None
 
 
@@ -128,9 +128,9 @@ def parse_yaml(text: str, where: str) -> Any:
         raise UserError(f"{where} is too long: YAML of {len(text):,} characters, at most {YAML_CHARACTERS:,}")
     try:
         _check_size(text)
-        return yaml.load(text, Loader=_Loader)  # it is a safe one
+        return yaml.load(text, Loader=_Loader)  # a safe loader
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        # PyYAML's own constructors fail in their own ways, on `2026-13-45` or `!!int x`.
+        # PyYAML's constructors raise various errors, for example for `2026-13-45` or `!!int x`.
         raise UserError(f"{where} is not valid YAML: {first_line(error)}") from None
 
 
@@ -159,7 +159,7 @@ class _Dumper(yaml.SafeDumper):
     """PyYAML's safe dumper, which quotes text that `_Loader` would read as a number."""
 
 
-for _kind in (_Loader, _Dumper):  # `4e4`, which YAML 1.2 takes for a number and PyYAML for text
+for _kind in (_Loader, _Dumper):  # `4e4` is a number in YAML 1.2, but a text in PyYAML
     _kind.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
     )
@@ -177,7 +177,7 @@ def _check_size(text: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
-                raise yaml.YAMLError("an alias stands for what it stands in, or for nothing")
+                raise yaml.YAMLError("an alias refers to a value that contains it, or to nothing")
             nodes += sizes[event.anchor]
         elif isinstance(event, yaml.CollectionStartEvent):
             opened.append((event.anchor, nodes))

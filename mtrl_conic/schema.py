@@ -1,4 +1,4 @@
-"""Checked configuration: what pydantic finds wrong, in one line that says how to mend it."""
+"""Checks of configurations by pydantic models, with errors of one line that say how to fix them."""
 
 from __future__ import annotations
 
@@ -18,37 +18,40 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 class Role(Enum):
-    """A mark in the annotation of a field that may differ between the sittings of a run."""
+    """A mark in the annotation of a field whose value may differ when a run is resumed."""
 
-    EXECUTION = "how or where a run is carried out"
-    BUDGET = "how long it goes on"
-    SETTING = "a constant of learning: it changes what the run is, and only when that is asked for"
+    EXECUTION = "how or where a run is executed"
+    BUDGET = "how long a run is trained"
+    SETTING = "a constant of learning, which changes the results, so it may only be changed on request"
 
 
 def parse(model: type[Model], values: Mapping[str, Any], *, where: str = "") -> Model:
-    """A `model` made from `values`, or a `UserError` about the first wrong one.
+    """Make a `model` from `values`.
 
     Args:
-        model: a pydantic model that forbids unknown keys.
-        values: possibly nested, as read from YAML or flags.
-        where: where the values come from, put before the message.
+        model: pydantic model that forbids unknown keys.
+        values: values, possibly nested, as read from YAML or flags.
+        where: origin of the values, which begins the message.
+
+    Raises:
+        UserError: a value is wrong, missing or unknown; the message is about the first one.
     """
     try:
         return model.model_validate(dict(values))
     except pydantic.ValidationError as error:
-        # An unknown key says more than what is missing because of it.
+        # An unknown key is reported first, because a misspelt key is often also reported as missing.
         errors = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         raise _in_words(model, errors[0], where) from None
 
 
 def options_model(make: Callable[..., Any], *, besides: Collection[str]) -> type[pydantic.BaseModel]:
-    """The keyword arguments of a class or function, as a model: default, range and description of each.
+    """Make a model of the keyword arguments of a class or function, with the default, range and description of each.
 
     Args:
-        make: whose annotations say what each argument takes.
-        besides: arguments that are no options.
+        make: class or function, whose annotations describe its arguments.
+        besides: names of arguments that are not options.
     """
-    function = getattr(make, "__init__") if isinstance(make, type) else make  # noqa: B009  # the class's own
+    function = getattr(make, "__init__") if isinstance(make, type) else make  # noqa: B009  # that of the class itself
     hints = typing.get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
@@ -60,12 +63,15 @@ def options_model(make: Callable[..., Any], *, besides: Collection[str]) -> type
 
 
 def check_options(name: str, model: type[pydantic.BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in `given`, converted and checked; an error names the option and its range.
+    """Convert and check the options in `given`, and return them.
 
     Args:
-        name: of what takes them.
-        model: of its options.
-        given: some of them.
+        name: name of the object that takes the options, for the message.
+        model: model of its options, see `options_model`.
+        given: values of some of the options.
+
+    Raises:
+        UserError: an option is unknown, missing or out of range; the message names it and its range.
     """
     for key in given:
         if key not in model.model_fields:
@@ -74,14 +80,14 @@ def check_options(name: str, model: type[pydantic.BaseModel], given: Mapping[str
         return {key: value for key, value in model(**given) if key in given}
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        option = first["loc"][0]  # what follows names one of the kinds of value that it may have
+        option = first["loc"][0]  # the rest names the type in a union that was tried
         if first["type"] == "missing":
             raise UserError(f"{name} needs its option {option}") from None
         raise UserError(f"{name}: option {option}={first['input']!r}: {_message(first)}") from None
 
 
 def owner(model: type[pydantic.BaseModel], path: tuple[str, ...]) -> str:
-    """What the class that declares the field at `path` says of itself, in its first line."""
+    """Return the first line of the docstring of the class that declares the field at `path`."""
     for part in path[:-1]:
         model = model.model_fields[part].annotation  # type: ignore[assignment]  # a model, as `leaves` found it
     declaring = [cls for cls in model.__mro__ if path[-1] in inspect.get_annotations(cls)]
@@ -89,7 +95,7 @@ def owner(model: type[pydantic.BaseModel], path: tuple[str, ...]) -> str:
 
 
 def leaves(model: type[pydantic.BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Path and field of everything in `model` that is no model itself and that can be chosen."""
+    """Yield the path and the field of each value in `model` and its nested models that can be chosen."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if get_origin(inner) is Literal and len(get_args(inner)) == 1:
@@ -101,7 +107,7 @@ def leaves(model: type[pydantic.BaseModel], path: tuple[str, ...] = ()) -> Itera
 
 
 def flat_items(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a nested configuration, each with its path in dots; an empty section is a value."""
+    """Yield the values of a nested configuration, each with its path with dots; an empty section is a value."""
     for key, value in values.items():
         if isinstance(value, dict) and value:
             yield from flat_items(value, f"{prefix}{key}.")
@@ -110,7 +116,7 @@ def flat_items(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
 
 
 def members(annotation: Any) -> list[Any]:
-    """What a value of this type may be: the types of a union, the words of a Literal."""
+    """Return the alternatives of an annotation: the types of a union, the words of a Literal."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return members(get_args(annotation)[0])
@@ -122,7 +128,7 @@ def members(annotation: Any) -> list[Any]:
 
 
 def is_scalar(field: FieldInfo) -> bool:
-    """Whether the field takes single values only: no lists, no mappings."""
+    """Return whether the field takes only single values, not lists or mappings."""
     return not {list, dict} & {member for member in members(field.annotation) if isinstance(member, type)}
 
 

@@ -1,4 +1,4 @@
-"""Processes that work for another one: they leave it to that one when to stop, and end when it is gone."""
+"""Worker processes, which leave requests to stop to their parent, and end when the parent has ended."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 REQUESTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Signals by which a terminal or a scheduler asks all processes of a group to stop, whichever of them can answer."""
+"""The signals by which a terminal or a scheduler asks all processes of a group to stop."""
 TIMEOUT = 300.0
-"""Seconds for an answer, where nothing else is said: far above what the slowest environments take to be made."""
+"""The default number of seconds to wait for an answer, far more than the slowest environments take to be created."""
 PARENT = "MTRL_CONIC_PARENT"
-"""The environment variable by which a process knows who started it."""
+"""The environment variable that gives a process the number of its parent."""
 _POLL_SECONDS = 0.5
 _parents: list[int] = []
 _PR_SET_PDEATHSIG = 1
 
 
 def leave_requests_to_parent(*, but: signal.Signals | None = None) -> None:
-    """The signals in `REQUESTS` do nothing here from now on; called in a worker's main thread.
+    """Ignore the signals in `REQUESTS` from now on; must be called in the main thread of a worker.
 
     Args:
-        but: one that keeps its meaning, where something else ends the worker by it.
+        but: a signal that is not ignored, because something else ends the worker by it.
     """
     for number in REQUESTS:
         if number != but:
-            signal.signal(number, _do_nothing)  # a handler is not handed on to programs that the worker starts
+            signal.signal(
+                number, _do_nothing
+            )  # programs that the worker starts do not inherit a handler, unlike SIG_IGN
     if hasattr(signal, "pthread_sigmask"):  # not on Windows
         signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
 
 
 @contextmanager
 def requests_held_back() -> Iterator[None]:
-    """Processes that are started in this block get no signal of `REQUESTS` before they ask for it.
+    """Block the signals in `REQUESTS` for processes that are started in this block.
 
-    It is `leave_requests_to_parent` that does; until then a Ctrl-C would end them while they load.
+    The processes unblock the signals by `leave_requests_to_parent`. Otherwise, a Ctrl-C would end them while they load.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -52,18 +54,18 @@ def requests_held_back() -> Iterator[None]:
 
 
 def works_for_another() -> bool:
-    """Whether this process ends with the one that started it, see `end_with`."""
+    """Return whether this process ends with its parent, see `end_with`."""
     return bool(_parents)
 
 
 def end_with(parent: int, *, grace: float = 0.0, at_once: bool = False) -> None:
-    """End this process once it is no child of `parent` any more: that one is gone.
+    """End this process once it is no longer a child of `parent`, because the parent has ended.
 
     Args:
-        parent: its number.
-        grace: seconds to end by itself, being asked by SIGTERM; 0: none.
-        at_once: have the kernel do it too, where it can (Linux), so that code which never comes back from a library
-            ends as well. It counts the end of the thread that started this process for that of the parent.
+        parent: process number of the parent.
+        grace: seconds that this process has to end by itself after a SIGTERM; 0: it is killed at once.
+        at_once: whether the kernel also kills this process (only on Linux), even if it does not return from a library
+            call. The kernel does so when the thread that started this process ends.
     """
     _parents.append(parent)
     if at_once and sys.platform.startswith("linux"):
@@ -81,4 +83,4 @@ def end_with(parent: int, *, grace: float = 0.0, at_once: bool = False) -> None:
 
 
 def _do_nothing(number: int, frame: object) -> None:
-    """See `leave_requests_to_parent`."""
+    """Handle a signal by doing nothing."""

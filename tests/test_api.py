@@ -109,7 +109,7 @@ def test_learn_stays_with_its_directory(tmp_path: Path) -> None:
         agent.learn(4)
     with pytest.raises(UserError, match="contains another configuration"):
         MTSAC(make(seed=3), balancer="pcgrad", seed=3).learn(4, run_dir=tmp_path / "run")
-    with pytest.raises(UserError, match="names its balancer: give name and options of conicgrad, registered"):
+    with pytest.raises(UserError, match="needs its balancer by name: register conicgrad, then give name and options"):
         MTSAC(make(seed=3), balancer=balancers.make("conicgrad", 2, c=0.9)).learn(4, run_dir=tmp_path / "c")
     assert not (tmp_path / "c").exists()
 

@@ -103,7 +103,7 @@ def test_installed_plugins_are_imported_and_a_broken_one_is_left_out(
     monkeypatch.syspath_prepend(site)
     assert plugins.load_installed() == ["good (good 1.0)"]
     assert "own_h" in sys.modules
-    assert "the plug-in broken (broken 1.0) is left out: ValueError: no licence" in caplog.text
+    assert "the plug-in broken (broken 1.0) is skipped: ValueError: no licence" in caplog.text
 
 
 def test_a_folder_that_one_stands_in_is_no_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

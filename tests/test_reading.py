@@ -52,7 +52,7 @@ MERGES = "a: &a {k: v}\n" + "".join(
         ("a: " + "[" * 40 + "]" * 40, "nested"),
         (BOMB, f"more than {NODES:,} values"),
         (MERGES, f"more than {NODES:,} values"),
-        ("a: &a [*a]", "stands for what it stands in"),
+        ("a: &a [*a]", "refers to a value that contains it"),
         ("a: " + "9" * 5000, "5000 digits"),
         ("a: 2026-13-45", "not valid YAML"),
         ("!!int x", "not valid YAML"),

@@ -305,7 +305,7 @@ def test_unknown_names_and_options() -> None:
         balancers.make("conicgrad", 3, solvr="exact")
     with pytest.raises(UserError, match=r"conicgrad: option c=1\.5"):
         balancers.make("conicgrad", 3, c=1.5)
-    with pytest.raises(UserError, match="it takes none"):
+    with pytest.raises(UserError, match="there are none"):
         balancers.make("si", 3, c=1)
     with pytest.raises(UserError, match="num_tasks"):
         balancers.make("ls", 0)

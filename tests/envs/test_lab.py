@@ -125,7 +125,7 @@ def test_a_module_in_an_id_is_imported_where_the_command_line_names_it(
     (lab / "own.yaml").write_text("task_set: ['gymnasium:lab:lab/Arm-v0']\n")
     (lab / "envs" / "lab.py").rename(lab / "lab.py")
     assert main(["train", "own.yaml", "--run-dir=runs/a", *SMALL]) == 2
-    assert "own.yaml needs code of its own" in capsys.readouterr().err
+    assert "own.yaml needs your own code" in capsys.readouterr().err
     assert "lab" not in sys.modules
     task_set = "--task-set=[gymnasium:lab:lab/Arm, {name: cart, id: lab/Cart-v0, success: at_mark}]"
     assert main(["train", "own", task_set, "--run-dir=runs/a", *SMALL, "--steps=25"]) == 0

@@ -50,7 +50,7 @@ def in_its_place(file: Path) -> None:
 def test_a_pipe_in_the_place_of_a_table(ending: str, tmp_path: Path) -> None:
     file = tmp_path / f"table.{ending}"
     os.mkfifo(file)
-    assert refused(lambda: load("regression", file, targets=["a"])) == f"cannot read {file}: it is no regular file"
+    assert refused(lambda: load("regression", file, targets=["a"])) == f"cannot read {file}: it is not a regular file"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_pipe_in_the_place_of_a_part_of_a_data_set(
     write(tmp_path)
     in_its_place(tmp_path / name)
     said = refused(lambda: next(iter(load(problem, tmp_path).training.batches(2))))
-    assert f"{name}: it is no regular file" in said
+    assert f"{name}: it is not a regular file" in said
 
 
 def test_a_pipe_in_the_place_of_an_image(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_pipe_in_the_place_of_an_image(tmp_path: Path) -> None:
     data.write_mtan(tmp_path, classes=7, label="label", normals=False, size=(32, 64), images=1)
     reader = MTANFolder(tmp_path / "train", classes=7, normals=False)
     in_its_place(tmp_path / "train/depth/0.npy")
-    assert "it is no regular file" in refused(lambda: reader.read(0, None))
+    assert "it is not a regular file" in refused(lambda: reader.read(0, None))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_foreign_agent(agent: MTSAC, changed: dict[str, Any], words: str, tmp_
     torch.save({**torch.load(file, weights_only=True), **changed}, file)
     assert words in refused(lambda: MTSAC.load(file))
     in_its_place(file)
-    assert "no regular file" in refused(lambda: MTSAC.load(file))
+    assert "not a regular file" in refused(lambda: MTSAC.load(file))
 
 
 @pytest.mark.parametrize(
@@ -251,14 +251,16 @@ def test_a_pipe_in_the_place_of_the_metrics_changes_no_run(tiny_run: Path) -> No
     config = parse(RunConfig, tiny_values(steps=30))
     in_its_place(tiny_run / "metrics.jsonl")
     before = (tiny_run / "provenance.jsonl").read_bytes()
-    assert "metrics.jsonl: it is no regular file" in refused(lambda: train(config, tiny_run))
+    assert "metrics.jsonl: it is not a regular file" in refused(lambda: train(config, tiny_run))
     assert (tiny_run / "provenance.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["provenance.jsonl", "evaluations.jsonl", "result.json"])
 def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(name: str, tiny_run: Path) -> None:
     in_its_place(tiny_run / name)
-    assert f"{name}: it is no regular file" in refused(lambda: train(parse(RunConfig, tiny_values(steps=30)), tiny_run))
+    assert f"{name}: it is not a regular file" in refused(
+        lambda: train(parse(RunConfig, tiny_values(steps=30)), tiny_run)
+    )
 
 
 @pytest.mark.parametrize("command", ["train", "describe"])

@@ -158,7 +158,7 @@ def test_a_run_that_finds_no_room_goes_on_later(tiny: RunConfig, tmp_path: Path)
     assert len(before) > replay + 1000
     with (
         no_file_longer_than(replay + 1000),
-        pytest.raises(Failed, match=r"File too large; make room, .* in .*run"),
+        pytest.raises(Failed, match=r"File too large; free some space, .* in .*run"),
     ):
         train(tiny, tmp_path / "run")
     assert (tmp_path / "run" / "checkpoints" / "latest.pt").read_bytes() == before

@@ -51,8 +51,8 @@ def test_a_dry_run_and_a_refusal_leave_a_folder_as_it_was(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "device.yaml"], "it is no regular file"),
-        (["train", "pipe.yaml"], "it is no regular file"),
+        (["train", "device.yaml"], "it is not a regular file"),
+        (["train", "pipe.yaml"], "it is not a regular file"),
         (["train", "latin.yaml"], "it is not UTF-8 text"),
         (["train", "deep.yaml"], "nested"),
         (["train", "mt10", "--steps", "9" * 5000], "steps: cannot read"),

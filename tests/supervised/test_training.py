@@ -144,7 +144,7 @@ def test_methods_are_read_with_options() -> None:
     for text, words in (
         ("gradop", "did you mean 'gradops'"),
         ("gradops:beta=1", "unknown option of gradops 'beta'"),
-        ("stl:c=1", "unknown option of stl 'c'; it takes none"),
+        ("stl:c=1", "unknown option of stl 'c'; there are none"),
         ("rotograd:rate=-1", "rotograd: rate='-1'"),
         ("ls,ls", "ls would run twice"),
         ("gradops:alpha", "name:key=value"),
