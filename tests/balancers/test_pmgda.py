@@ -20,7 +20,7 @@ def imbalance(losses: Tensor, preference: Tensor) -> Tensor:
     return (fractions * (len(losses) * fractions).log()).sum()
 
 
-def problem(seed: int, *, balanced: bool) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(seed: int, *, balanced: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients, losses, and the gradient of the imbalance with respect to the parameters."""
     generator = torch.Generator().manual_seed(seed)
     preference = torch.tensor(PREFERENCE, dtype=torch.float64)
@@ -35,7 +35,7 @@ def problem(seed: int, *, balanced: bool) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("sigma", [0.1, 0.5, 0.9])
 def test_the_correction_is_the_best_direction_of_its_cone(seed: int, sigma: float) -> None:
-    jacobian, losses, uphill = problem(seed, balanced=False)
+    jacobian, losses, uphill = gradients(seed, balanced=False)
     direction, statistics = balancers.make("pmgda", 4, preference=WRITTEN, sigma=sigma).direct(jacobian, losses)
     assert statistics["correcting"]
     assert not statistics["fallback"]
@@ -55,7 +55,7 @@ def test_the_correction_is_the_best_direction_of_its_cone(seed: int, sigma: floa
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_prediction_lowers_all_losses_and_keeps_the_balance(seed: int) -> None:
-    jacobian, losses, uphill = problem(seed, balanced=True)
+    jacobian, losses, uphill = gradients(seed, balanced=True)
     direction, statistics = balancers.make("pmgda", 4, preference=WRITTEN).direct(jacobian, losses)
     assert not statistics["correcting"]
     assert statistics["imbalance"] < 1e-4
@@ -66,7 +66,7 @@ def test_the_prediction_lowers_all_losses_and_keeps_the_balance(seed: int) -> No
 
 
 def test_imbalance_is_that_of_the_definition() -> None:
-    jacobian, losses, _ = problem(0, balanced=False)
+    jacobian, losses, _ = gradients(0, balanced=False)
     found = balancers.make("pmgda", 4, preference=WRITTEN).direct(jacobian, losses).statistics["imbalance"]
     torch.testing.assert_close(found, imbalance(losses, torch.tensor(PREFERENCE, dtype=torch.float64)))
 
@@ -77,23 +77,25 @@ def test_equal_losses_and_no_preference_give_the_direction_of_mgda() -> None:
     torch.testing.assert_close(found, balancers.make("mgda", 4).direction(jacobian))
 
 
-@pytest.mark.parametrize("first", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("first", [0.3, 0.6])
 def test_it_reaches_the_point_of_a_preference_on_a_concave_front(first: float) -> None:
     """On the front of Fonseca and Fleming, where every weighted sum of the losses ends at one task's optimum."""
     size = 5
     centre = torch.full((size,), size**-0.5, dtype=torch.float64)
 
-    def losses(x: Tensor) -> Tensor:
-        return torch.stack([1 - (-(x - centre).square().sum()).exp(), 1 - (-(x + centre).square().sum()).exp()])
+    def problem(x: Tensor) -> tuple[Tensor, Tensor]:
+        apart = torch.stack([x - centre, x + centre])
+        close = (-apart.square().sum(-1)).exp()
+        return 1 - close, 2 * close.unsqueeze(-1) * apart
 
     ends = {}
     for name in ("pmgda", "ls"):
         balancer = balancers.make(name, 2, preference=[first, 1 - first])
         x = torch.linspace(-0.4, 0.5, size, dtype=torch.float64)
-        for _ in range(600):
-            jacobian = torch.func.jacrev(losses)(x)
-            x = x - 0.05 * balancer.direction(jacobian, losses(x))
-        ends[name] = losses(x)
+        for _ in range(150):
+            losses, jacobian = problem(x)
+            x = x - 0.2 * balancer.direction(jacobian, losses)
+        ends[name] = problem(x)[0]
         assert (x - x.mean()).norm() < 1e-3  # on the front
     ratio = first * ends["pmgda"][0] / ((1 - first) * ends["pmgda"][1])
     assert ratio.log().abs() < 0.04
