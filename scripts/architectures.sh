@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every network with ls, gradops and conicgrad on MT10: what it costs and that it trains. The same command again resumes.
-#   scripts/architectures.sh [STEPS]                   2,000 steps of each, then the table in results/architectures/
-#   MINUTES=30 BALANCERS=ls scripts/architectures.sh   a learning curve of half an hour each; OUT= and TABLE= to keep apart
+# Train every network with ls, gradops and conicgrad on MT10, to measure its cost. The same command resumes.
+#   scripts/architectures.sh [STEPS]                   2,000 steps each, then the table in results/architectures/
+#   MINUTES=30 BALANCERS=ls scripts/architectures.sh   half an hour each; OUT= and TABLE= set other folders
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python}" out="${OUT:-runs/architectures}" table="${TABLE:-results/architectures}"

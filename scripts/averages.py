@@ -1,8 +1,8 @@
-"""One run and, beside it, other averages of the same actor, each evaluated at every evaluation of the run.
+"""Train one run, and evaluate several averages of its actor at every evaluation.
 
 Use: python scripts/averages.py --seed 0 --steps 200000 --every 25000 --out runs/averages/seed_0
-Averages cost training nothing, so that the comparison is paired: one actor, several `average_over` (1 is the actor as
-it is). It writes averages.csv into the run directory, a new one: averages are not taken up again where a run stopped.
+Averages do not affect training, so the comparison is paired: one actor with several values of `average_over` (1 is the
+actor itself). The script writes averages.csv to the run directory, which must be new: averages cannot be resumed.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ COLUMNS = ("step", "seed", "average_over", "task", "success", "episodes_per_task
 
 
 class Averages(Callback):
-    """Averages over several numbers of updates of the actor that is trained.
+    """Averages of the trained actor over several numbers of updates.
 
     Args:
         config: configuration of the run.
-        over: updates of each average.
-        file: the CSV.
+        over: number of updates of each average.
+        file: CSV file to write.
     """
 
     def __init__(self, config: RunConfig, over: list[int], file: Path) -> None:
@@ -43,13 +43,13 @@ class Averages(Callback):
         assert isinstance(self._acting, MTSAC)
 
     def on_start(self, trainer: Trainer) -> None:
-        """Begin the averages and the file."""
+        """Start the averages and the file."""
         self._averages = {over: Average(trainer.agent.actor.network, over) for over in self._over}
         with self._file.open("w", newline="") as file:
             csv.writer(file).writerow(COLUMNS)
 
     def on_update(self, trainer: Trainer, statistics: dict[str, Tensor]) -> None:
-        """Take the actor up."""
+        """Add the actor to each average."""
         for average in self._averages.values():
             average.take(trainer.agent.actor.block)
 
@@ -65,7 +65,7 @@ class Averages(Callback):
 
 
 def main() -> None:
-    """Train, and compare."""
+    """Train the run with its averages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="mt10_small")
     parser.add_argument("--seed", type=int, default=0)
@@ -88,7 +88,7 @@ def main() -> None:
     try:
         given.out.mkdir(parents=True)
     except FileExistsError:
-        parser.error(f"{given.out} is there already; give --out a new folder")
+        parser.error(f"{given.out} already exists; give --out a new folder")
     averages = Averages(config, given.over, given.out / "averages.csv")
     train(config, given.out, callbacks=[averages])
 

@@ -1,9 +1,9 @@
-"""Bring the generated parts of docs/balancers/ and of README.md up to date: options, state, cost, tables; pictures.
+"""Update the generated parts of docs/balancers/ and of README.md: options, state, cost, tables and pictures.
 
     python scripts/balancer_pages.py [--toy FOLDER]
 
-Text between `<!-- generated -->` and `<!-- end -->` is written here: options and state come from the code, times from
-results/bench/solvers.txt, the tables from the pages. Pictures come from the folder of
+The script writes the text between `<!-- generated -->` and `<!-- end -->`: options and state come from the code, times
+from results/bench/solvers.txt, the tables from the pages. Pictures come from the folder of
 `mtrl-conic toy --balancers all --out FOLDER`.
 """
 
@@ -26,7 +26,7 @@ PAGES = ROOT / "docs" / "balancers"
 BENCHMARK = ROOT / "results" / "bench" / "solvers.txt"
 _BLOCK = re.compile(r"(<!-- generated -->\n).*?(<!-- end -->)", re.DOTALL)
 _MODULE = "| [`rotograd`](rotograd.md) | RotoGrad | a module of the network | yes | K dim² |\n"
-"""What is no balancer, and has a page among them."""
+"""The row of a method that is not a balancer, but has a page among them."""
 _NEEDS = {
     "gramian": "the Gram matrix",
     "losses": "the losses",
@@ -36,12 +36,12 @@ _NEEDS = {
 
 
 def updated(page: str, name: str) -> str:
-    """The page of the balancer `name` with its generated part and the link to its paper as they should be."""
+    """Return the page of the balancer `name` with its generated part and the link to its paper up to date."""
     return _filled(with_link(page, name), generated(name), f"the page of {name}")
 
 
 def with_link(page: str, name: str) -> str:
-    """The page with a link where it first names the paper."""
+    """Return the page with a link where it first names the paper."""
     paper = re.escape(balancers.get(name).paper[1:])  # a page may begin it with a capital
     return re.sub(rf"\[?(\w{paper})\]?(\(http[^)]*\))?", rf"[\1]({link(name)})", page, count=1)
 
@@ -54,12 +54,12 @@ def _filled(text: str, part: str, what: str) -> str:
 
 
 def with_pages() -> list[str]:
-    """The balancers that have a page."""
+    """Return the balancers that have a page."""
     return [name for name in balancers.available() if (PAGES / f"{name}.md").exists()]
 
 
 def index(page: str) -> str:
-    """The list of all pages, with its table as it should be."""
+    """Return the index of all pages with its table up to date."""
     rows = ["| name | method | weights from | keeps a state | cost |\n|---|---|---|---|---|\n"]
     for name in with_pages():
         text, made = (PAGES / f"{name}.md").read_text(), balancers.make(name, 2)
@@ -71,7 +71,7 @@ def index(page: str) -> str:
 
 
 def front(page: str) -> str:
-    """The README, with its table of balancers as it should be."""
+    """Return the README with its table of balancers up to date."""
     rows = ["| name | weights from | what it does |\n|---|---|---|\n"]
     for name in with_pages():
         text = _found(r"^\*(.*)\*$", (PAGES / f"{name}.md").read_text(), name)
@@ -82,12 +82,12 @@ def front(page: str) -> str:
 def _found(pattern: str, text: str, name: str) -> str:
     found = re.search(pattern, text, flags=re.MULTILINE)
     if found is None:
-        raise ValueError(f"the page of {name} lacks what {pattern} stands for")
+        raise ValueError(f"the page of {name} has no match of {pattern}")
     return found[1]
 
 
 def generated(name: str) -> str:
-    """Options, what it takes, state and cost of the balancer `name`."""
+    """Return the generated part of the page of `name`: its options, inputs, state and cost."""
     method, made = balancers.get(name), balancers.make(name, 2)
     rows = []
     for option, field in balancers.options(name).items():
@@ -124,7 +124,7 @@ def _cost(name: str) -> str:
 
 
 def measured(text: str, name: str) -> tuple[str, str]:
-    """Milliseconds at K = 10 of the weights alone and from Jacobian to direction; empty what was not measured."""
+    """Return the milliseconds at K = 10 for the weights alone and from Jacobian to direction; empty if not measured."""
     first, second = text.split("Jacobian to direction", 1)
     solve = re.search(rf"^{name} +[\d.]+ +([\d.]+)", first, flags=re.MULTILINE)
     way = re.search(rf"^{name} +([\d.]+)", second, flags=re.MULTILINE)
@@ -132,7 +132,7 @@ def measured(text: str, name: str) -> tuple[str, str]:
 
 
 def _type(annotation: Any, metadata: Sequence[object] = ()) -> str:
-    """`float, > 0`, or values or other kinds with `or` between them."""
+    """Describe a type, such as `float, > 0`; alternatives are separated by `or`."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in parts)
@@ -151,7 +151,7 @@ def _range(metadata: Sequence[object]) -> str:
 
 
 def draw_pictures(folder: Path) -> None:
-    """A picture per balancer that `folder` holds on the classic problem; one of all per problem, if all are there."""
+    """Draw a picture per balancer in `folder` on the classic problem, and one per problem if it has all balancers."""
     from mtrl_conic.toy.comparison import read_trajectory
     from mtrl_conic.toy.picture import draw
     from mtrl_conic.toy.problems import PROBLEMS
@@ -171,14 +171,14 @@ def draw_pictures(folder: Path) -> None:
 
 
 def _shrink(path: Path) -> None:
-    """A palette of 32 colours: a fourth of the bytes."""
+    """Reduce a picture to a palette of 32 colours, which takes a fourth of the bytes."""
     from PIL import Image
 
     Image.open(path).convert("RGB").quantize(32, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main() -> None:
-    """Write what is out of date."""
+    """Update all pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--toy", type=Path, help="folder of a run of all balancers on the toy problems")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The benchmarks of results/bench, one after the other, to the terminal: each file there also says which machine it was.
-# It takes an hour; nothing else should run.
+# Print the benchmarks of results/bench, one after the other; the files there also name the machine. The script takes an
+# hour, during which nothing else should run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bench() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fourteen methods and single tasks on Census-Income, three seeds: results/census. The same command again resumes.
+# Fourteen methods and single tasks on Census-Income, three seeds: results/census. The same command resumes.
 # Use: scripts/census.sh FOLDER, with the original files
 set -euo pipefail
 cd "$(dirname "$0")/.."

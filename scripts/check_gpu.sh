@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that only a CUDA GPU can show: recorded updates equal ordinary ones for every balancer, and a short training
-# run is stopped and resumed. Needs a PyTorch built for CUDA.
+# Check what needs a CUDA GPU: recorded updates equal ordinary ones for every balancer, and a short training run can be
+# stopped and resumed. Needs a PyTorch built for CUDA.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python}" out="${OUT:-runs/check_gpu}"

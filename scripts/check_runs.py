@@ -1,7 +1,7 @@
-"""Whether finished runs beat random actions by given margins, and their saved agents act the same in a fresh process.
+"""Check that finished runs beat random actions by given margins, and that their saved agents act the same when loaded.
 
 Use: python scripts/check_runs.py runs/a --random random.json --margins Hopper-v5=150 Reacher-v5=20
-A folder of runs stands for all runs below it. Exit code 1 if anything does not hold.
+A folder of runs stands for all runs below it. The exit code is 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from mtrl_conic.runs.run import load_agent
 from mtrl_conic.runs.status import find_runs
 
 ROWS = 50
-"""Observations of each task on which the actions are compared."""
+"""The number of observations of each task for which the actions are compared."""
 
 
 def margins_hold(run: Path, random: dict[str, float], margins: dict[str, float]) -> bool:
-    """Whether the run's final returns exceed those of random actions by the margins; a line for each task."""
+    """Return whether the run's final returns exceed those of random actions by the margins; print a line per task."""
     result = read_result(run)
     assert result is not None
     holds = True
@@ -41,7 +41,7 @@ def margins_hold(run: Path, random: dict[str, float], margins: dict[str, float])
 
 
 def acts_the_same(run: Path) -> bool:
-    """Whether the saved agent and its saved policy give, in a fresh process, the very actions of this one."""
+    """Return whether the saved agent and its saved policy give exactly the same actions in a new process."""
     _, agent, envs = load_agent(run, device="cpu")
     policy = agent.policy()
     envs.close()
@@ -64,7 +64,7 @@ def acts_the_same(run: Path) -> bool:
 
 
 def act(folder: Path) -> None:
-    """In the fresh process: the actions of the saved agent and of its saved policy."""
+    """Write the actions of the saved agent and of its saved policy, in the new process."""
     observations = np.load(folder / "observations.npy")
     policies = {
         "saved": MTSAC.load(folder / "agent.pt", device="cpu").policy(),
@@ -78,7 +78,7 @@ def main() -> int:
     """Check every run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path)
-    parser.add_argument("--random", type=Path, help="what `evaluate --policy random --json` wrote")
+    parser.add_argument("--random", type=Path, help="file written by `evaluate --policy random --json`")
     parser.add_argument("--margins", nargs="+", default=[], metavar="TASK=RETURN")
     parser.add_argument("--act", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Three balancers, two seeds, 3.5 minutes each, and the report about them: results/comparison. It takes a quarter of an
-# hour of two cores, and Chromium for the picture. The same command again resumes.
+# Three balancers, two seeds, 3.5 minutes each, and their report: results/comparison. It takes a quarter of an hour on
+# two cores, and needs Chromium for the picture. The same command resumes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 make compare

@@ -26,7 +26,7 @@ SHOWN = ("success_over_steps", "tasks_over_steps")
 
 
 def read(folder: Path) -> Comparison:
-    """The runs whose evaluations a result keeps."""
+    """Read the runs whose evaluations a result keeps."""
     runs: dict[str, dict[int, dict[int, dict[str, Any]]]] = {}
     for label, path in _files(folder):
         for row in _rows(path):
@@ -45,7 +45,7 @@ def read(folder: Path) -> Comparison:
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
-    """The files with curves, each with the label of its experiment, or without one where the rows name the method."""
+    """Return the files with curves, each with the label of its experiment; empty if the rows name the method."""
     alone = [("", path) for name in ("curves.csv", "*evaluations.csv") for path in sorted(folder.glob(name))]
     return alone or [(path.stem, path.with_suffix(".csv")) for path in sorted(folder.glob("*.yaml"))]
 
@@ -70,11 +70,11 @@ def _run(folder: Path, seed: int, evaluations: list[dict[str, Any]]) -> Run:
 
 
 def picture(comparison: Comparison) -> dict[str, Any]:
-    """The specification of the figures `SHOWN`, one below the other."""
+    """Return the specification of the figures `SHOWN`, one below the other."""
     (measure,) = measures(comparison, None)
     figures = {figure.name: figure.specification for figure in learning_curves(comparison, measure, seed=0)}
     parts = [figures[name] for name in SHOWN]
-    if len(comparison.methods) == 1:  # then there is room
+    if len(comparison.methods) == 1:  # a single method leaves room for the full width
         parts[1]["spec"]["width"] = parts[0]["width"]
     own = ("$schema", "config", "datasets", "params", "usermeta")
     return {

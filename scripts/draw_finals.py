@@ -1,4 +1,4 @@
-"""Draw the final numbers of a kept result: a dot per seed, or a map where there is one seed.
+"""Draw the final numbers of a kept result: a dot per seed, or a map if there is only one seed.
 
     python scripts/draw_finals.py results/nyuv2 [...]
 
@@ -22,18 +22,18 @@ from mtrl_conic.report.charts import short
 from mtrl_conic.supervised.learners import SINGLE_TASK
 
 COLUMNS = 3
-"""Largest number of charts beside each other."""
+"""The largest number of charts in a row."""
 
 
 def supervised(folder: Path) -> alt.Chart | alt.FacetChart:
-    """A chart per metric, with the mean of the single-task networks as a line."""
+    """Make a chart per metric, with the mean of the single-task networks as a line."""
     rows = _rows(folder / "results.csv")
     records = [{"row": row["method"], "chart": row["metric"], "value": float(row["value"])} for row in rows]
     return _dots(records, "", baseline=SINGLE_TASK)
 
 
 def agents(folder: Path) -> alt.Chart | alt.FacetChart:
-    """The last evaluation of each run: success per task over seeds, or returns per balancer and task of one seed."""
+    """Draw the last evaluation of each run: success per task over seeds, or returns per balancer of a single seed."""
     rows = _rows(folder / "curves.csv")
     last: dict[tuple[str, str], int] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Learning curves of runs as one CSV, a row per evaluation and task.
+"""Write the learning curves of runs as one CSV file with a row per evaluation and task.
 
 Use: python scripts/export_curves.py runs/a runs/b --out results/mt10/strong_50k/curves.csv
 """
@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 def rows(run: Path, commit: str) -> Iterator[dict[str, Any]]:
-    """The evaluations of one run."""
+    """Yield the rows of one run."""
     config = parse(RunConfig, read_config(run))
     for line in (run / "evaluations.jsonl").read_text().splitlines():
         record = json.loads(line)
@@ -54,7 +54,7 @@ def rows(run: Path, commit: str) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Write the CSV."""
+    """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", required=True, type=Path)

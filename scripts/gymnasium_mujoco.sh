@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Three Gymnasium MuJoCo environments with different spaces, lengths and ends, trained together for ten minutes with
-# ConicGrad, on the shared network and on soft modularisation; random actions on the same episodes; then the table, and
-# the check that every run beats random by the margins and acts the same when loaded afresh. The same command resumes.
+# Train three Gymnasium MuJoCo environments with different spaces, lengths and ends together with ConicGrad for ten
+# minutes, with the shared network and with soft modularisation. Then evaluate random actions on the same episodes,
+# write the table, and check that every run beats random actions by the margins and acts the same after loading. The
+# same command resumes.
 #   scripts/gymnasium_mujoco.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -23,13 +23,13 @@ _BLOCK = re.compile(r"(<!-- headline -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table() -> str:
-    """The table of all `RUNS`, a line each."""
+    """Return the table, with a line for each of `RUNS`."""
     head = "| steps per task | mean success (95 % interval) | seeds | time on one core |\n|---|---|---|---|\n"
     return head + "".join(line(ROOT / "results" / "mt10" / name / "curves.csv") for name in RUNS)
 
 
 def line(path: Path) -> str:
-    """Steps, success, seeds and time of the final evaluations in a file of curves."""
+    """Return a line with the steps, success, seeds and time of the final evaluations in a file of curves."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     steps = max(int(row["step"]) for row in rows)
@@ -43,7 +43,7 @@ def line(path: Path) -> str:
 
 
 def updated(page: str) -> str:
-    """A page with its table as it should be.
+    """Return a page with its table up to date.
 
     Raises:
         ValueError: the page does not have exactly one place for the table.
@@ -71,7 +71,7 @@ def _time(seconds: float) -> str:
 
 
 def main() -> None:
-    """Write what is out of date."""
+    """Update both pages."""
     for path in PAGES:
         path.write_text(updated(path.read_text()))
 

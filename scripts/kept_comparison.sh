@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What the repository keeps of a comparison, by default of `make compare`: every evaluation as CSV, the report's tables,
-# the methods' configurations, and pictures of the curves and of the top of the page; the latter needs Chromium.
+# Write the files that the repository keeps of a comparison, by default of `make compare`: every evaluation as CSV, the
+# tables of the report, the configurations of the methods, and pictures of the curves and of the top of the page. The
+# last picture needs Chromium.
 # Use: scripts/kept_comparison.sh [runs/comparison [results/comparison]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +19,7 @@ done
 page="$(mktemp -d)"
 trap 'rm -rf "$page"' EXIT
 mtrl-conic report "$runs" --out "$page/report.html"
-# HEIGHT, in pixels, reaches from the title to the first curves.
+# The default HEIGHT, in pixels, reaches from the title to the first curves.
 "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=20000 \
   --window-size=1100,"${HEIGHT:-1750}" --screenshot="$page/page.png" "file://$page/report.html" 2>/dev/null
 mv "$page/page.png" "$out/page.png"

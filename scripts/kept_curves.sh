@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a result keeps of its runs: every evaluation, the configuration of the first run, and a picture of the curves.
+# Write the files that a result keeps of its runs: every evaluation, the configuration of the first run, and a picture
+# of the curves.
 # Use: scripts/kept_curves.sh results/mt10/strong_50k runs/mt10/strong_50k/ls/seed_*
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The methods of the older published MT10 tables on their protocol, each with the settings of its own published runs
-# (docs/papers.md), and one page about all of them. As published it is 2,000,000 steps and ten seeds; for a look,
+# The methods of the older published MT10 tables with their protocol, each with the settings of its published runs
+# (docs/papers.md), and one report of all of them. The published runs have 2,000,000 steps and ten seeds; for less, use
 #   STEPS=100000 SEEDS=0,1 scripts/mt10_legacy.sh
-# The same command again goes on. JOBS runs at a time; OPTIONS are further flags of `compare`.
+# The same command resumes. JOBS is the number of runs at a time, OPTIONS are further flags of `compare`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out="${OUT:-runs/mt10_legacy}"
@@ -10,7 +10,7 @@ out="${OUT:-runs/mt10_legacy}"
 compared() {  # folder, methods, flags
   local folder="$1" methods="$2"
   shift 2
-  # shellcheck disable=SC2086  # OPTIONS are words
+  # shellcheck disable=SC2086  # OPTIONS must be split into words
   "${PYTHON:-python}" -m mtrl_conic compare mt10_legacy --balancers "$methods" "$@" --seeds "${SEEDS:-0,1,2,3,4,5,6,7,8,9}" \
     --steps "${STEPS:-2000000}" --jobs "${JOBS:-2}" --out "$out/$folder" ${OPTIONS:-}
 }

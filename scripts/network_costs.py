@@ -1,9 +1,9 @@
-"""What an update of each network costs beside that of `shared`, and what its multiplications predict.
+"""Measure the cost of an update of each network relative to `shared`, and the cost predicted from multiplications.
 
     python scripts/network_costs.py [--rounds 9] >> results/architectures/networks.txt
 
-Updates of all networks follow one another in every round; time is that of the process's processor, on one thread.
-Multiplications are those of the matrix products of one update, balancing included.
+Each round makes an update of every network. Times are processor times of the process, on one thread. The
+multiplications are those of the matrix products of one update, including balancing.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ BASES: dict[str, dict[str, Any]] = {"classic": {}, "strong": {"base": "strong", 
 
 
 def measure(base: str, balancer: str, rounds: int) -> list[str]:
-    """A line for each network."""
+    """Return a line for each network."""
     names = ["shared", *(name for name in networks.available() if name != "shared")]
     fixed = {"balancer": balancer, "device": "cpu", **BASES[base]}
     agents = {name: MTSAC(mt10_spec(), network=name, execution=Eager(), **fixed) for name in names}
     batch = mt10_batch(agents["shared"].config.batch_size)
     counts = {}
     for name, agent in agents.items():
-        agent.update(batch)  # the first one, and every tenth, measures more
+        agent.update(batch)  # the first update, and every tenth, also compares the gradients
         with MatrixProducts() as products:
             agent.update(batch)
         counts[name] = products.multiplications
@@ -46,7 +46,7 @@ def measure(base: str, balancer: str, rounds: int) -> list[str]:
 
 
 def line(agent: MTSAC, predicted: float, mine: list[float], of_shared: list[float]) -> str:
-    """One row of the table."""
+    """Return one row of the table."""
     measured = statistics.median(a / b for a, b in zip(mine, of_shared, strict=True))
     sizes = [
         sum(value.numel() for part in (agent.actor, agent.critic) for value in values(part.layout).values())

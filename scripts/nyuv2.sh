@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Six balancers and single tasks on NYUv2 at 48x64, three seeds: results/nyuv2. The same command again resumes.
+# Six balancers and single tasks on NYUv2 at 48x64, three seeds: results/nyuv2. The same command resumes.
 # Use: scripts/nyuv2.sh FOLDER, with the archive of 144x192 pixels
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,4 +1,4 @@
-"""What the scripts that draw a kept result share: the picture as a small PNG."""
+"""The writing of small PNG pictures, which the scripts that draw a kept result share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import vl_convert
 from PIL import Image
 
 COLOURS = 256
-"""Number of colours of a picture; its file is then about a third as large."""
+"""The number of colours of a picture; its file is then about a third as large."""
 
 
 def write_png(specification: dict[str, Any], path: Path) -> None:

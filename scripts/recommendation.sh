@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Eight balancers and single tasks on KuaiRand-Pure, three seeds: results/recommendation. The same command again resumes.
+# Eight balancers and single tasks on KuaiRand-Pure, three seeds: results/recommendation. The same command resumes.
 # Use: scripts/recommendation.sh FILE, such as kuairand_pure_228k.npz
 set -euo pipefail
 cd "$(dirname "$0")/.."

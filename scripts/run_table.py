@@ -1,8 +1,9 @@
-"""Runs as one table, a row each: parameters, seconds of a step with its update, final success and returns.
+"""Write a table with a row per run: parameters, seconds of a step with its update, final success and returns.
 
 Use: python scripts/run_table.py runs/a runs/b --out results/architectures
-It writes table.csv, table.md and curves.csv (success and, of few tasks, returns of every evaluation) into the folder.
-A folder of runs stands for all runs below it. --random FILE adds what `evaluate --policy random --json FILE` measured.
+The script writes table.csv, table.md and curves.csv (success and, for few tasks, returns of every evaluation) to the
+folder. A folder of runs stands for all runs below it. --random FILE adds the results of
+`evaluate --policy random --json FILE`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from mtrl_conic.runs.run import load_agent
 from mtrl_conic.runs.status import find_runs
 
 FEW = 5
-"""Up to so many tasks, each one's return has a column."""
+"""The largest number of tasks for which each return has a column."""
 
 
 def row(run: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """One finished run."""
+    """Return the row of a finished run."""
     config, agent, envs = load_agent(run, device="cpu")
     envs.close()
     assert isinstance(agent, MTSAC), f"{run} trains {config.algorithm}"
@@ -44,20 +45,20 @@ def row(run: Path, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def returns(record: dict[str, Any]) -> dict[str, float]:
-    """A column for each task, where there are few."""
+    """Return the returns by column, one per task, or none for many tasks."""
     by_task = record["returns"].items()
     return {f"return of {task}": round(value, 1) for task, value in by_task} if len(by_task) <= FEW else {}
 
 
 def seconds_per_step(run: Path) -> float | None:
-    """Of a step of all tasks with its update: the median over the lines of metrics; None before the first update."""
+    """Return the median time of a step of all tasks with its update; None before the first update."""
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     speeds = [record["steps_per_second"] for record in records if "critic/loss" in record]
     return round(1 / median(speeds), 4) if speeds else None
 
 
 def parameters(agent: MTSAC) -> dict[str, int]:
-    """Of actor and critics, target not counted: those the tasks share, and those of all tasks' own."""
+    """Count the shared parameters and those of single tasks, of actor and critics without the target."""
     counts = {"shared parameters": 0, "task parameters": 0}
     for component in (agent.actor, agent.critic):
         for name, value in component.network.named_parameters():
@@ -66,7 +67,7 @@ def parameters(agent: MTSAC) -> dict[str, int]:
 
 
 def curves(run: Path, of: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A row per evaluation of the run that the row `of` is about."""
+    """Yield a row per evaluation of the run whose row in the table is `of`."""
     for line in (run / "evaluations.jsonl").read_text().splitlines():
         record = json.loads(line)
         yield {
@@ -80,7 +81,7 @@ def curves(run: Path, of: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """A column for every key of the first row."""
+    """Write rows, with a column for every key of the first one."""
     with file.open("w", newline="") as opened:
         writer = csv.DictWriter(opened, list(rows[0]))
         writer.writeheader()
@@ -88,7 +89,7 @@ def write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a table; columns in which all are alike stand in a sentence below it."""
+    """Format rows as a table; a sentence below it lists the columns whose values are all equal."""
     alike = [key for key in rows[0] if len(rows) > 1 and len({str(row[key]) for row in rows}) == 1]
     columns = [key for key in rows[0] if key not in alike]
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]

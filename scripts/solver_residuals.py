@@ -1,4 +1,4 @@
-"""Print how exactly the balancers do what they promise, over 20,000 draws: results/bench/residuals.txt."""
+"""Print how accurately the balancers keep their guarantees, over 20,000 draws: results/bench/residuals.txt."""
 
 from __future__ import annotations
 

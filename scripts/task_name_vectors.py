@@ -2,9 +2,9 @@
 
     scripts/task_name_vectors.py [FILE]
 
-A name's vector is the sum of its words' vectors, each weighted by log(50 / number of names with the word), scaled to
-unit length: names with rare words in common lie close together. A word's vector is 50 signs, the first bits of its
-SHA-256 (a random projection that is the same on every machine).
+The vector of a name is the sum of the vectors of its words, weighted by log(50 / number of names with the word) and
+scaled to unit length, so names that share rare words are close together. The vector of a word consists of 50 signs, the
+first bits of its SHA-256 (a random projection that is the same on every machine).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ SIZE = 50
 
 
 def signs(word: str) -> list[int]:
-    """The vector of a word: `SIZE` times 1 or -1."""
+    """Return the vector of a word: `SIZE` numbers that are 1 or -1."""
     bits = int.from_bytes(hashlib.sha256(word.encode()).digest(), "big")
     return [1 if bits >> (255 - place) & 1 else -1 for place in range(SIZE)]
 
 
 def words(name: str) -> list[str]:
-    """Those of a task's name, without its version."""
+    """Return the words of a task's name, without its version."""
     return name.split("-")[:-1]
 
 
 def name_vectors(names: Sequence[str]) -> dict[str, list[float]]:
-    """Name -> vector of unit length, to four digits."""
+    """Return the vector of each name, of unit length, rounded to four digits."""
     having = Counter(word for name in names for word in set(words(name)))
     vectors = {}
     for name in names:

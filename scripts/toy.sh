@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What results/toy keeps: all balancers at the problems' own lengths, the papers' claims at 100,000 steps, the fronts
-# that preferences trace, the update vectors. The same command again goes on. Use: scripts/toy.sh [FOLDER]
+# The runs of results/toy: all balancers for the default number of steps, the claims of the papers at 100,000 steps, the
+# fronts traced by preferences, and the update vectors. The same command resumes. Use: scripts/toy.sh [FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out="${1:-runs/toy}"

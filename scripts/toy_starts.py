@@ -1,10 +1,10 @@
-"""Where balancers end on the toy problems from many starts, drawn evenly over the pictures' boxes.
+"""Print where balancers end on the toy problems from many starts, drawn uniformly from the boxes of the pictures.
 
     python scripts/toy_starts.py cagrad,conicgrad,conicgrad:c=0.25 [--problems classic,gradops] [--steps N]
 
-Five starts tell little of a method whose paths are chaotic where gradients jump. Printed are, over all starts, the
-shares that end on the Pareto front and at the optimum of the mean loss, the mean of the steps from which on the latter
-stay there, and the mean loss at the end.
+Five starts say little about a method whose paths are chaotic where gradients jump. The table gives, over all starts,
+the shares that end on the Pareto front and at the optimum of the mean loss, the mean step from which the latter stay
+there, and the mean loss at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mtrl_conic.toy.problems import PROBLEMS, Problem
 
 
 def scattered(problem: Problem, count: int, seed: int) -> Problem:
-    """The problem with `count` random starts in its box."""
+    """Return the problem with `count` random starts in its box."""
     low1, high1, low2, high2 = problem.box
     drawn = torch.rand(count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     low, size = torch.tensor([low1, low2]), torch.tensor([high1 - low1, high2 - low2])
@@ -28,7 +28,7 @@ def scattered(problem: Problem, count: int, seed: int) -> Problem:
 
 
 def row(trajectory: Trajectory) -> str:
-    """What came of all starts, as a line of a table."""
+    """Return a line of the table with the results of all starts."""
     problem, count = trajectory.problem, trajectory.points.shape[1]
     away = torch.linalg.vector_norm(trajectory.points - problem.optimum, dim=-1) >= problem.near
     there = ~away[-1]
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--problems", default=",".join(PROBLEMS))
-    parser.add_argument("--steps", type=int, help="of Adam; each problem's own if not given")
+    parser.add_argument("--steps", type=int, help="number of steps of Adam [that of the problem]")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     methods = balancers.parse_methods(arguments.balancers)

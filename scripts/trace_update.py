@@ -1,12 +1,12 @@
-"""What a reader of one update passes, from the trainer to the step of the critic's optimiser.
+"""Print the files that a reader of one update visits, from the trainer to the step of the critic's optimiser.
 
     python scripts/trace_update.py [--balancer conicgrad] [--base strong]
 
-The update is carried out as it is written (eager), and every call of a function of the package is noted until the
-critic's optimiser steps. Followed are the packages that carry an update out: training, agents and execution. A call of
-the packages below them is noted once, by the file that is called, for what lies behind it is told by its docstring;
-networks are not noted, for they stand for the functions in the formulas. Printed are the files and how often the file
-changes from one call to the next: on that path, and over everything that is called.
+The script executes an eager update and records every call of a function of the package until the critic's optimiser
+steps. It follows calls within the packages that execute an update: training, agents and execution. A call into the
+packages below them is recorded once, by the file that is called, because its docstring describes what it does; calls of
+networks are not recorded, because they stand for the functions in the formulas. The output is the files and the number
+of changes of file from one call to the next, on that path and over all calls.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Calls:
         self._on = False
 
     def note(self, frame: FrameType, event: str, _: Any) -> None:
-        """A profiler's hook."""
+        """Record a call; the hook of `sys.setprofile`."""
         if event != "call":
             return
         if frame.f_code in (_START, _END):
@@ -58,7 +58,7 @@ def _package(file: str) -> str:
 
 
 def _caller(frame: FrameType) -> str:
-    """The file of the package's nearest function above a frame."""
+    """Return the file of the nearest caller of a frame within the package."""
     above = frame.f_back
     while above is not None and not above.f_code.co_filename.startswith(ROOT):
         above = above.f_back
@@ -66,11 +66,11 @@ def _caller(frame: FrameType) -> str:
 
 
 def trace(balancer: str, base: str) -> Calls:
-    """The path of one update of MT10."""
+    """Record the calls of one update on MT10."""
     envs = make_task_set("mt10")
     agent = MTSAC(envs, balancer=balancer, base=base, width=32, random_steps=8, device="cpu", execution=Eager())
     trainer = Trainer(envs, agent, config=TrainingConfig(replay_capacity=100))
-    trainer.train(20)  # whatever is made at first use is there
+    trainer.train(20)  # so that everything that is created at first use exists
     path = Calls()
     sys.setprofile(path.note)
     try:
@@ -82,7 +82,7 @@ def trace(balancer: str, base: str) -> Calls:
 
 
 def changes(files: list[str]) -> int:
-    """How often the file is another one than before."""
+    """Return how often the file differs from the previous one."""
     return sum(one != other for one, other in pairwise(files))
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The ablations of both papers on census data at three epochs and two seeds: results/census/ablations. The same command
-# again resumes. Use: scripts/census/ablations.sh DATA [FOLDER]
+# resumes. Use: scripts/census/ablations.sh DATA [FOLDER]
 #   EPOCHS=12 SEEDS=0,1,2 scripts/census/ablations.sh DATA   as long as results/census
 set -euo pipefail
 cd "$(dirname "$0")/../.."

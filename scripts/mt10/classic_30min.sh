@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Thirty minutes of the small preset on the classic base with ConicGrad: results/mt10/classic_30min. The same command
-# again resumes.
+# resumes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out="${OUT:-runs/mt10/classic_30min}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Equal weights over seeds, and what the result keeps of them; the scripts of such results call it. The same command again
-# resumes. Use: scripts/mt10/equal_weights.sh NAME PRESET SEEDS JOBS [flags of compare]
+# Equal weights over several seeds, and the files that the result keeps; called by the scripts of such results. The same
+# command resumes. Use: scripts/mt10/equal_weights.sh NAME PRESET SEEDS JOBS [flags of compare]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 name="$1" out="${OUT:-runs/mt10/$1}"

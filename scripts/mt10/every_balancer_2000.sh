@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every balancer for 2,000 steps of the small preset: results/mt10/every_balancer_2000. The same command again resumes.
+# Every balancer for 2,000 steps of the small preset: results/mt10/every_balancer_2000. The same command resumes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out="${OUT:-runs/mt10/every_balancer_2000}"

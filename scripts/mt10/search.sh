@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# An experiment of results/mt10/search from its kept configuration. The same command again resumes.
+# An experiment of results/mt10/search from its kept configuration. The same command resumes.
 # Use: scripts/mt10/search.sh ls|conicgrad|ls_lr3e-4|multihead|two_updates|average|return_limit|... [SEED]
 set -euo pipefail
 cd "$(dirname "$0")/../.."

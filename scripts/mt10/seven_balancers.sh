@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Seven balancers over three seeds, two runs at a time; balancers_strong.sh and balancers_classic.sh call it. The same
-# command again resumes. Use: scripts/mt10/seven_balancers.sh NAME STEPS [flags of compare]
+# command resumes. Use: scripts/mt10/seven_balancers.sh NAME STEPS [flags of compare]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 name="$1" out="${OUT:-runs/mt10/$1}"
