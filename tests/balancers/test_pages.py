@@ -51,7 +51,7 @@ def test_a_page_out_of_date_is_told_apart(script: ModuleType) -> None:
         script.updated("no such part", "cagrad")
     with pytest.raises(ValueError, match="generated parts"):
         script.index("no table")
-    with pytest.raises(ValueError, match="lacks what"):
+    with pytest.raises(ValueError, match="has no match of"):
         script._found("# (.*)", "no title", "cagrad")
     assert script.measured("Jacobian to direction\n", "cagrad") == ("", "")
 
