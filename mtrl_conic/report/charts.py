@@ -110,7 +110,11 @@ def _legend() -> alt.Legend:
 
 def over(field: str, title: str) -> alt.X:
     """Return the axis of training, which starts at 0; steps are labelled in thousands."""
-    axis = alt.Axis(tickCount=6, labelExpr=THOUSANDS if field == "step" else alt.Undefined)
+    axis = alt.Axis(
+        tickCount=6,
+        labelExpr=THOUSANDS if field == "step" else alt.Undefined,
+        tickMinStep=1 if field == "epoch" else alt.Undefined,
+    )
     return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domainMin=0), axis=axis)
 
 

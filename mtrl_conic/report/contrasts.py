@@ -81,7 +81,8 @@ def result(found: Sequence[Contrast], base: str, what: str, *, runs: str, unit: 
     most = max(contrast.runs for contrast in found)
     if most < FEW_RUNS:
         there = "there is 1" if most == 1 else f"there are {most or 'none'}"
-        return f"These runs do not support a difference between methods: {FEW_RUNS} {runs} are needed, and {there}."
+        need = f"at least {FEW_RUNS} {runs} are needed, and {there}"
+        return f"These runs are too few to support a difference between methods: {need}."
     level = "95 %" if len(found) == 1 else f"95 %, corrected for {len(found)} comparisons"
     above = [_with_size(contrast, unit) for contrast in found if contrast.supported and contrast.better]
     below = [_with_size(contrast, unit) for contrast in found if contrast.supported and not contrast.better]

@@ -16,7 +16,7 @@ from mtrl_conic.report.charts import styles
 from mtrl_conic.report.page import html
 from mtrl_conic.report.reinforcement.report import make_report
 
-from .conftest import LAB, load, results, write_lab, write_run
+from .conftest import LAB, TASKS, load, results, write_lab, write_run
 from .test_report import FIGURES
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -164,6 +164,27 @@ def test_few_seeds_say_nothing_on_the_console(browser: Any, tmp_path: Path) -> N
     page.write_text(html(report))
     opened = Opened(browser, page, figures=len(report.figures))
     assert opened.said == []
+    opened.tab.close()
+
+
+def test_numbers_in_cells_are_shown_where_they_fit(browser: Any, many: Path) -> None:
+    shown = """() => [...document.querySelectorAll("#chart-heat_map .mark-text.role-mark text")]
+        .filter(text => +getComputedStyle(text).opacity > 0).length"""
+    for width, cells in ((390, 8 * len(TASKS)), (220, 0)):
+        opened = Opened(browser, many, viewport={"width": width, "height": 800})
+        assert opened.tab.evaluate(shown) == cells
+        opened.tab.close()
+
+
+def test_on_paper_nothing_is_cut_off(browser: Any, many: Path) -> None:
+    """At the width of a letter page; on the screen the tables scroll there."""
+    opened = Opened(browser, many, viewport={"width": 740, "height": 900})
+    cut = """() => [...document.querySelectorAll(".wide > table, svg.marks")].filter(part => part.offsetParent !== null
+        || part.tagName === "svg").filter(part => part.getBoundingClientRect().right > innerWidth).length"""
+    assert opened.tab.evaluate(cut) > 0
+    opened.tab.emulate_media(media="print")
+    assert opened.tab.evaluate(cut) == 0
+    assert not opened.tab.locator("nav").is_visible()
     opened.tab.close()
 
 

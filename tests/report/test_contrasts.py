@@ -63,8 +63,9 @@ def test_the_sentence_parts_what_is_supported_from_what_is_not() -> None:
         "b (by -0.200). They support none for c."
     )
     few = [contrast("a", 0.5, 0.001, runs=4), contrast("b", 0.1, 0.9, runs=2)]
-    assert result(few, "ls", "the mean success", runs="seeds that both have") == (
-        "These runs do not support a difference between methods: 5 seeds that both have are needed, and there are 4."
+    assert result(few, "ls", "the mean success", runs="paired seeds") == (
+        "These runs are too few to support a difference between methods: at least 5 paired seeds are needed, and there "
+        "are 4."
     )
     mixed = result([contrast("a", 0.5, 0.001, runs=4), contrast("b", 0.5, 0.001)], "ls", "the return", runs="seeds")
     assert "higher for b (by +0.500). They support none for a." in mixed
@@ -76,7 +77,9 @@ def test_the_sentence_parts_what_is_supported_from_what_is_not() -> None:
 
 def test_the_page_begins_with_the_result(folder: Path, tmp_path: Path) -> None:
     report = make_report(load(folder))
-    assert report.result.startswith("These runs do not support a difference between methods: 5 seeds")
+    assert report.result.startswith(
+        "These runs are too few to support a difference between methods: at least 5 paired seeds"
+    )
     page = html(report)
     order = [page.index(words) for words in ("</h1>", report.result, 'class="warning"', "<nav")]
     assert order == sorted(order)

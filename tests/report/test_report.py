@@ -129,9 +129,9 @@ def test_cost(page: Page) -> None:
     # Three runs of 150 steps and 15 s, of which 8 s of updates, balancing included, and 1 s of evaluation.
     assert costs["minutes per run"][1] == pytest.approx(0.25)
     assert costs["ms per step"][1] == pytest.approx(14_000 / 150)
-    assert costs["ms updating per step"][1] == pytest.approx(8_000 / 150)
-    assert costs["balancing in the update"][0] == "25 %"
-    assert costs["stepping of the time"][0] == "20 %"
+    assert costs["ms per step: update"][1] == pytest.approx(8_000 / 150)
+    assert costs["balancing (share of update)"][0] == "25 %"
+    assert costs["environments (share of time)"][0] == "20 %"
     assert costs["peak memory, MiB"][1] == pytest.approx(501)
     assert costs["machine"][0] == "cpu, 1 of 2 cores"
 
@@ -143,8 +143,8 @@ def test_what_a_run_did_not_measure_is_left_open(folder: Path) -> None:
         file.write_text(json.dumps(result))
     costs = Page(html(make_report(load(folder)))).tables["table-costs"]
     assert costs["ls", "peak memory, MiB"] == ("-", None)
-    assert costs["ls", "balancing in the update"][0] == "-"
-    assert costs["ls", "ms updating per step"][1] == pytest.approx(6_000 / 150)
+    assert costs["ls", "balancing (share of update)"][0] == "-"
+    assert costs["ls", "ms per step: update"][1] == pytest.approx(6_000 / 150)
 
 
 def test_checkpoints_and_speed(page: Page, folder: Path) -> None:
@@ -167,7 +167,7 @@ def test_the_page_stands_alone(page: Page) -> None:
     assert page.outside == []
     assert "window.vegaEmbed=" in page.code
     assert page.boxes == ["conicgrad", "ls", "steps", "minutes"]
-    for words in ("50 steps with episodes per task: 1", "2 episodes per task", "classic base"):
+    for words in ("50 steps (episodes per task: 1)", "2 episodes per task", "classic base"):
         assert words in page.words
 
 

@@ -187,6 +187,7 @@ def test_two_options_make_a_map(census: Path, tmp_path: Path) -> None:
     summary = summarise(sorted(tmp_path.glob("*/seed_*")))
     (figure,) = trade_offs(summary)
     assert figure.name == "trade_off_conicgrad_c_gamma"
+    assert figure.specification["spec"]["encoding"]["color"]["legend"]["orient"] == "top", "no wider than a phone"
     assert figure.numbers is not None
     assert [tuple(row[:2]) for row in figure.numbers.rows] == points
     changes = np.array([row[3:] for row in figure.numbers.rows], dtype=np.float64)

@@ -13,12 +13,12 @@ COLUMNS = (
     "method",
     "minutes per run",
     "ms per step",
-    "ms updating per step",
-    "balancing in the update",
-    "ms stepping per step",
-    "updating of the time",
-    "stepping of the time",
-    "evaluation of the time",
+    "ms per step: update",
+    "balancing (share of update)",
+    "ms per step: environments",
+    "update (share of time)",
+    "environments (share of time)",
+    "evaluation (share of time)",
     "peak memory, MiB",
     "machine",
 )
@@ -32,11 +32,11 @@ def costs(comparison: Comparison) -> Table:
     rows = [_row(method) for method in comparison.compared]
     note = (
         "Means over seeds. A step is one step of all tasks with the updates that belong to it, without evaluations; "
-        "stepping can run in parallel with an update. Balancing is the part of the update from the tasks' gradients to "
-        "the combined gradient: the Gram matrix, the balancer and the combination (in layers with few rows, a product "
-        "that any backward pass computes). It is measured on CPUs only, because a GPU runs asynchronously. Memory is "
-        "the largest resident set of a run's process, including the replay buffer. Runs that share a machine slow each "
-        "other down, so compare shares rather than times."
+        "the environments can step in parallel with an update. Balancing is the part of the update from the tasks' "
+        "gradients to the combined gradient: the Gram matrix, the balancer and the combination (in layers with few "
+        "rows, a product that any backward pass computes). It is measured on CPUs only, because a GPU runs "
+        "asynchronously. Memory is the largest resident set of a run's process, including the replay buffer. Runs that "
+        "share a machine slow each other down, so compare shares rather than times."
     )
     return Table("costs", "Cost", note, COLUMNS, rows)
 

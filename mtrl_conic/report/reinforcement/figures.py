@@ -29,6 +29,8 @@ from mtrl_conic.report.reinforcement.reference import ReferencePoint
 from mtrl_conic.report.reinforcement.source import Comparison
 from mtrl_conic.report.tables import Table
 
+_WIDEST = 26
+"""Width in pixels of a number in a cell; narrower cells show none."""
 _NUMBERS = 12
 """Largest number of columns of a heat map whose cells contain numbers."""
 
@@ -73,8 +75,10 @@ def _heat_map(measure: Measure, tasks: Table) -> Figure:
         y=alt.Y(f"{down}:N", sort=orders[down], title=None, axis=alt.Axis(labelLimit=140)),
     )
     scale = alt.Scale(scheme="viridis", domain=[0, 1], clamp=True)
+    fits = f"width >= {_WIDEST * len(orders[across])}"
     numbers = base.mark_text().encode(
         text=alt.Text("value:Q", format=".2f"),
+        opacity=alt.condition(fits, alt.value(1), alt.value(0)),
         color=alt.condition("datum.value > 0.6", alt.value("black"), alt.value("white")),
     )
     chart = base.mark_rect().encode(

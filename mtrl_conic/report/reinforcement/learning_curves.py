@@ -30,8 +30,9 @@ from mtrl_conic.report.reinforcement.source import Comparison, Method, row_of, r
 _AXES: dict[Axis, tuple[str, str]] = {"steps": ("step", STEPS), "minutes": ("minutes", "minutes of training")}
 """Maps an axis to the field of a record and to the axis title."""
 _WHERE = (
-    "The level is 95 %; methods with too few seeds have a thin line per seed instead. A point is drawn where more than "
-    "half of a method's runs were evaluated; the last one is the final evaluation, at the mean of the runs' last steps."
+    "The level is 95 %; methods with too few seeds have a thin line per seed instead. A curve starts at the first "
+    "evaluation. A point is drawn where more than half of a method's runs were evaluated; the last one is the final "
+    "evaluation, at the mean of the runs' last steps."
 )
 
 

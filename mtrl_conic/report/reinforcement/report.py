@@ -52,7 +52,7 @@ def make_report(
         first += [headline] if len(headline.columns) > 2 else []  # with one method and no mean, the table is empty
         held = contrasts(comparison, measure, base, seed)
         what = f"the mean {measure.words}" if measure.combines else f"the {measure.words}s"
-        seeds = "seeds that both methods have" if measure.combines else "seeds of each method"
+        seeds = "paired seeds" if measure.combines else "seeds per method"
         results.append(result(held, base, what, runs=seeds))
         first.append(numbers.against(measure, base, held))
         if measure.combines:

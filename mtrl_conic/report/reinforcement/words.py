@@ -39,8 +39,8 @@ def protocol(comparison: Comparison, scale: Scale | None = None) -> list[str]:
         f"Final evaluation of a run: the deterministic policy after the last step of training, "
         f"{config['training.episodes_per_task']} episodes per task, each {each}. No checkpoint is selected.",
         *_measured(comparison, scale),
-        f"Learning curves: an evaluation every {config['training.evaluate_every']:,} steps with episodes per task: "
-        f"{config['training.training_episodes_per_task']}; the last point is the final evaluation.",
+        f"Learning curves: an evaluation every {config['training.evaluate_every']:,} steps (episodes per task: "
+        f"{config['training.training_episodes_per_task']}); the last point is the final evaluation.",
         f"Learner: {_learner(config)}.{_other_learners(comparison)}",
     ]
 

@@ -94,7 +94,7 @@ def _weights(summary: Summary) -> list[Figure]:
         .encode(
             x=over("epoch", "epoch"),
             y=alt.Y("value:Q", title="weight"),
-            color=alt.Color("task:N", title=None),
+            color=alt.Color("task:N", title=None, legend=alt.Legend(orient="top")),
             strokeDash=alt.StrokeDash("task:N", title=None),
             tooltip=["method:N", "task:N", "epoch:Q", *tooltips("value:Q")],
         )

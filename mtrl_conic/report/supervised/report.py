@@ -34,7 +34,7 @@ def make_report(summary: Summary, *, baseline: str | None = None, methods: Seque
     gain = "the mean gain over the metrics"
     return Report(
         title="Comparison of balancers, supervised",
-        result=result(found, base, gain, runs="seeds that both methods have", unit=" %"),
+        result=result(found, base, gain, runs="paired seeds", unit=" %"),
         warnings=words.warnings(summary),
         protocol=words.protocol(summary),
         first=[numbers.methods(summary), *([against(base, found)] if found else [])],

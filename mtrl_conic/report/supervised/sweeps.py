@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from mtrl_conic.evaluation.fronts import hypervolume, nondominated
-from mtrl_conic.report.charts import Figure, finished, hideable, tooltips
+from mtrl_conic.report.charts import Figure, finished, small_multiples, tooltips
 from mtrl_conic.report.supervised.source import Summary
 from mtrl_conic.report.tables import Cell, Table
 
@@ -110,19 +110,24 @@ def _map(summary: Summary, sweep: Sweep) -> Figure:
         alt.Chart(alt.InlineData(values=records))
         .mark_rect()
         .encode(
-            x=alt.X("x:N", title=first, sort=order[0]),
+            x=alt.X("x:N", title=first, sort=order[0], axis=alt.Axis(labelAngle=0)),
             y=alt.Y("y:N", title=second, sort=order[1][::-1]),
-            color=alt.Color("better:Q", title="gain (%)", scale=alt.Scale(scheme="purpleorange", domainMid=0)),
+            color=alt.Color(
+                "better:Q",
+                title="gain (%)",
+                scale=alt.Scale(scheme="purpleorange", domainMid=0),
+                legend=alt.Legend(orient="top"),
+            ),
             tooltip=["metric:N", "x:N", "y:N", *tooltips("better:Q")],
         )
         .properties(width=150, height=150)
-        .facet(facet=alt.Facet("metric:N", sort=panels, title=None), columns=3)
     )
     title = f"{sweep.balancer}: the trade-off by {first} and {second}"
     name = f"trade_off_{sweep.balancer}_{first}_{second}"
     rows: list[list[Cell]] = [[a, b, float(np.mean(row)), *row] for (a, b), row in better.items()]
     numbers = Table(name, title, "", [first, second, *panels], rows)
-    return Figure(name, title, caption, hideable(chart, caption), numbers)
+    specification = small_multiples(chart, "metric", panels, caption, beside=90)
+    return Figure(name, title, caption, specification, numbers)
 
 
 def fronts(summary: Summary) -> Table:
