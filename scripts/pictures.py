@@ -1,7 +1,11 @@
-"""The writing of small PNG pictures, which the scripts that draw a kept result share."""
+"""The writing of small PNG pictures, which the scripts that draw a kept result share.
+
+python scripts/pictures.py screenshot.png results/comparison/page.png
+"""
 
 from __future__ import annotations
 
+import argparse
 import io
 from pathlib import Path
 from typing import Any
@@ -9,12 +13,24 @@ from typing import Any
 import vl_convert
 from PIL import Image
 
-COLOURS = 256
+COLOURS = 128
 """The number of colours of a picture; its file is then about a third as large."""
 
 
 def write_png(specification: dict[str, Any], path: Path) -> None:
     """Render a Vega-Lite specification on white to `path`."""
     image = vl_convert.vegalite_to_png(specification | {"background": "white"}, scale=1.5)
-    picture = Image.open(io.BytesIO(image)).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    write_small(Image.open(io.BytesIO(image)), path)
+
+
+def write_small(picture: Image.Image, path: Path) -> None:
+    """Write a picture with few colours to `path`."""
+    picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    write_small(Image.open(arguments.picture), arguments.out)
