@@ -139,6 +139,9 @@ def _in_words(model: type[pydantic.BaseModel], found: Any, where: str) -> UserEr
         elsewhere = [".".join(place) for place, _ in leaves(model) if place[-1] == path[-1]]
         known = elsewhere or [".".join([*path[:-1], name]) for name in _fields_at(model, path[:-1])]
         return UserError(f"{prefix}{unknown('key', '.'.join(path), known)}")
+    if found["type"] == "missing":
+        said = next((field.description for place, field in leaves(model) if [*place] == path), None)
+        return UserError(f"{prefix}{'.'.join(path)} is required" + (f": {said}" if said else ""))
     message = _message(found)
     if not path:
         return UserError(f"{prefix}{message}")

@@ -90,12 +90,15 @@ def _values(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, An
     from mtrl_conic.runs.config import read_yaml
     from mtrl_conic.runs.configuration import check_kind
     from mtrl_conic.supervised.config import SupervisedConfig
+    from mtrl_conic.supervised.problems import get
 
-    values = {"problem": arguments.source}
     if Path(arguments.source).suffix in (".yaml", ".yml"):
         values = read_yaml(Path(arguments.source))
         check_kind(values, "supervised", where=arguments.source)
         plugins.require(values.get("imports", []), of=arguments.source)
+    else:
+        get(arguments.source)  # reports an unknown problem before other errors
+        values = {"problem": arguments.source}
     given = given_fields(arguments, SupervisedConfig, many=arguments.run_dir is None)
     if arguments.targets:
         given["options"] = {**given.get("options", {}), "targets": arguments.targets.split(",")}

@@ -152,7 +152,7 @@ def test_entries_say_name_arguments_success_scale_and_horizon() -> None:
     [
         ([{"id": "own/Line-v0"}, "gymnasium:own/Line-v0"], "own/Line-v0 is listed twice: give each its own name"),
         ([{"id": "own/Line-v0", "nmae": "a"}], "task 'own/Line-v0': unknown key 'nmae'; did you mean 'name'"),
-        ([{"name": "a"}], "task 'a': id=.*: field required"),
+        ([{"name": "a"}], "task 'a': id is required: id as for gymnasium.make"),
         ([{"id": "own/Line-v0", "horizon": 0}], "task 'own/Line-v0': horizon=0: "),
         ([{"id": "own/Line-v0", "success": True}], "task 'own/Line-v0': success.*=True"),
         ([{"id": "own/Lien-v0"}], "task 'own/Lien-v0': .*Did you mean: `Line`"),

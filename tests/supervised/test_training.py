@@ -302,6 +302,8 @@ def test_wrong_arguments(census: Path, tmp_path: Path, capsys: pytest.CaptureFix
     data = ["--data", str(census), "--out", str(tmp_path / "out")]
     for arguments, words in (
         (["censu", *data], "unknown problem 'censu'; did you mean 'census'?"),
+        (["censu"], "unknown problem 'censu'; did you mean 'census'?"),
+        (["census"], "data is required: folder or file"),
         (["census", *data, "--balancers", "conigrad"], "did you mean 'conicgrad'?"),
         (["census", *data, "--seeds", "a"], "seed='a': input should be a valid integer"),
         (["census", *data, "--seeds", "1,1"], "twice"),
