@@ -65,7 +65,7 @@ def test_a_module_of_the_working_directory_is_found_behind_all_others(tmp_path: 
         (
             "own_e.py",
             "from mtrl_conic.networks.registry import register_network\n@register_network('shared')\nclass A: pass",
-            "own_e.py: a network named 'shared' exists already",
+            "own_e.py: a network named 'shared' already exists",
         ),
     ],
 )

@@ -34,7 +34,7 @@ def register_agent(name: str) -> Callable[[Maker], Maker]:
         taken = _REGISTRY.get(name)
         other = taken is not None and getattr(taken, "__qualname__", "") != make.__qualname__
         if name == MTSAC or other:
-            raise UserError(f"an agent named {name!r} exists already")
+            raise UserError(f"an agent named {name!r} already exists")
         _REGISTRY[name] = make
         return make
 

@@ -22,7 +22,7 @@ def register(name: str) -> Callable[[type[Balancer]], type[Balancer]]:
 
     def add(cls: type[Balancer]) -> type[Balancer]:
         if name in _REGISTRY and _REGISTRY[name].__qualname__ != cls.__qualname__:
-            raise UserError(f"a balancer named {name!r} exists already: {_REGISTRY[name].__qualname__}")
+            raise UserError(f"a balancer named {name!r} already exists: {_REGISTRY[name].__qualname__}")
         cls.name = name
         _REGISTRY[name] = cls
         return cls

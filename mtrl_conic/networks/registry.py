@@ -54,7 +54,7 @@ def register_network(name: str) -> Callable[[Class], Class]:
         taken = _REGISTRY.get(name)
         other = taken is not None and getattr(taken, "__qualname__", "") != cls.__qualname__
         if other or (name in _built_in() and cls.__module__ != home):
-            raise UserError(f"a network named {name!r} exists already")
+            raise UserError(f"a network named {name!r} already exists")
         _REGISTRY[name] = cls
         return cls
 

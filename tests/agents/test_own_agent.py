@@ -154,5 +154,5 @@ def test_options_of_a_preset_are_mtsac_s(td3: ModuleType) -> None:
 
 def test_a_name_is_taken_once(td3: ModuleType) -> None:
     for name in ("td3", "mtsac"):
-        with pytest.raises(UserError, match=f"an agent named '{name}' exists already"):
+        with pytest.raises(UserError, match=f"an agent named '{name}' already exists"):
             register_agent(name)(object)

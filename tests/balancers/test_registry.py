@@ -317,7 +317,7 @@ def test_options_are_converted() -> None:
 
 
 def test_a_name_is_taken_once() -> None:
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="already exists"):
 
         @balancers.register("ls")
         class Mine(Balancer):

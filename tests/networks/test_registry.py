@@ -86,10 +86,10 @@ def test_names_are_known_without_torch() -> None:
 
 @pytest.mark.usefixtures("narrow")
 def test_a_name_is_taken_once() -> None:
-    with pytest.raises(UserError, match="'multihead' exists already"):
+    with pytest.raises(UserError, match="'multihead' already exists"):
         networks.register_network("multihead")(torch.nn.Identity)
     assert networks.register_network("narrow")(Narrow) is Narrow
-    with pytest.raises(UserError, match="'narrow' exists already"):
+    with pytest.raises(UserError, match="'narrow' already exists"):
         networks.register_network("narrow")(torch.nn.Identity)
 
 
