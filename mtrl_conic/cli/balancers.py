@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from mtrl_conic.cli.flags import add_imports
+from mtrl_conic.cli.methods import add_names, describe, listed, summary, table
 from mtrl_conic.cli.terminal import TERMINAL
 
 EXAMPLES = {
+    "what a method does, and its options": "mtrl-conic balancers conicgrad",
     "the BibTeX entry of a method": "mtrl-conic balancers --cite conicgrad",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--cite`, and `--import` for modules that register more balancers."""
+    """Add names, `--cite`, and `--import` for modules that register more balancers."""
+    add_names(parser)
     parser.add_argument(
         "--cite",
         nargs="+",
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table, or the BibTeX entries."""
+    """Print the table, the descriptions of some balancers, or their BibTeX entries."""
     from mtrl_conic import balancers
 
     if arguments.cite:
@@ -37,15 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
 
         print("\n\n".join(bibtex(name) for name in arguments.cite))
         return 0
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("name", "weights from", "method", "options"):
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    if arguments.names:
+        for name in arguments.names:
+            method = balancers.get(name)
+            describe(name, method, balancers.options(name), [method.paper])
+        return 0
+    rows = table("weights from", "method", "options")
     for name in balancers.available():
         method = balancers.get(name)
-        summary = (method.__doc__ or "").strip().splitlines()[0]
-        fields = balancers.options(name).items()
-        options = "\n".join(f"{option}={field.default}: {field.description}" for option, field in fields)
-        what = Text.assemble(f"{summary}\n", (method.paper, "dim"))
-        table.add_row(name, method.needs, what, Text(options))
-    TERMINAL.print(table)
+        what = Text.assemble(f"{summary(method)}\n", (method.paper, "dim"))
+        rows.add_row(name, method.needs, what, listed(balancers.options(name)))
+    TERMINAL.print(rows)
     return 0

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
+from mtrl_conic.cli.methods import add_names, describe, listed, summary, table
 from mtrl_conic.cli.terminal import TERMINAL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments."""
+    """Add the names of networks."""
+    add_names(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the table, or the descriptions of some networks."""
     from mtrl_conic import networks
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("name", "network", "options"):
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    if arguments.names:
+        for name in arguments.names:
+            describe(name, networks.get(name), networks.options(name))
+        return 0
+    rows = table("network", "options")
     for name in networks.available():
-        summary = (inspect.getdoc(networks.get(name)) or "").partition("\n")[0]
-        fields = networks.options(name).items()
-        options = "\n".join(f"{option}={field.default}: {field.description}" for option, field in fields)
-        table.add_row(name, summary, Text(options))
-    TERMINAL.print(table)
+        rows.add_row(name, summary(networks.get(name)), listed(networks.options(name)))
+    TERMINAL.print(rows)
     return 0

@@ -158,7 +158,8 @@ def _usage(parser: Parser) -> str:
 
 def _place(action: argparse.Action) -> str:
     name = str(action.metavar or action.dest)
-    return f"{name} [{name} ...]" if action.nargs == "+" else name
+    several = {"+": f"{name} [{name} ...]", "*": f"[{name} ...]"}
+    return several.get(str(action.nargs), name)
 
 
 def _section(formatter: argparse.HelpFormatter, title: str, actions: Sequence[argparse.Action]) -> None:

@@ -207,6 +207,23 @@ def test_balancers_table(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in out
 
 
+def test_full_descriptions_of_some_methods_and_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["balancers", "conicgrad", "uw+cagrad"]) == 0
+    out = capsys.readouterr().out
+    assert "Guarantees (convex form): cos(d, g0) >= c" in out
+    assert "c=0.5: smallest cosine between the direction and the mean gradient" in out
+    assert "Args:" not in out
+    assert "`uw` for the losses, then `cagrad` for the gradients" in out
+    assert "cagrad:" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert main(["networks", "paco"]) == 0
+    assert "sets=5: number of parameter sets" in capsys.readouterr().out
+    assert main(["balancers", "conigrad"]) == 2
+    assert "did you mean 'conicgrad'?" in capsys.readouterr().err
+    assert main(["networks", "pacco"]) == 2
+    assert "did you mean 'paco'?" in capsys.readouterr().err
+
+
 def test_random_policy(capsys: pytest.CaptureFixture[str], preset: str) -> None:
     assert main(["evaluate", preset, "--policy", "random", "--episodes-per-task", "1"]) == 0
     assert "drawer-close-v3" in capsys.readouterr().out
