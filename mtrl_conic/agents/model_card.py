@@ -70,7 +70,7 @@ def _tasks(policy: Policy) -> str:
 
 def _protocol(run: Mapping[str, Any] | None) -> str:
     if run is None:
-        return "Not told: the agent was exported by itself, not from a run.\n"
+        return "Unknown: the agent was exported directly, not from a run.\n"
     environment, training = run["environment"], run["training"]
     if is_metaworld(run["task_set"]):
         said = (
@@ -82,10 +82,10 @@ def _protocol(run: Mapping[str, Any] | None) -> str:
         limit = environment["time_limit"] or "each environment's own limit"
         said = (
             f"Gymnasium environments, steps of an episode: {limit}. Evaluation: the deterministic policy, "
-            f"{training['episodes_per_task']} episodes per task, those of the reset seeds from 0; success: what the "
-            "task set says it is, the return that the environment is registered with as solved where it says nothing."
+            f"{training['episodes_per_task']} episodes per task with reset seeds from 0; success: as the task set "
+            "defines it, otherwise the return at which the environment is registered as solved."
         )
-    return f"{said} The final agent, not the best over training.\n"
+    return f"{said} The final agent is evaluated, not the best one during training.\n"
 
 
 def _goals(environment: Mapping[str, Any]) -> str:
@@ -95,7 +95,7 @@ def _goals(environment: Mapping[str, Any]) -> str:
 
 def _results(result: Mapping[str, Any] | None, *, finished: bool) -> str:
     if result is None:
-        return "Not evaluated.\n" if finished else "The run is not finished; its final evaluation is to come.\n"
+        return "Not evaluated.\n" if finished else "The run is not finished, so there is no final evaluation yet.\n"
     lines = ["| task | success | at last step | return |", "|---|---|---|---|"]
     for name, value in result["returns"].items():
         rates = [f"{result[key][name]:.2f}" if name in result[key] else "-" for key in ("success", "success_at_end")]

@@ -171,7 +171,8 @@ class Policy(nn.Module):
     def _of(cls, described: Mapping[str, Any], weights: Mapping[str, Tensor], network: MakeTrunk | None) -> Policy:
         largest = sum(weight.numel() for weight in weights.values())
         if any(size > largest for size in _whole_numbers([described["spec"], described["actor"]])):
-            raise ValueError(f"it is of a network larger than {largest:,} numbers")  # which there may be no room for
+            # Such a network might not fit into memory.
+            raise ValueError(f"it describes a network with more than the {largest:,} numbers saved")
         spec, over = TaskSpec.read(described["spec"]), described.get("observation_scale")
         actor = Actor.described(spec, described["actor"], network=network)
         scale = Standardize(spec, over) if over in ("shared", "task") else None
@@ -220,10 +221,10 @@ def _read_description(folder: Path) -> dict[str, Any]:
     described = read_json(file)
     form = described.get("format") if isinstance(described, dict) else None
     if form != FORMAT:
-        raise UserError(f"{file} has format {form!r}, this version reads {FORMAT}; save the policy again")
+        raise UserError(f"{file} has format {form!r}, but this version reads {FORMAT}; save the policy again")
     missing = [key for key in ("weights", "spec", "actor", "provenance") if not isinstance(described.get(key), dict)]
     if missing:
-        raise UserError(f"{file} describes no policy: {missing[0]!r} is missing")
+        raise UserError(f"{file} does not describe a policy: {missing[0]!r} is missing")
     return dict(described)
 
 
@@ -239,12 +240,12 @@ def _read_weights(folder: Path, named: Mapping[str, Any]) -> dict[str, Tensor]:
         raise UserError(f"{file} is damaged: its checksum is not that in {DESCRIPTION}")
     try:
         return safetensors.torch.load(data)
-    except Exception as error:  # its own, and those of numbers that make no tensor
-        raise UserError(f"{file} holds no weights: {first_line(error)}") from None
+    except Exception as error:  # safetensors' own error, or one for numbers that do not form a tensor
+        raise UserError(f"{file} contains no weights: {first_line(error)}") from None
 
 
 def _whole_numbers(values: Any) -> Iterator[int]:
-    """All in nested lists and mappings."""
+    """Yield all whole numbers in nested lists and mappings."""
     if isinstance(values, Mapping):
         values = list(values.values())
     if isinstance(values, list):
@@ -255,7 +256,7 @@ def _whole_numbers(values: Any) -> Iterator[int]:
 
 
 def _weights_named_in(folder: Path) -> Path | None:
-    """The weights of the policy that is saved in `folder` already, if one is."""
+    """Return the weights file of a policy that is already saved in `folder`, or None."""
     try:
         return folder / Path(_read_description(folder)["weights"]["file"]).name
     except (UserError, KeyError, TypeError):

@@ -233,10 +233,10 @@ def test_loading_never_unpickles_code(tmp_path: Path) -> None:
         ("none.pt", "there is no saved agent at"),
         ("missing/agent.pt", "there is no saved agent at"),
         (".", "is a folder; give the file"),
-        ("junk.pt", "is no saved agent: "),
-        ("empty.pt", "is no saved agent: "),
-        ("tensor.pt", "is no saved agent: balancer is missing"),
-        ("latest.pt", "is a run's checkpoint"),
+        ("junk.pt", "is damaged or is not a saved agent: "),
+        ("empty.pt", "is damaged or is not a saved agent: "),
+        ("tensor.pt", "is not a saved agent: balancer is missing"),
+        ("latest.pt", "is the checkpoint of a run"),
     ],
 )
 def test_what_is_no_saved_agent_is_told_in_one_line(name: str, words: str, tmp_path: Path) -> None:

@@ -191,8 +191,8 @@ def test_what_cannot_be_loaded_in_one_line(tmp_path: Path) -> None:
     good, data = json.loads(described.read_text()), weights.read_bytes()
     for text, words in (
         ("{", "not valid JSON"),
-        ("[]", "format None, this version reads 2"),
-        (json.dumps(good | {"format": 9}), "format 9, this version reads 2"),
+        ("[]", "format None, but this version reads 2"),
+        (json.dumps(good | {"format": 9}), "format 9, but this version reads 2"),
         (json.dumps({key: value for key, value in good.items() if key != "spec"}), "'spec' is missing"),
         (json.dumps(good | {"spec": {"tasks": 3}}), "tasks do not describe tasks"),
         (json.dumps(good | {"actor": good["actor"] | {"network": "sharde"}}), "did you mean 'shared'"),

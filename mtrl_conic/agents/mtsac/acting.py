@@ -1,4 +1,4 @@
-"""How an agent acts: as in an evaluation, with samples of its actor, or at random."""
+"""Actions of an agent: deterministic, sampled from its actor, or uniformly random."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Acting:
         return squashed_sample(gaussian, noise, *self._masks)[0]
 
     def uniform(self, rows: int) -> NDArray[np.float32]:
-        """Uniform actions in [-1, 1], (K B, A), where B is `rows`."""
+        """Return uniform actions in [-1, 1], (K B, A), where B is `rows`."""
         shape = (len(self._spec.task_names), rows, self._spec.action_dim)
         drawn = 2 * torch.rand(shape, generator=self._generator, device=self._generator.device) - 1
         for mask in self._masks:

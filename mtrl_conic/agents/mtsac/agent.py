@@ -1,4 +1,4 @@
-"""Multi-task soft actor-critic, whose shared gradients go through a balancer."""
+"""Multi-task soft actor-critic with a balancer for the shared gradients."""
 
 from __future__ import annotations
 
@@ -44,34 +44,36 @@ if TYPE_CHECKING:
     from mtrl_conic.envs import TaskSet
 
 Tasks = list[int] | None
-"""Those that a batch has, where it lacks some; None: all."""
+"""The tasks that a batch has rows of; None for all tasks."""
 _COMPARED_EVERY = 10
-"""Updates of which one measures norms and cosines where the balancer has no use for them: they cost 5 to 17 % of it."""
+"""Number of updates per measurement of gradient norms and cosines, which cost 5 to 17 % of an update. A balancer that
+needs them measures them in every update."""
 _PARTS = ("critic", "actor", "target", "average", "temperatures", "return_scale", "reward_scale", "observation_scale")
-"""What carries something from update to update, besides the count of them and the generator."""
+"""The parts with a state that persists between updates, besides the number of updates and the generator."""
 
 
 class MTSAC:
-    """Soft actor-critic (Haarnoja et al., 2018) for K tasks: a loss and a temperature per task.
+    """Soft actor-critic (Haarnoja et al., 2018) for K tasks, with a loss and a temperature per task.
 
-    The gradients of each task's critic and actor loss with respect to the shared parameters are combined by
-    a balancer, one per component with a state of its own. Temperatures and heads get their own plain gradient.
+    A balancer combines the gradients of the tasks' losses with respect to the shared parameters. The critic and the
+    actor have separate balancers of the same method. Temperatures and heads follow the gradients of their own tasks.
 
     Args:
-        envs: the task set to learn on, or its name; or just its spec.
-        balancer: a name from `balancers.available()`, a class, or a balancer, of which every component gets a copy that
-            begins anew. What is not registered, or was made already, is to be given to `load` again.
-        balancer_options: the balancer's own options.
-        network: in the place of `config.network`, a name, or a class or function that makes trunks, see
-            `mtrl_conic.networks.registry.MakeTrunk`; one that is not registered is to be given to `load` again.
-        seed: of the initial values, the exploration and the balancers; None draws one.
-        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
-        execution: how updates are carried out, see `mtrl_conic.execution`; None: eager, and on a processor with a
-            C++ compiler compiled once that pays.
-        config: every constant of the agent; or give single fields by name instead.
+        envs: the task set to learn on, its name, or its spec.
+        balancer: a name from `balancers.available()`, a class, or an instance, of which each component gets a copy in
+            the initial state. An instance or an unregistered class must be passed to `load` again.
+        balancer_options: options of the balancer.
+        network: a network that replaces `config.network`: a name, or a class or function that makes trunks, see
+            `mtrl_conic.networks.registry.MakeTrunk`. One that is not registered must be passed to `load` again.
+        seed: seed of the initial values, the exploration and the balancers; None draws one.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...
+        execution: the way updates are executed, see `mtrl_conic.execution`. None: eager, and on a CPU with a C++
+            compiler, compiled as soon as that pays.
+        config: the complete configuration of the agent.
+        fields: single fields of the configuration, if `config` is None.
 
     Raises:
-        UserError: an unknown name, or a value out of range.
+        UserError: a name is unknown, or a value is out of range.
     """
 
     def __init__(
@@ -105,13 +107,13 @@ class MTSAC:
     def _build(self) -> None:
         mask = self.spec.action_mask(self.device)
         self._masks = () if mask is None else (mask,)
-        """Of the actions, (K, 1, A): an input of the losses where tasks have actions of different sizes."""
+        """The mask of the actions, (K, 1, A), if tasks have actions of different sizes."""
         self.observation_scale, self.return_scale, self.reward_scale = make_scales(self.spec, self.config, self.device)
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
         self._make_networks(self.seed)
         self.temperatures = make_temperatures(self.spec, self.config, self.device)
         self.updates = 0
-        """Made so far."""
+        """The number of updates so far."""
 
     def _make_networks(self, seed: int) -> None:
         config = self.config
@@ -128,14 +130,14 @@ class MTSAC:
         self._policy = Policy(self.spec, acting, None if scale is None else scale.standardize)
         self._acting = Acting(self.spec, actor, self._standardized, self._policy, self._generator)
         self._batches = max(of.balancer.batches for of in (self.critic, self.actor))
-        """In the rows of an update, side by side: each component takes as many as its balancer asks for."""
+        """The number of independent batches in an update; each component uses as many as its balancer needs."""
         if self._batches > 1 and config.batch == "uniform":
             raise UserError(f"{self.balancing.name} takes {self._batches} batches of all tasks: use batch=balanced")
         self._actor_losses = partial(actor_losses, critic=self.critic.layout)
         if self.critic.balancer.waits or self.actor.balancer.waits:
             self.execution = self.execution.without_recording()
         self.watch = self.execution.watch
-        """Seconds of each part of the updates."""
+        """The seconds of each part of the updates."""
         self.execution.forget()
 
     def __repr__(self) -> str:
@@ -152,7 +154,7 @@ class MTSAC:
 
     @property
     def schedule(self) -> Schedule:
-        """What the agent asks of the loop around it."""
+        """The requirements of the agent on the training loop."""
         config = self.config
         return Schedule(
             config.batch_size * self._batches,
@@ -164,13 +166,13 @@ class MTSAC:
         )
 
     def begin(self) -> None:
-        """New episodes begin in all environments: no return runs on from the steps observed before."""
+        """Note that new episodes begin in all environments, so that no return continues from earlier steps."""
         self.return_scale.begin()
 
     def observe(
         self, observations: NDArray[np.float32], rewards: NDArray[np.float64], ended: NDArray[np.bool_]
     ) -> NDArray[np.float64] | None:
-        """Take note of a training step of the task set's N environments, see `Agent.observe`."""
+        """Observe a training step of the task set's N environments, see `Agent.observe`."""
         if self.observation_scale is not None:
             self.observation_scale.observe(observations)
         if self.config.reward_scale == "return":
@@ -178,7 +180,10 @@ class MTSAC:
         return None if self.reward_scale is None else self.reward_scale.observe(rewards)
 
     def update(self, batch: Batch) -> Statistics:
-        """One step of critic, actor, temperatures and target on a batch (K, B, .), or on several side by side."""
+        """Update the critic, the actor, the temperatures and the target network once, see `Agent.update`.
+
+        A balancer that needs several independent batches takes them from one batch, with the rows of each side by side.
+        """
         config, made = self.config, self.updates
         if config.reset_every and made and made % config.reset_every == 0:
             self._make_networks(self.seed + made)
@@ -191,7 +196,7 @@ class MTSAC:
         present = batch.present() if batch.weights else None
         if present is None:
             statistics = self.execution.update(self._update, batch, noises, made=made, **kind)
-        else:  # an update of its own kind, not worth a recording
+        else:  # too rare a combination of tasks to be worth recording
             statistics = self._update(batch, noises, present=present, **kind)
         self.updates += 1
         return statistics
@@ -210,7 +215,7 @@ class MTSAC:
         return statistics
 
     def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor, factors: Tensor) -> Tensor:
-        """Soft n-step targets (K, B), in the form that the critic's loss takes; `factors` (K, 1) scale the rewards."""
+        """Return soft n-step targets as the critic's loss takes them; `factors` (K, 1) scale the rewards."""
         actions, log_density = squashed_sample(self.actor.network(batch.next_observations), noise, *self._masks)
         values = self.target.values(batch.next_observations, actions) - temperature.unsqueeze(1) * log_density
         targets: Tensor = self.target.value.target(batch.rewards * factors + batch.discounts * values)
@@ -239,7 +244,7 @@ class MTSAC:
     def _step(
         self, of: Component, losses: Losses, rows: tuple[Tensor, ...], *given: Any, compare: bool, present: Tasks
     ) -> tuple[Statistics, Any]:
-        """The seam: K losses of each batch, their gradients, one direction, one step of the optimiser."""
+        """Balance the gradients of the K task losses, and update a component in the resulting direction."""
         compare = compare or of.balancer.compares_gradients
         batches = of.batches(rows, self._batches)
         gradients = TaskGradients.joined(
@@ -263,9 +268,9 @@ class MTSAC:
     # Acting.
 
     def policy(self) -> Policy:
-        """What was learned so far, to act without exploration: of the actor, or of the average of its weights.
+        """Return the current deterministic policy, of the actor or of the average of its weights.
 
-        It is a thing of its own, which further updates do not change, and tells where it comes from.
+        It is a copy with its provenance; further updates do not change it.
         """
         policy = copy.deepcopy(self._policy).requires_grad_(False).eval()
         policy.provenance = provenance(self)
@@ -274,17 +279,20 @@ class MTSAC:
     def act(
         self, observations: ArrayLike | Tensor, *, task: str | None = None, deterministic: bool = False
     ) -> NDArray[np.float32]:
-        """Actions in [-1, 1] for observations, as `Policy.act` takes and gives them; always an array.
+        """Return actions in [-1, 1] as an array, in the shapes of `Policy.act`.
 
         Args:
-            observations: of all tasks, or of one.
-            task: a task's name.
-            deterministic: as `policy` acts, instead of a sample of the actor.
+            observations: observations of all tasks; with `task`, only of that task.
+            task: name of a task.
+            deterministic: whether to act as `policy` does instead of sampling from the actor.
+
+        Raises:
+            UserError: an unknown task, another shape, or values that are not numbers.
         """
         return self._acting.act(observations, task, deterministic=deterministic)
 
     def random_actions(self, rows: int = 1) -> NDArray[np.float32]:
-        """Uniform actions in [-1, 1], (K B, A), where B is `rows`."""
+        """Return uniform actions in [-1, 1], (K B, A), where B is `rows`."""
         return self._acting.uniform(rows)
 
     def _standardized(self, rows: Tensor) -> Tensor:
@@ -293,14 +301,14 @@ class MTSAC:
     # State.
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next update or action depends on."""
+        """Return everything that the next update or action depends on."""
         return {**state_of(self, _PARTS), "updates": self.updates, "generator": self._generator.get_state()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of an agent of the same networks and tasks.
+        """Continue from a `state_dict` of an agent with the same networks and tasks.
 
         Raises:
-            UserError: the state is another agent's.
+            UserError: the state is that of another agent.
         """
         missing = {"updates", "generator"} - saved.keys()
         if missing:
@@ -308,28 +316,28 @@ class MTSAC:
         load_state(self, _PARTS, saved)
         self.updates = saved["updates"]
         self._generator.set_state(saved["generator"].cpu())
-        self.execution.forget()  # optimisers take over the tensors that they are given
+        self.execution.forget()  # loading replaces the tensors of the optimisers
 
     def save(self, path: str | Path) -> None:
-        """Write the agent to one file, whole or not at all: everything but the replay.
+        """Write the agent, without the replay, to one file.
 
         Raises:
-            UserError: it cannot be written; what was there before is still there.
+            UserError: the file cannot be written; its previous content is kept.
         """
         SavedAgent.of(self).write(Path(path))
 
     @classmethod
     def load(cls, path: str | Path, envs: TaskSet | None = None, *, balancer: Method | None = None, **new: Any) -> Self:
-        """The agent that `save` wrote. Nothing is unpickled but tensors and numbers.
+        """Load an agent that `save` wrote. Only tensors and numbers are unpickled.
 
         Args:
-            path: of the file.
-            envs: to go on learning on.
-            balancer: the method, where it is not registered or was made already.
-            new: `device`, `execution`, and `network` where that is not registered, as a new agent takes them.
+            path: path of the file.
+            envs: the task set on which learning continues.
+            balancer: the balancer of the agent, if it was an instance or an unregistered class.
+            new: `device` and `execution`, and `network` if it is not registered, as for a new agent.
 
         Raises:
-            UserError: there is none, the file is another one, or `envs` are of other tasks.
+            UserError: the file does not exist or contains something else, or the agent was trained on other tasks.
         """
         saved = SavedAgent.read(Path(path), balancer=balancer, tasks=None if envs is None else TaskSpec.of(envs))
         agent = cls(saved.spec if envs is None else envs, **saved.arguments(balancer), **new)

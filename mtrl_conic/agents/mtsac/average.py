@@ -23,7 +23,7 @@ class Average:
 
     def __init__(self, network: nn.Module, over: int) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
-        """As `network`, with the average in the place of its weights."""
+        """A copy of the network with the averaged weights."""
         self._block = flatten(self.network)
         self._over = over
         # A tensor, so that a recorded update counts too.

@@ -42,12 +42,12 @@ class Balancing:
     ) -> None:
         given = dict(options or {})
         self.options = balancers.check_options(method, given) if isinstance(method, str) else given
-        """Those that were given."""
+        """The options that were given."""
         self.name = balancers.make(method, len(task_names), task_names=task_names, **self.options).name
-        """The registered one; the class's own where it has none."""
+        """The registered name of the method, or the name of its class if it is not registered."""
         registered = not isinstance(method, Balancer) and self.name in balancers.available()
         self.named = isinstance(method, str) or registered
-        """Whether name and options say all."""
+        """Whether the name and the options describe the balancer completely."""
         self._method, self._task_names, self._of = method, task_names, of
         self._seed, self._on_host = seed, device.type == "cpu"
 
@@ -57,10 +57,10 @@ class Balancing:
         seed = 2 * self._seed + (component == "actor")
         chosen = self._own(seed)
         left_out = self._of not in ("both", component)
-        # The actor's losses have no sign of their own.
+        # The actor's losses can have either sign.
         if left_out or (component == "actor" and chosen.positive_losses):
             chosen = balancers.make("ls", len(self._task_names), seed=seed)
-        # On a GPU an error would wait for the device; the loss says the same at the next line of the log.
+        # On a GPU, raising an error would wait for the device; the next log line reports the loss anyway.
         chosen.on_nonfinite = "raise" if self._on_host else "skip"
         return chosen
 

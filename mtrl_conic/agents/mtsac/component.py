@@ -21,11 +21,11 @@ class Component:
 
     Args:
         name: prefix of its statistics.
-        network: on its device already.
-        balancer: of this component alone; its state is part of this component's.
-        learning_rate: AdamW's (Loshchilov and Hutter, 2019), which without weight decay is Adam.
-        weight_decay: AdamW's.
-        balanced: says of a shared parameter's name whether the balancer combines its gradients.
+        network: the network; it must already be on its device.
+        balancer: the balancer of this component alone; its state is saved with the component.
+        learning_rate: learning rate of AdamW (Loshchilov and Hutter, 2019).
+        weight_decay: weight decay of AdamW; with 0 it is Adam.
+        balanced: returns, for the name of a shared parameter, whether the balancer combines its gradients.
     """
 
     def __init__(
@@ -47,32 +47,33 @@ class Component:
         self.optimizer = torch.optim.AdamW([self.block], lr=learning_rate, weight_decay=weight_decay, fused=True)
 
     def batches(self, rows: Sequence[Tensor], parts: int) -> list[tuple[Tensor, ...]]:
-        """The batches that the balancer asks for.
+        """Return the batches that the balancer needs.
 
         Args:
-            rows: (K, R, ...) each.
-            parts: how many batches lie in them, side by side.
+            rows: tensors (K, R, ...).
+            parts: number of batches of equal size that the R rows consist of.
 
         Raises:
-            UserError: the rows are no such batches of one size.
+            UserError: the rows cannot be split into batches of equal size.
         """
         if parts == 1:
             return [tuple(rows)]
         number = rows[0].shape[1]
         if number % parts:
             raise UserError(
-                f"an update takes {parts} independent batches of one size: {number} rows per task cannot be split so"
+                f"an update takes {parts} independent batches of equal size: {number} rows per task cannot be split "
+                "into them"
             )
         pieces = [part.unflatten(1, (parts, -1)) for part in rows]
         return [tuple(part[:, place].contiguous() for part in pieces) for place in range(self.balancer.batches)]
 
     def told(self, gradients: TaskGradients, decided: Statistics, compare: bool) -> Statistics:
-        """What an update tells of this component.
+        """Return the statistics of an update of this component.
 
         Args:
-            gradients: of the update.
-            decided: the balancer's own figures.
-            compare: whether norms and cosines are told too.
+            gradients: task gradients of the update.
+            decided: statistics of the balancer.
+            compare: whether to include gradient norms and cosines.
         """
         tasks = self.balancer.num_tasks
         told = {"loss": gradients.losses.view(-1, tasks).mean(0)}
@@ -84,13 +85,13 @@ class Component:
         return {f"{self.name}/{name}": value for name, value in told.items()}
 
     def diverged(self, gradients: TaskGradients, tasks: Sequence[str]) -> FloatingPointError:
-        """Which of the K `tasks` have a loss or a gradient that is not finite."""
+        """Return an error that names the tasks whose loss or gradient is not finite."""
         unsound = ~(gradients.losses + gradients.gramian.diagonal()).isfinite()
         named = [name for name, is_ in zip(tasks, unsound.view(-1, len(tasks)).any(0).tolist(), strict=True) if is_]
         return FloatingPointError(f"the {self.name}'s loss or gradient of {', '.join(named or tasks)} is not finite")
 
     def state_dict(self) -> dict[str, Any]:
-        """Network, optimiser and balancer."""
+        """Return the states of the network, the optimiser and the balancer."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -98,7 +99,7 @@ class Component:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of the same networks; learning rate and weight decay are this one's own."""
+        """Continue from a `state_dict` of the same network, but keep the current learning rate and weight decay."""
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.optimizer.param_groups[0].update(self._settings)

@@ -153,7 +153,7 @@ class ScheduleConfig(BaseModel):
 
 
 class AgentConfig(
-    # Fields come in the opposite order.
+    # pydantic lists the fields of the last base class first.
     ScheduleConfig,
     TargetConfig,
     TemperatureConfig,

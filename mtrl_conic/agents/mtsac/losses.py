@@ -12,9 +12,9 @@ from mtrl_conic.networks.gaussian import squashed_sample
 def critic_losses(
     critic: Critic, observations: Tensor, actions: Tensor, targets: Tensor, weights: tuple[Tensor, ...] = ()
 ) -> tuple[Tensor, Tensor]:
-    """The mean loss of each task, summed over the twins, (K,), and the mean value of each task, (K,).
+    """Return the mean loss of each task, summed over the twins, (K,), and the mean value of each task, (K,).
 
-    `weights` are the weights of a batch.
+    `weights` are `Batch.weights`.
     """
     outputs = critic(observations, actions)
     losses = _mean(critic.value.loss(outputs, targets), *weights).sum(0)
@@ -33,10 +33,11 @@ def actor_losses(
     *,
     critic: Layout,
 ) -> tuple[Tensor, Tensor]:
-    """The mean of alpha log pi - Q of each task, (K,), and the mean log-density, (K,).
+    """Return the mean of alpha log pi - Q of each task, (K,), and the mean log-density, (K,).
 
-    `own` are the per-task parameters of the critic; as an input with a task axis, they stay with the rows of their
-    task. `masks` is None or the mask of the actions, see `squashed_sample`; `weights` are the weights of a batch.
+    `own` are the per-task parameters of the critic, passed as an input with a task axis so that they stay with the
+    rows of their task. `masks` is empty or the mask of the actions, see `squashed_sample`; `weights` are
+    `Batch.weights`.
     """
     actions, log_density = squashed_sample(actor(observations), noise, *masks)
     module = critic.module

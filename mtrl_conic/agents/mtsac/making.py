@@ -24,7 +24,7 @@ from mtrl_conic.networks.values import make_value
 from mtrl_conic.schema import parse
 
 _SURE = 32
-"""From this many transitions per task on, a batch drawn over K tasks lacks a task with a probability below K e^-32."""
+"""With at least this many transitions per task, a batch drawn over K tasks lacks one with probability < K e^-32."""
 
 
 def settled(
@@ -42,7 +42,7 @@ def settled(
         UserError: both were given, a name is unknown, or a value is out of range.
     """
     if config is not None and fields:
-        raise UserError(f"{next(iter(fields))}=... beside config=...: a configuration is given whole or by its fields")
+        raise UserError(f"config=... and {next(iter(fields))}=... were both given: use either config or single fields")
     config = config or parse(AgentConfig, fields)
     chosen = choose(network or config.network, config.network_options)
     precision = fast_precision(device) if config.precision == "auto" else config.precision
@@ -74,8 +74,8 @@ def make_component(network: Critic | Actor, config: AgentConfig, balancer: Balan
     """
     if config.batch == "uniform" and config.batch_size < _SURE and balancer.every_task:
         raise UserError(
-            f"{balancer.name} cannot miss a task, and batch=uniform with batch_size={config.batch_size} may draw none "
-            f"of one: choose batch_size={_SURE} or more, or batch=balanced"
+            f"{balancer.name} needs every task, and a batch=uniform with batch_size={config.batch_size} may lack one: "
+            f"choose batch_size={_SURE} or more, or batch=balanced"
         )
     critic = isinstance(network, Critic)
     return Component(

@@ -87,7 +87,7 @@ class SavedAgent:
             raise UserError(f"the agent at {path} was trained on other tasks or sizes: {', '.join(spec.task_names)}")
         if balancer is None and not named:
             name = saved["balancer"]
-            raise UserError(f"the agent at {path} has a balancer of its own, {name}: give it again, balancer=...")
+            raise UserError(f"the agent at {path} has a balancer that is not registered, {name}: pass balancer=...")
         config = {name: value for name, value in saved["config"].items() if name not in _EXECUTION}
         checked = parse(AgentConfig, config, where=str(path))
         return cls(spec, checked, saved["balancer"], saved["balancer_options"], saved["seed"], saved["state"], named)
@@ -115,13 +115,13 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError:
         raise UserError(f"there is no saved agent at {path}") from None
     except Damaged as error:
-        raise UserError(f"{path} is damaged or is no saved agent: {error}") from None
+        raise UserError(f"{path} is damaged or is not a saved agent: {error}") from None
     if isinstance(saved, dict) and {"agent", "replay"} <= saved.keys():
-        raise UserError(f"{path} is a run's checkpoint, no saved agent; `mtrl-conic export` takes the run's folder")
+        raise UserError(f"{path} is the checkpoint of a run, not a saved agent: use `mtrl-conic export` on the run")
     missing = set(_KINDS) - (saved.keys() if isinstance(saved, dict) else set())
     if missing:
-        raise UserError(f"{path} is no saved agent: {min(missing)} is missing")
+        raise UserError(f"{path} is not a saved agent: {min(missing)} is missing")
     for name, kind in _KINDS.items():
         if not isinstance(saved[name], kind):
-            raise UserError(f"{path} is no saved agent: its {name} is {str(saved[name])[:40]!r}")
+            raise UserError(f"{path} is not a saved agent: its {name} is {str(saved[name])[:40]!r}")
     return dict(saved)

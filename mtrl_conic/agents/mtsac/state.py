@@ -62,7 +62,7 @@ def difference(own: Any, saved: Any, name: str) -> str:
         return f"{name} is missing"
     more = [key for key in saved if key not in own]
     if more and not set(own) & _THEIR_OWN:
-        return f"{name}.{more[0]} is not in this one"
+        return f"{name}.{more[0]} does not exist in this agent"
     below = (difference(own[key], saved.get(key), f"{name}.{key}") for key in own if key not in _THEIR_OWN)
     return next(filter(None, below), "")
 

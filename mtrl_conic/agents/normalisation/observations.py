@@ -61,7 +61,7 @@ class ObservationScale:
         rows = observations[:, : self._features].reshape(len(self._mean), -1, self._features).astype(np.float64)
         count = rows.shape[1]
         total = self._count + count
-        # Chan, Golub and LeVeque, 1983: two sums of squares, each around a mean of its own.
+        # Chan, Golub and LeVeque, 1983: the sums of squares around two different means are combined.
         mean = rows.mean(1)
         apart = mean - self._mean
         self._squares += np.square(rows - mean[:, None]).sum(1) + np.square(apart) * (self._count * count / total)
