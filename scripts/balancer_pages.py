@@ -108,7 +108,9 @@ def generated(name: str) -> str:
     uniform = torch.full((2,), 0.5, dtype=torch.float64)
     promises = made.guarantees(Outcome(torch.eye(2, dtype=torch.float64), uniform))
     if promises:
-        parts.append(f"Checked on every result: {', '.join(promises)}. If a check fails, the statistic `fallback` is 1.")
+        parts.append(
+            f"Checked on every result: {', '.join(promises)}. If a check fails, the statistic `fallback` is 1."
+        )
     if made.scaling:
         parts.append(f"If all gradients are multiplied by s, the weights are multiplied by s^{made.scaling:.3g}.")
     return f"{table}\n{' '.join(parts)}\n{_cost(name)}"

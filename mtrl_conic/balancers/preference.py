@@ -123,5 +123,5 @@ def on(like: Tensor, values: tuple[float, ...]) -> Tensor:
 
 @cache
 def _tensor(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    # Kept, for a list reaches a GPU only by waiting for it.
+    # Cached, because copying a list to a GPU waits for the device.
     return torch.tensor(values, dtype=dtype, device=device)

@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def cluster_means(values: Tensor, count: int) -> Tensor:
-    """Each value (..., K) replaced by the mean of its cluster, for the `count` clusters of least squared distance.
+    """Replace each value (..., K) by the mean of its cluster, for `count` optimal clusters.
+
+    The clusters have the smallest sum of squared distances from their means.
 
     On the line the clusters of an optimal k-means are intervals, so that a dynamic programme over the sorted values
     finds them exactly (Wang and Song, Ckmeans.1d.dp, 2011), without an iteration or a starting point. It never branches

@@ -48,7 +48,7 @@ def _positive_semidefinite(cosines: Tensor) -> Tensor:
 
 @cache
 def _ridges(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    # Kept, for a list reaches a GPU only by waiting for it.
+    # Cached, because copying a list to a GPU waits for the device.
     return torch.tensor(_RIDGES, dtype=dtype, device=device), torch.eye(size, dtype=dtype, device=device)
 
 

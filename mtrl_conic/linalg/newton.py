@@ -45,7 +45,7 @@ def factor(matrix: Tensor, diagonal: Tensor) -> Tensor:
 @cache
 def step_lengths(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the lengths (8,) that a Newton step tries."""
-    # Kept, for a list reaches a GPU only by waiting for it.
+    # Cached, because copying a list to a GPU waits for the device.
     return torch.tensor(_LENGTHS, dtype=dtype, device=device)
 
 

@@ -33,7 +33,7 @@ class ShortestProblem(NamedTuple):
 
 
 def as_quadratic(cosines: Cosines) -> ShortestProblem:
-    """The w on the simplex with the least w^T M w, by way of a quadratic over x >= 0.
+    """Return a quadratic over x >= 0 whose minimiser gives the w on the simplex with the smallest w^T M w.
 
     It is the ray of the minimiser of x^T C x / 2 + (a.x - 1)^2 / 2 over x = D w >= 0, a.x ~ sum(w): along a
     ray of value v = x^T C x / (a.x)^2 that is v / (2 (v + 1)) at best, which grows with v.
@@ -43,7 +43,7 @@ def as_quadratic(cosines: Cosines) -> ShortestProblem:
 
 
 def shortest(gramian: Tensor) -> Tensor:
-    """The w (..., K) on the simplex with the least w^T M w."""
+    """Return the w (..., K) on the simplex with the smallest w^T M w."""
     problem = as_quadratic(normalise(gramian))
     return problem.weights(minimise_quadratic(problem.matrix, problem.linear))
 

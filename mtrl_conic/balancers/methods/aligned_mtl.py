@@ -24,16 +24,16 @@ _ROUNDING = 1e-14
 class AlignedMTL(Balancer):
     """Aligned-MTL: the gradients are replaced by the nearest ones that are orthogonal and of equal length.
 
-    B = sqrt(l) V S^(-1/2) V^T over the eigenpairs (S, V) of M above a tolerance; w = B 1/K, or B p with a
-    preference p. The aligned gradients B G have a linear system of condition number one. l is the least eigenvalue
-    (`min`), the median or the mean (`rmse`).
+    B = sqrt(l) V S^(-1/2) V^T over the eigenpairs (S, V) of M above a tolerance; w = B 1/K, or B p with a preference p.
+    The aligned gradients B G have a linear system of condition number one. l is the smallest eigenvalue (`min`), the
+    median or the mean (`rmse`).
 
     Reduction: the mean over tasks.
     Guarantees: condition number one: no conflict and no dominance between the aligned gradients.
     Cost: one eigendecomposition, which on a GPU waits for the device and cannot be captured.
 
-    Where the direction is longer than the root mean square of the gradients' norms, which it never should be: the mean
-    gradient.
+    If the direction is longer than the root mean square of the gradients' norms, which only rounding can cause, the
+    mean gradient is used.
 
     Statistics: `rank`, the number of eigenpairs used; `condition`, of the linear system before; `fallback`.
 

@@ -23,12 +23,12 @@ from mtrl_conic.linalg.vectors import dot, matvec, positive
 class CAGrad(Balancer):
     """Conflict-averse gradient descent: the best worst-case improvement within a ball around the mean gradient.
 
-    Maximise over d: min_i g_i.d subject to ||d - g0|| <= c ||g0||. With w the minimiser over the simplex of
-    g_w.g0 + c ||g0|| ||g_w||, d = g0 + c ||g0|| g_w / ||g_w||.
+    Maximise over d: min_i g_i.d subject to ||d - g0|| <= c ||g0||. With w the minimiser over the simplex of g_w.g0 + c
+    ||g0|| ||g_w||, d = g0 + c ||g0|| g_w / ||g_w||.
 
     Reduction: about the mean gradient; `rescale="square"` divides by 1 + c^2, `"linear"` by 1 + c.
     Guarantees: d stays in the ball, so the mean loss falls (c < 1) and the limit is a minimum of the mean; c = 0 is
-    `ls`. Where d would leave the ball: the mean gradient.
+    `ls`. If d leaves the ball, the mean gradient is used.
     Cost: 22 factors of a K x K matrix.
 
     Statistics: `dual_gap`, of the problem above, over ||g0||^2; `fallback`.

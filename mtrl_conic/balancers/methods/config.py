@@ -19,13 +19,13 @@ from mtrl_conic.linalg.vectors import dot, matvec, positive
 class ConFIG(Balancer):
     r"""ConFIG: the unit direction with equal cosines to all gradients, as long as the gradients' projections on it.
 
-    With the unit gradients as rows of U, u = U^+ 1 / ||U^+ 1|| and d = (sum_i g_i.u) u (the paper's equation 2).
-    In Gram form u = U^T a / sqrt(a^T C a) with C a = 1, where M = D C D, so w = D^-1 a (sum_i g_i.u) / sqrt(a^T C a).
-    It is IMTL-G's direction, with a length that is never negative.
+    With the unit gradients as rows of U, u = U^+ 1 / ||U^+ 1|| and d = (sum_i g_i.u) u (the paper's equation 2). In
+    Gram form u = U^T a / sqrt(a^T C a) with C a = 1, where M = D C D, so w = D^-1 a (sum_i g_i.u) / sqrt(a^T C a). It
+    is IMTL-G's direction, with a length that is never negative.
 
     Reduction: the sum of the projections.
-    Guarantees: g_i.d / ||g_i|| is the same for all tasks and not negative, so d conflicts with no gradient. Where that
-    is missed, near a Pareto front: MGDA's direction.
+    Guarantees: g_i.d / ||g_i|| is the same for all tasks and not negative, so d conflicts with no gradient. If this
+    fails, near a Pareto front, MGDA's direction is used.
     Cost: one inverse, and MGDA's cost for the fallback.
 
     Statistics: `fallback`.

@@ -24,28 +24,28 @@ from mtrl_conic.linalg.vectors import dot, matvec, positive
 class ConicGrad(Balancer):
     r"""The best worst-case improvement inside a cone around the mean gradient.
 
-    Maximise over d: min_i g_i.d, subject to cos(d, g0) >= c and ||d|| = ||g0||, with g0 the mean.
-    With g_w = sum w_i g_i, h = g0 / ||g0||, p = h.g_w and g_perp = g_w - p h, the maximiser of g_w.d is
+    Maximise over d: min_i g_i.d, subject to cos(d, g0) >= c and ||d|| = ||g0||, with g0 the mean. With g_w = sum w_i
+    g_i, h = g0 / ||g0||, p = h.g_w and g_perp = g_w - p h, the maximiser of g_w.d is
 
         d(w) = ||g0|| g_w / ||g_w||                                          where p >= c ||g_w||
         d(w) = ||g0|| (c h + sqrt(1 - c^2) g_perp / ||g_perp||)               elsewhere
 
-    and F(w) = g_w.d(w) is convex over the simplex with gradient G d(w): its minimiser gives d.
-    `solver="exact"` minimises F to a gap below 1e-8; `solver="online"` keeps w = softmax(xi) and takes
-    one Adam step on xi per update, the paper's way.
+    and F(w) = g_w.d(w) is convex over the simplex with gradient G d(w): its minimiser gives d. `solver="exact"`
+    minimises F to a gap below 1e-8; `solver="online"` keeps w = softmax(xi) and takes one Adam step on xi per update,
+    the paper's way.
 
-    `form="printed"` is the paper's own closed form (its equations 6 to 8),
-    d = (c^2 ||g0||^2 I - g0 g0^T)^-1 g_w rescaled to ||g0||. For 0 < c < 1 that matrix is indefinite
-    and d a saddle, not a maximum: where g0.g_w > 0 it climbs the mean loss. Kept for study.
+    `form="printed"` is the paper's own closed form (its equations 6 to 8), d = (c^2 ||g0||^2 I - g0 g0^T)^-1 g_w
+    rescaled to ||g0||. For 0 < c < 1 that matrix is indefinite and d a saddle, not a maximum: where g0.g_w > 0 it
+    climbs the mean loss. Kept for study.
 
     Reduction: the norm of the mean gradient.
-    Guarantees (convex form): cos(d, g0) >= c and ||d|| = ||g0||, so the mean loss falls; c = 1, one task or
-    equal gradients give g0; multiplying all gradients by s multiplies d by s. Where g_w has no direction of its own,
-    or d would miss its length or leave the cone: g0.
+    Guarantees (convex form): cos(d, g0) >= c and ||d|| = ||g0||, so the mean loss falls; c = 1, one task or equal
+    gradients give g0; multiplying all gradients by s multiplies d by s. If g_w has no direction of its own, or d would
+    miss its length or leave the cone, d is g0.
     Cost: O(K^2) online; 28 factors of K + 1 equations when exact.
 
-    Statistics: `cosine` of d and g0; `inside`, 1 where d is g_w's own direction; `dual_gap`,
-    F(w) - min_i g_i.d over ||g0||^2; `fallback`, 1 where d is g0.
+    Statistics: `cosine` of d and g0; `inside`, 1 where d is g_w's own direction; `dual_gap`, F(w) - min_i g_i.d over
+    ||g0||^2; `fallback`, 1 where d is g0.
 
     Args:
         num_tasks: K.

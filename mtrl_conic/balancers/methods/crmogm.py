@@ -42,14 +42,14 @@ def _smoothable(text: str) -> str:
 class CRMOGM(Balancer):
     """CR-MOGM: the running mean of another method's weights.
 
-    lambda <- beta lambda + (1 - beta) w, with w the weights that the method has for this update; lambda begins as the
+    lambda <- beta lambda + (1 - beta) w, with w the weights that the method has for this update; lambda starts at the
     first w, and d = J^T lambda.
 
-    Reduction: the method's.
-    Guarantees: none but what a mean keeps, such as a sum of one: the method's own are checked on w.
-    Cost: the method's. State: lambda, and the method's own.
+    Reduction: that of the method.
+    Guarantees: only those that a mean preserves, such as a sum of one. The guarantees of the method are checked on w.
+    Cost: that of the method. State: lambda, and that of the method.
 
-    Statistics: the method's, and `unsmoothed`, its w (K,).
+    Statistics: those of the method, and `unsmoothed`, its w (K,).
 
     Args:
         num_tasks: K.

@@ -20,13 +20,13 @@ from mtrl_conic.linalg.vectors import matvec, positive
 class DualProj(Balancer):
     """DualProj: the mean gradient, projected on the cone of directions that conflict with no gradient.
 
-    d is the point of {d : G d >= 0} nearest to g0 (the paper's equation 11, with g0 in the place of the new task's
+    d is the point of {d : G d >= 0} nearest to g0 (the paper's equation 11, with g0 instead of the new task's
     gradient): d = G^T (1/K + x), with x the minimiser of ||G^T (1/K + x)|| over x >= 0. UPGrad solves such a problem
     for each gradient, this is one for their mean.
 
-    Reduction: the mean gradient's.
+    Reduction: that of the mean gradient.
     Guarantees: d conflicts with no gradient and is no longer than the mean norm; it is g0 where g0 conflicts with none.
-    Where that is missed: MGDA's direction.
+    If this fails, MGDA's direction is used.
     Cost: 18 pairs of factors of a K x K matrix.
 
     Statistics: `conflicts`, the number of pairs with a negative inner product; `fallback`.

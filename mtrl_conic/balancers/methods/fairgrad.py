@@ -21,12 +21,12 @@ from mtrl_conic.linalg.powers import PowerSolution, solve_power, with_a_ridge
 class FairGrad(Balancer):
     """FairGrad: an alpha-fair allocation of the improvements g_i.d, M w = w^(-1/alpha) with w > 0.
 
-    alpha = 1 is Nash-MTL (proportional fairness); towards zero the sum of improvements counts, for large
-    alpha the smallest improvement (max-min fairness).
+    alpha = 1 is Nash-MTL (proportional fairness); towards zero the sum of improvements counts, for large alpha the
+    smallest improvement (max-min fairness).
 
     Reduction: the paper's; multiplying all gradients by s multiplies the weights by s^(-2 alpha / (1 + alpha)).
-    Guarantees: every g_i.d > 0. Where no solution exists (the Pareto front) a ridge of 1e-6 on the cosines
-    gives one, and is counted.
+    Guarantees: every g_i.d > 0. Where no solution exists (the Pareto front) a ridge of 1e-6 on the cosines gives one,
+    and `fallback` is 1.
     Cost: 15 factors of two K x K matrices, and 3 for each doubling or halving of alpha from one.
 
     Statistics: `residual`, of the equation, relative to its terms; `fallback`, 1 where the ridge was needed.

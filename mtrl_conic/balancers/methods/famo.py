@@ -21,12 +21,12 @@ from mtrl_conic.linalg.vectors import dot
 class FAMO(LossBalancer):
     """FAMO: the losses' logarithms fall at equal rates, learned from the losses before and after each step.
 
-    z = softmax(xi); w_i = (z_i / L'_i) / sum_j (z_j / L'_j) with L' = L - min + 1e-8. After the optimiser's
-    step, `observe` takes the losses of the same batch, and xi an Adam step (weight decay gamma) on the
-    softmax's Jacobian^T (log L' - log L'_new).
+    z = softmax(xi); w_i = (z_i / L'_i) / sum_j (z_j / L'_j) with L' = L - min + 1e-8. After the optimiser's step,
+    `observe` takes the losses of the same batch, and xi an Adam step (weight decay gamma) on the softmax's Jacobian^T
+    (log L' - log L'_new).
 
-    The minimum is zero while losses are positive; below that it follows the least loss seen, less a tenth
-    of its size, so that negative losses give no NaN.
+    The minimum is zero while losses are positive; for negative losses it is the smallest loss seen, minus a tenth of
+    its size, so that they give no NaN.
 
     Reduction: the weights sum to one.
     Cost: O(K), and one more forward pass per update. State: xi, its Adam moments, the last losses.

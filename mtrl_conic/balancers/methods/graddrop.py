@@ -16,12 +16,12 @@ from mtrl_conic.linalg.gram import full_precision
 class GradDrop(JacobianBalancer):
     """GradDrop: each coordinate of the gradient keeps one sign, drawn by how much of it has that sign.
 
-    Per coordinate: P = (1 + sum g / sum |g|) / 2; positive parts are kept where P > U, negative ones where
-    P < U, with U uniform; d is the sum of what is kept. Where all parts are zero, so is d.
+    Per coordinate: P = (1 + sum g / sum |g|) / 2; positive parts are kept where P > U, negative ones where P < U, with
+    U uniform; d is the sum of what is kept. If all parts are zero, so is d.
 
     Reduction: the sum over tasks.
     Guarantees: no two kept parts of a coordinate conflict.
-    Cost: O(K P), and one random number a coordinate; needs the gradients, not just M.
+    Cost: O(K P), and one random number per coordinate; needs the gradients, not just M.
 
     Statistics: `purity`, the mean of |2 P - 1|: one where all tasks agree on every sign.
     """

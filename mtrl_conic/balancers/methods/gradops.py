@@ -33,24 +33,24 @@ _ALPHAS = tuple(step / 2 for step in range(-10, 5))
 class GradOPS(Balancer):
     """GradOPS: gradients that conflict are made orthogonal to all others, then weighted by their projections.
 
-    g'_i is g_i less its projection on the span of all other gradients where g_i conflicts with any of them,
-    and g_i elsewhere. With G' = sum g'_i, R_i = G'.g_i / ||g_i|| and r_i = R_i / mean(R),
+    g'_i is g_i less its projection on the span of all other gradients where g_i conflicts with any of them, and g_i
+    elsewhere. With G' = sum g'_i, R_i = G'.g_i / ||g_i|| and r_i = R_i / mean(R),
 
         d = sum_i w_i g'_i,  w_i = r_i^alpha / mean(r^alpha).
 
-    A preference p are static weights: p_i r_i^alpha takes the place of r_i^alpha. With `reweight` the dynamic weights
-    are those of other gradients g'_i: PCGrad's, or the tasks' own.
+    A preference p gives static weights: p_i r_i^alpha replaces r_i^alpha. With `reweight` the dynamic weights are those
+    of other gradients g'_i: PCGrad's, or the tasks' own.
 
-    From M = D C D: column i of C^-1 over its diagonal entry, scaled back by D, is that residual of g_i. Where
-    nothing is left of any gradient (K - 1 >= rank), or the guarantee is missed, d is MGDA's, times K.
+    From M = D C D: column i of C^-1 over its diagonal entry, scaled back by D, is that residual of g_i. If nothing
+    remains of any gradient (K - 1 >= rank), or the guarantee fails, d is MGDA's direction times K.
 
     `alpha="auto"` takes for each update that of -5, -4.5, ..., 2 for which the smallest cosine between d and a gradient
     is largest. (The paper leaves open how alpha should be chosen.)
 
     Reduction: the sum over tasks.
-    Guarantees (but for other gradients): g'_i.g_j >= 0 for all i and j, so d conflicts with no gradient, whatever
-    alpha; alpha moves the solution along the Pareto front: negative favours tasks with small projections. Independent
-    of the order of tasks; for K = 2 and alpha = 0 it is PCGrad.
+    Guarantees (unless `reweight` names other gradients): g'_i.g_j >= 0 for all i and j, so d conflicts with no
+    gradient, whatever alpha; alpha moves the solution along the Pareto front: negative favours tasks with small
+    projections. Independent of the order of tasks; for K = 2 and alpha = 0 it is PCGrad.
     Cost: one inverse, and MGDA's cost for the fallback.
 
     Statistics: `conflicts`, the number of pairs with a negative inner product; `fallback`; `alpha`, if it is chosen.

@@ -23,7 +23,7 @@ class IMTLG(Balancer):
     Guarantees: equal projections. Weights may be negative, and the common projection too.
     Cost: one inverse.
 
-    Where projections are not equal, or the weights cannot be scaled to sum one: the mean gradient.
+    If projections are not equal, or the weights cannot be scaled to sum to one, the mean gradient is used.
 
     Statistics: `fallback`.
     """

@@ -20,11 +20,11 @@ class MGDA(Balancer):
     w minimises ||G^T w||^2 over the simplex: (M w)_i >= w^T M w, with equality where w_i > 0.
 
     Reduction: the weights sum to one.
-    Guarantees: every loss falls, at least by ||d||^2 to first order; d = 0 only on the Pareto front. Small
-    gradients dominate: progress stops where one task's gradient vanishes.
+    Guarantees: every loss falls, at least by ||d||^2 to first order; d = 0 only on the Pareto front. Small gradients
+    dominate: progress stops where one task's gradient vanishes.
     Cost: 18 factors of a K x K matrix.
 
-    Where the optimality conditions are missed: the mean gradient.
+    If the optimality conditions are not met, the mean gradient is used.
 
     Statistics: `dual_gap`, (w^T M w - min_i (M w)_i) over the mean of diag(M); `fallback`.
     """

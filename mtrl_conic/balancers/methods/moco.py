@@ -22,10 +22,10 @@ from mtrl_conic.linalg.vectors import matvec
 class MoCo(JacobianBalancer):
     """MoCo: MGDA's direction from running means of the gradients, by one projected step per update.
 
-    With unit gradients h_k and step t: Y_k <- Y_k - beta_t (Y_k - h_k), beta_t = beta / sqrt(t);
-    lambda <- projection on the simplex of lambda - gamma_t (Y Y^T + rho I) lambda, gamma_t = gamma / sqrt(t);
-    d = Y^T lambda. With two batches the unit gradients of the second, which Y has not seen, stand in the place of the
-    first Y in the slope: no noise is in both of its factors. That is not in the paper, whose Y is to average noise out.
+    With unit gradients h_k and step t: Y_k <- Y_k - beta_t (Y_k - h_k), beta_t = beta / sqrt(t); lambda <- projection
+    on the simplex of lambda - gamma_t (Y Y^T + rho I) lambda, gamma_t = gamma / sqrt(t); d = Y^T lambda. With two
+    batches, the unit gradients of the second one, which Y does not contain, replace the first Y in the slope, so that
+    the noise of its two factors is independent. This is not in the paper, which relies on Y to average the noise out.
 
     Reduction: a convex combination of means of unit gradients: ||d|| <= 1.
     Guarantees: converges to Pareto stationary points under gradient noise, where plain MGDA is biased.

@@ -26,8 +26,8 @@ class MoDo(Balancer):
 
     lambda <- projection on the simplex of lambda - gamma (J1 J2^T + rho I) lambda, with J1 and J2 the gradients of two
     batches, over the mean of their squared lengths, so that gamma has no unit; then d = J^T lambda, with J the mean of
-    J1 and J2, or the gradients of a third batch (the paper's equations 2.9a and 2.9b). With one batch in the place of
-    two the slope is biased: the batch's noise counts as length.
+    J1 and J2, or the gradients of a third batch (the paper's equations 2.9a and 2.9b). With one batch instead of two
+    the slope is biased, because the noise of the batch counts as length.
 
     Reduction: the weights sum to one.
     Guarantees: the weights stay on the simplex. The slope is that of the true gradients on average.

@@ -24,11 +24,11 @@ class NashMTL(Balancer):
     It maximises sum_i log g_i.d over ||d|| <= 1, up to scale: a minimises a^T M a / 2 - sum log a_i.
 
     Reduction: the paper's; ||d|| = sqrt(K) whatever the gradients' scale.
-    Guarantees: every g_i.d = 1 / a_i > 0; the direction does not change when a loss is multiplied by a
-    constant. On the Pareto front, where M a = 0 for some a >= 0, no solution exists: a ridge of 1e-6 on the
-    cosines gives one, and is counted.
-    Cost: 15 factors of two K x K matrices at every update; `update_every` holds the weights still in between,
-    as the paper does to save time, which is not needed here.
+    Guarantees: every g_i.d = 1 / a_i > 0; the direction does not change when a loss is multiplied by a constant. On the
+    Pareto front, where M a = 0 for some a >= 0, no solution exists: a ridge of 1e-6 on the cosines gives one, and
+    `fallback` is 1.
+    Cost: 15 factors of two K x K matrices at every update; `update_every` keeps the weights in between, as the paper
+    does to save time; this is not necessary here.
 
     Statistics: `residual`, of the equation, relative to its terms; `fallback`, 1 where the ridge was needed.
 

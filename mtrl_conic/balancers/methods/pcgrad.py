@@ -19,16 +19,16 @@ from mtrl_conic.linalg.surgery import surgery
 class PCGrad(Balancer):
     """Each gradient is projected off every other gradient that it conflicts with; then the mean.
 
-    For task i, v starts as g_i; for every other task j in random order, where v.g_j < 0,
-    v <- v - (v.g_j / ||g_j||^2) g_j, with the original g_j; d is the mean of the K results.
+    For task i, v starts as g_i; for every other task j in random order, where v.g_j < 0, v <- v - (v.g_j / ||g_j||^2)
+    g_j, with the original g_j; d is the mean of the K results.
 
-    In Gram form v = G^T e_i keeps a row of K coefficients, and only r_j = v.g_j / ||g_j||^2 is
-    followed: visiting j adds -min(r_j, 0) to coefficient j and -min(r_j, 0) M_jk / M_kk to every r_k.
+    In Gram form v = G^T e_i keeps a row of K coefficients, and only r_j = v.g_j / ||g_j||^2 is followed: visiting j
+    adds -min(r_j, 0) to coefficient j and -min(r_j, 0) M_jk / M_kk to every r_k.
 
     Reduction: the mean over tasks (the paper sums; its direction is K times this one).
-    Guarantees: a gradient that meets no conflict is kept as it is; for two tasks the direction
-    conflicts with neither. For more tasks a later projection may bring back an earlier conflict. d is no longer than
-    the mean norm of the gradients. Where that is missed: the mean gradient.
+    Guarantees: a gradient that meets no conflict is kept as it is; for two tasks the direction conflicts with neither.
+    For more tasks a later projection may bring back an earlier conflict. d is no longer than the mean norm of the
+    gradients. If this fails, the mean gradient is used.
     Cost: O(K^3) in K - 1 sequential steps.
 
     Statistics: `conflicts`, the number of pairs with a negative inner product; `fallback`.

@@ -17,7 +17,7 @@ class RandomLossWeighting(ConstantBalancer):
 
     Reduction: the weights sum to one.
     Guarantees: the mean of the direction over draws is the mean gradient.
-    Cost: O(K). A baseline: how far does noise in the weights alone go?
+    Cost: O(K). It is a baseline that shows the effect of noise in the weights alone.
     """
 
     paper = "Lin et al., Reasonable effectiveness of random weighting, TMLR 2022"

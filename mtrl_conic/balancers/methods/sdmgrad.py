@@ -21,17 +21,17 @@ from mtrl_conic.linalg.vectors import dot, matvec, positive
 class SDMGrad(Balancer):
     """SDMGrad: MGDA drawn towards the mean gradient.
 
-    w minimises ||g_w + lam g0||^2 / 2 over the simplex; d = (g_w + lam g0) / (1 + lam). lam = 0 is MGDA, a
-    large lam is `ls`. With one batch the problem is solved exactly, for that batch. With three it is the paper's
-    algorithm 1, one step per update: w <- projection on the simplex of w - gamma J1 J2^T (w + lam / K), with the slope
-    that is the true one on average, over the mean of the gradients' squared lengths; d is made of the third batch's.
+    w minimises ||g_w + lam g0||^2 / 2 over the simplex; d = (g_w + lam g0) / (1 + lam). lam = 0 is MGDA, a large lam is
+    `ls`. With one batch the problem is solved exactly, for that batch. With three it is the paper's algorithm 1, one
+    step per update: w <- projection on the simplex of w - gamma J1 J2^T (w + lam / K), with the slope that is the true
+    one on average, over the mean of the gradients' squared lengths; d is made of the gradients of the third batch.
 
     Reduction: the weights sum to one.
-    Guarantees, of one batch: g_i.d >= d.d for all i up to the part of g0: with lam = 0 every loss falls. Of three:
-    w stays on the simplex.
+    Guarantees (one batch): g_i.d >= d.d for all i, except for the part of g0, so every loss falls if lam = 0. With
+    three batches, w stays on the simplex.
     Cost: 18 factors of a K x K matrix; with three batches O(K^2), and the gradients of each. State: w, with three.
 
-    Where the optimality conditions are missed: the mean gradient.
+    If the optimality conditions are not met, the mean gradient is used.
 
     Statistics: `dual_gap`, of the problem above, over the mean of diag(M), with one batch; `fallback`.
 

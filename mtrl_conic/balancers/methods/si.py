@@ -17,7 +17,7 @@ class ScaleInvariant(LossBalancer):
 
     Reduction: the sum over tasks.
     Guarantees: the direction does not change when a loss is multiplied by a constant.
-    Cost: O(K). Needs losses that are not negative. Below 1e-8 the weight of a loss falls to zero again, with it.
+    Cost: O(K). Needs losses that are not negative. Below 1e-8 the weight of a loss falls to zero with the loss.
 
     Statistics: `small`, the number of losses below 1e-8.
     """

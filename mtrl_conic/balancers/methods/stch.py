@@ -24,11 +24,11 @@ class SmoothTchebycheff(LossBalancer):
 
     w_i = K softmax(log(L / nadir) / mu)_i / L_i. The nadir is the mean of the losses over the warm-up, or its end,
     during which w_i = 1 / L_i; published: over the fifth of five epochs. With a preference p the logarithms are
-    multiplied by K p_i, in the warm-up too; with an ideal point z (the paper's z*), L_i - z_i takes the place of L_i.
+    multiplied by K p_i, in the warm-up too; with an ideal point z (the paper's z*), L_i - z_i replaces L_i.
 
     Reduction: the sum of logarithms, as `si`, which is the limit of a large mu.
-    Cost: O(K). State: the nadir. Needs losses that are not negative. Below 1e-8 the weight of a loss falls to zero
-    again, with it.
+    Cost: O(K). State: the nadir. Needs losses that are not negative. Below 1e-8 the weight of a loss falls to zero with
+    the loss.
 
     Statistics: `small`, the number of losses below 1e-8.
 

@@ -20,12 +20,12 @@ from mtrl_conic.linalg.simplex import as_quadratic
 class UPGrad(Balancer):
     """UPGrad: the mean of the projections of all gradients on the cone of directions that conflict with none.
 
-    The projection of g_i on {d : G d >= 0} is G^T v with v the minimiser of ||G^T v|| over v >= e_i: K
-    quadratic problems, solved as one batch in the cosines.
+    The projection of g_i on {d : G d >= 0} is G^T v with v the minimiser of ||G^T v|| over v >= e_i: K quadratic
+    problems, solved as one batch in the cosines.
 
     Reduction: the mean over tasks; with a preference p, the mean that weighs projection i by p_i.
     Guarantees: d conflicts with no gradient and is no longer than that mean of their norms; each projection grows
-    linearly with its own gradient. Where that is missed: MGDA's direction.
+    linearly with its own gradient. If this fails, MGDA's direction is used.
     Cost: 18 batches of K + 1 factors of a K x K matrix.
 
     Statistics: `conflicts`, the number of pairs with a negative inner product; `fallback`.
