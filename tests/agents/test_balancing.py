@@ -70,7 +70,7 @@ def test_one_of_ones_own_is_given_to_load_again(balancer: Any, tmp_path: Path) -
     assert agent.critic.balancer.name == "Louder"
     assert agent.policy().provenance["balancer"] == "Louder"
     agent.save(tmp_path / "agent.pt")
-    with pytest.raises(UserError, match=r"has a balancer of its own, Louder: give it again, balancer=\.\.\.$"):
+    with pytest.raises(UserError, match=r"has a balancer that is not registered, Louder: pass balancer=\.\.\.$"):
         MTSAC.load(tmp_path / "agent.pt")
     again = MTSAC.load(tmp_path / "agent.pt", balancer=balancer, device="cpu")
     assert torch.equal(trained(again), trained(agent))
@@ -92,7 +92,7 @@ def test_the_options_of_a_class_are_saved(tmp_path: Path) -> None:
         ({"balancer": balancers.make("ls", K + 1)}, f"this ls balances {K + 1} tasks, not {K}"),
         ({"balancer": balancers.make("ls", K), "balancer_options": {"c": 1}}, "is made already: it takes no c"),
         ({"balancer": Louder, "balancer_options": {"tines": 1}}, "did you mean 'times'"),
-        ({"balancer": "ls", "config": AgentConfig(), "width": 3}, r"width=\.\.\. beside config=\.\.\."),
+        ({"balancer": "ls", "config": AgentConfig(), "width": 3}, r"config=\.\.\. and width=\.\.\. were both given"),
     ],
 )
 def test_what_does_not_fit_is_one_line(given: dict[str, Any], words: str) -> None:

@@ -88,7 +88,7 @@ def test_joined_gradients_are_those_of_each_batch(network: str) -> None:
 
 def test_rows_that_are_no_batches_of_one_size_are_refused() -> None:
     odd = Batch(*(part[:, :7] for part in make_batch()[:5]))
-    with pytest.raises(UserError, match="2 independent batches of one size: 7 rows per task"):
+    with pytest.raises(UserError, match="2 independent batches of equal size: 7 rows per task"):
         agent("modo").update(odd)
 
 

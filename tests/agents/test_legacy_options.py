@@ -220,7 +220,7 @@ def test_what_is_left_to_the_mean_is_the_mean_of_the_tasks_there() -> None:
 @pytest.mark.parametrize("name", [name for name in balancers.available() if balancers.get(name).every_task])
 def test_methods_that_follow_every_task_refuse_small_uniform_batches(name: str) -> None:
     fields = {**CLASSIC, "batch": "uniform"}
-    with pytest.raises(UserError, match=f"{name} cannot miss a task.*choose batch_size=32 or more"):
+    with pytest.raises(UserError, match=f"{name} needs every task.*choose batch_size=32 or more"):
         MTSAC(SPEC, balancer=name, **fields)
     MTSAC(SPEC, balancer=name, **{**fields, "batch_size": 32})
 

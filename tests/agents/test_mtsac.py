@@ -222,7 +222,7 @@ def test_loading_never_unpickles_code(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "touched",))
 
     torch.save({"spec": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(UserError, match="no saved agent"):
+    with pytest.raises(UserError, match="not a saved agent"):
         MTSAC.load(tmp_path / "evil.pt")
     assert not (tmp_path / "touched").exists()
 
