@@ -21,7 +21,7 @@ from mtrl_conic.linalg.simplex import shortest
 from mtrl_conic.linalg.surgery import surgery
 from mtrl_conic.linalg.vectors import dot, matvec, positive
 
-_VANISHED = 1e-10
+_VANISHED = 1e-9
 """||g'_i||^2 / ||g_i||^2 below which nothing is left of g_i but rounding."""
 _LEAST_RATIO = 1e-6
 """r_i is not let below this: with alpha < 0 a task without projection would take everything."""
