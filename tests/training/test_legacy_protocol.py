@@ -61,7 +61,7 @@ def test_best_over_training_is_reported_beside_the_final_agent(
     assert isinstance(agent, MTSAC)
     card = model_card(agent.policy(), run=config.model_dump(mode="json"), result=result)
     assert "rewards v1, horizon 20, one fixed goal per task" in card
-    assert "The final agent, not the best over training" in card
+    assert "The final agent is evaluated, not the best one during training" in card
 
 
 def test_other_runs_report_the_final_agent_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
