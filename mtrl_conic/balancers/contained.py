@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
+from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balancer
-from mtrl_conic.balancers.notation import parse_inner
-from mtrl_conic.balancers.registry import make
+from mtrl_conic.balancers.notation import inner_label, parse_inner
+from mtrl_conic.balancers.registry import get, make
+from mtrl_conic.errors import UserError
+
+_TRAITS = (
+    "needs_losses",
+    "compares_gradients",
+    "positive_losses",
+    "refuses_negative",
+    "observes",
+    "every_task",
+    "draws",
+    "waits",
+)
+"""Traits that a method has if one of the methods that it contains has them."""
+
+
+def canonical(text: str, fits: Callable[[type[Balancer]], bool], refusal: str) -> str:
+    """Return a method in canonical notation.
+
+    Args:
+        text: the method in the notation of `parse_inner`.
+        fits: returns whether a method can be contained.
+        refusal: the rest of an error message that begins with the name of a method that does not fit.
+
+    Raises:
+        UserError: the method does not fit, a name or option is unknown, or a value is out of range.
+    """
+    name, options = parse_inner(text)
+    if not fits(get(name)):
+        raise UserError(f"{name} {refusal}")
+    return inner_label(name, options)
 
 
 class Contained:
@@ -51,3 +84,32 @@ class Contained:
 
     def _owns(self, name: str) -> bool:
         return name.startswith(self._prefix)
+
+
+class Container(Balancer):
+    """Base class of methods that contain others; the last one combines the gradients."""
+
+    def __init__(self, num_tasks: int, *contained: Contained, seed: int) -> None:
+        self.contained = contained
+        methods = [each.method for each in contained]
+        self.needs = methods[-1].needs
+        given = [method for method in methods if method.preference is not None]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(method.name for method in given)} both have a preference: give one of them")
+        self.preference = given[0].preference if given else None
+        for trait in _TRAITS:
+            setattr(self, trait, any(getattr(method, trait) for method in methods))
+        super().__init__(num_tasks, seed=seed)
+
+    @property
+    @override
+    def scaling(self) -> float:
+        return self.contained[-1].method.scaling
+
+    @override
+    def initial_state(self) -> dict[str, Tensor]:
+        return {name: value for each in self.contained for name, value in each.initial_state(self).items()}
+
+    @override
+    def adapt(self, losses: Tensor) -> None:
+        self.contained[0].bound(self).adapt(losses)

@@ -8,33 +8,24 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, Balancer
-from mtrl_conic.balancers.contained import Contained
-from mtrl_conic.balancers.notation import inner_label, parse_inner
-from mtrl_conic.balancers.registry import get, register
+from mtrl_conic.balancers.base import Balance
+from mtrl_conic.balancers.contained import Contained, Container, canonical
+from mtrl_conic.balancers.registry import register
 from mtrl_conic.errors import UserError
-
-_EITHER = ("needs_losses", "positive_losses", "refuses_negative", "observes", "every_task", "draws", "waits")
-"""Traits that the composition has if one of its methods has them."""
 
 
 def _weighs_losses(text: str) -> str:
-    name, options = parse_inner(text)
-    if get(name).compares_gradients:
-        raise UserError(f"{name} compares gradients: the first method of a composition weighs the losses alone")
-    return inner_label(name, options)
+    refusal = "compares gradients: the first method of a composition weighs the losses alone"
+    return canonical(text, lambda method: not method.compares_gradients, refusal)
 
 
 def _combines_gradients(text: str) -> str:
-    name, options = parse_inner(text)
-    method = get(name)
-    if not (method.compares_gradients and method.has_weights):
-        raise UserError(f"{name} does not weigh gradients by their Gram matrix, as the second method must")
-    return inner_label(name, options)
+    refusal = "does not weigh gradients by their Gram matrix, as the second method must"
+    return canonical(text, lambda method: method.compares_gradients and method.has_weights, refusal)
 
 
 @register("composed")
-class Composed(Balancer):
+class Composed(Container):
     """A method that weighs losses, followed by one that combines the gradients of the weighted losses.
 
     With the weights v of the first method, the second one sees the gradients v_i g_i and the losses v_i L_i. If its
@@ -80,35 +71,17 @@ class Composed(Balancer):
             Field(description="method that combines the gradients of the weighted losses, written cagrad:c=0.9"),
         ] = "imtl_g",
     ) -> None:
-        self._losses_method = Contained("losses", _weighs_losses(losses), num_tasks, seed)
+        self._weighing = Contained("losses", _weighs_losses(losses), num_tasks, seed)
         self._of = Contained("of", _combines_gradients(of), num_tasks, seed)
-        first, second = self._losses_method.method, self._of.method
+        second = self._of.method
         if second.batches > 1 or second.observes:
             wanted = f"{second.batches} batches" if second.batches > 1 else "the losses after each step"
             raise UserError(f"{second.name} needs {wanted}, and a composition cannot give them to its second method")
-        if first.preference is not None and second.preference is not None:
-            raise UserError(f"{first.name} and {second.name} both have a preference: give one of them")
-        self.preference = second.preference if first.preference is None else first.preference
-        for trait in _EITHER:
-            setattr(self, trait, getattr(first, trait) or getattr(second, trait))
-        super().__init__(num_tasks, seed=seed)
-
-    @property
-    @override
-    def scaling(self) -> float:
-        return self._of.method.scaling
-
-    @override
-    def initial_state(self) -> dict[str, Tensor]:
-        return self._losses_method.initial_state(self) | self._of.initial_state(self)
+        super().__init__(num_tasks, self._weighing, self._of, seed=seed)
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        of_losses, first = self._losses_method.bound(self)._settle(gramian, losses)
+        of_losses, first = self._weighing.bound(self)._settle(gramian, losses)
         weighted = gramian * of_losses.unsqueeze(-1) * of_losses.unsqueeze(-2)
         of_gradients, second = self._of.bound(self)._settle(weighted, None if losses is None else of_losses * losses)
         return Balance(of_gradients * of_losses, {**first, **second, "loss_weight": of_losses})
-
-    @override
-    def adapt(self, losses: Tensor) -> None:
-        self._losses_method.bound(self).adapt(losses)

@@ -9,37 +9,18 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, Balancer
-from mtrl_conic.balancers.contained import Contained
-from mtrl_conic.balancers.notation import inner_label, parse_inner
-from mtrl_conic.balancers.registry import get, register
+from mtrl_conic.balancers.base import Balance
+from mtrl_conic.balancers.contained import Contained, Container, canonical
+from mtrl_conic.balancers.registry import register
 from mtrl_conic.errors import UserError
-
-_TRAITS = (
-    "needs",
-    "needs_losses",
-    "compares_gradients",
-    "positive_losses",
-    "refuses_negative",
-    "observes",
-    "every_task",
-    "preference",
-    "draws",
-    "waits",
-)
-"""What the smoothed method takes, this one takes."""
 
 
 def _smoothable(text: str) -> str:
-    """The method as it is written; a UserError where there are no weights to smooth."""
-    name, options = parse_inner(text)
-    if not get(name).has_weights:
-        raise UserError(f"{name} has no weights of its own that could be smoothed")
-    return inner_label(name, options)
+    return canonical(text, lambda method: method.has_weights, "has no weights of its own that could be smoothed")
 
 
 @register("crmogm")
-class CRMOGM(Balancer):
+class CRMOGM(Container):
     """CR-MOGM: the running mean of another method's weights.
 
     lambda <- beta lambda + (1 - beta) w, with w the weights that the method has for this update; lambda starts at the
@@ -78,19 +59,12 @@ class CRMOGM(Balancer):
         method = self._of.method
         if method.batches > 1:
             raise UserError(f"{method.name} takes {method.batches} batches, and its weights are means already")
-        for trait in _TRAITS:
-            setattr(self, trait, getattr(method, trait))
-        super().__init__(num_tasks, seed=seed)
-
-    @property
-    @override
-    def scaling(self) -> float:
-        return self._of.method.scaling
+        super().__init__(num_tasks, self._of, seed=seed)
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
         own = {"lambda": self._full(0.0), "begun": torch.zeros(self.batch_shape, dtype=torch.bool)}
-        return own | self._of.initial_state(self)
+        return own | super().initial_state()
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
@@ -99,7 +73,3 @@ class CRMOGM(Balancer):
         smoothed = torch.where(begun, weights.lerp(self.state["lambda"], self.beta), weights)
         self._store(**{"lambda": smoothed, "begun": torch.ones_like(self.state["begun"])})
         return Balance(smoothed, {**statistics, "unsmoothed": weights})
-
-    @override
-    def adapt(self, losses: Tensor) -> None:
-        self._of.bound(self).adapt(losses)
