@@ -30,9 +30,8 @@ def leave_requests_to_parent(*, but: signal.Signals | None = None) -> None:
     """
     for number in REQUESTS:
         if number != but:
-            signal.signal(
-                number, _do_nothing
-            )  # programs that the worker starts do not inherit a handler, unlike SIG_IGN
+            # Programs that the worker starts do not inherit a handler, unlike SIG_IGN.
+            signal.signal(number, _do_nothing)
     if hasattr(signal, "pthread_sigmask"):  # not on Windows
         signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
 

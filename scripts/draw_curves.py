@@ -10,12 +10,11 @@ beside them, as curves.png.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pictures import write_png
+from pictures import read_rows, write_png
 
 from mtrl_conic.report.reinforcement.learning_curves import learning_curves
 from mtrl_conic.report.reinforcement.measures import measures
@@ -29,7 +28,7 @@ def read(folder: Path) -> Comparison:
     """Read the runs whose evaluations a result keeps."""
     runs: dict[str, dict[int, dict[int, dict[str, Any]]]] = {}
     for label, path in _files(folder):
-        for row in _rows(path):
+        for row in read_rows(path):
             method = label or row.get("method") or row["balancer"]
             evaluations = runs.setdefault(method, {}).setdefault(int(row["seed"]), {})
             at = {"step": int(row["step"]), "time": float(row["seconds"]), "success": {}, "returns": {}}
@@ -48,11 +47,6 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     """Return the files with curves, each with the label of its experiment; empty if the rows name the method."""
     alone = [("", path) for name in ("curves.csv", "*evaluations.csv") for path in sorted(folder.glob(name))]
     return alone or [(path.stem, path.with_suffix(".csv")) for path in sorted(folder.glob("*.yaml"))]
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _run(folder: Path, seed: int, evaluations: list[dict[str, Any]]) -> Run:

@@ -10,13 +10,12 @@ row per task; a vertical mark is the mean over seeds. The map shows returns, wit
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import altair as alt
-from pictures import write_png
+from pictures import read_rows, write_png
 
 from mtrl_conic.report.charts import short
 from mtrl_conic.supervised.learners import SINGLE_TASK
@@ -27,14 +26,14 @@ COLUMNS = 3
 
 def supervised(folder: Path) -> alt.Chart | alt.FacetChart:
     """Make a chart per metric, with the mean of the single-task networks as a line."""
-    rows = _rows(folder / "results.csv")
+    rows = read_rows(folder / "results.csv")
     records = [{"row": row["method"], "chart": row["metric"], "value": float(row["value"])} for row in rows]
     return _dots(records, "", baseline=SINGLE_TASK)
 
 
 def agents(folder: Path) -> alt.Chart | alt.FacetChart:
     """Draw the last evaluation of each run: success per task over seeds, or returns per balancer of a single seed."""
-    rows = _rows(folder / "curves.csv")
+    rows = read_rows(folder / "curves.csv")
     last: dict[tuple[str, str], int] = {}
     for row in rows:
         run = row["balancer"], row["seed"]
@@ -44,11 +43,6 @@ def agents(folder: Path) -> alt.Chart | alt.FacetChart:
         return _map([{**row, "task": short(row["task"]), "return": float(row["return"])} for row in finals])
     records = [{"row": short(row["task"]), "chart": "", "value": float(row["success"])} for row in finals]
     return _dots(records, "success")
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _dots(records: Sequence[dict[str, Any]], title: str, baseline: str = "") -> alt.Chart | alt.FacetChart:

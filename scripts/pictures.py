@@ -1,4 +1,4 @@
-"""The writing of small PNG pictures, which the scripts that draw a kept result share.
+"""What the scripts that draw a kept result share: reading its tables, and writing small PNG pictures.
 
 python scripts/pictures.py screenshot.png results/comparison/page.png
 """
@@ -6,6 +6,7 @@ python scripts/pictures.py screenshot.png results/comparison/page.png
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ from PIL import Image
 
 COLOURS = 128
 """The number of colours of a picture; its file is then about a third as large."""
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file with a header."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def write_png(specification: dict[str, Any], path: Path) -> None:

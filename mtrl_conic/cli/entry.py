@@ -73,9 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        if (
-            error.errno != errno.ENAMETOOLONG
-        ):  # an argument used as a path may be too long; any code may be the first to use it
+        # An argument used as a path may be too long, and any code may be the first to use it.
+        if error.errno != errno.ENAMETOOLONG:
             raise
         print(f"mtrl-conic: {_red('error:')} {one_line(str(error))}", file=sys.stderr)
         return 2

@@ -103,9 +103,8 @@ class CompiledFunction:
 
     def _compile(self, inputs: tuple[Any, ...]) -> Any:
         check_compiler()
-        operations = make_fx(lambda *given: self._function(*given))(
-            *inputs
-        )  # make_fx would count the `self` of a method as an input
+        # A lambda, because make_fx would count the `self` of a method as an input.
+        operations = make_fx(lambda *given: self._function(*given))(*inputs)
         operations.graph.eliminate_dead_code()
         operations.recompile()
         self._compiled = torch.compile(operations, fullgraph=True)

@@ -331,9 +331,8 @@ def read_config(path: Path) -> dict[str, Any]:
     if not file.exists():
         raise UserError(f"{path} is not a run directory: it has no config.yaml")
     values = read_yaml(file)
-    if not isinstance(values, dict) or values.get("kind") not in list(
-        KINDS
-    ):  # a list, because the value may be unhashable
+    # A list, because the value may be unhashable.
+    if not isinstance(values, dict) or values.get("kind") not in list(KINDS):
         raise UserError(f"{file} is not the configuration of a run: its kind is not one of {', '.join(KINDS)}")
     wrong = _wrong(values)
     if wrong:
