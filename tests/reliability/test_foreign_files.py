@@ -217,7 +217,7 @@ def test_weights_that_are_none(agent: MTSAC, tmp_path: Path) -> None:
     values = json.loads(described.read_text())
     values["weights"]["sha256"] = hashlib.sha256(b"\xff" * 64).hexdigest()
     described.write_text(json.dumps(values))
-    assert "holds no weights" in refused(lambda: Policy.load(tmp_path))
+    assert "contains no weights" in refused(lambda: Policy.load(tmp_path))
 
 
 def test_a_pipe_that_nothing_reads_is_not_waited_for(tmp_path: Path) -> None:
