@@ -26,15 +26,20 @@ _NOTHING = object()
 
 
 EXAMPLES = {
-    "all runs in a folder": "mtrl-conic runs runs",
-    "the failed runs of a method": "mtrl-conic runs runs --where balancer=ls state=failed",
+    "all runs in the folder runs": "mtrl-conic runs",
+    "the failed runs of a method": "mtrl-conic runs --where balancer=ls state=failed",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the folders, and the conditions."""
     parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders that contain some"
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="DIR",
+        default=[Path("runs")],
+        help="run directories, or folders that contain some [runs]",
     )
     parser.add_argument(
         "--where",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,7 @@ def changes_in_words(directory: Path) -> list[str]:
 
 
 def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambda words: None) -> list[Path]:
-    """Return the run directories at or below each of `folders`, sorted.
+    """Return the run directories at or below each of `folders`, sorted by name and by the numbers in it.
 
     Args:
         folders: folders to search.
@@ -120,7 +121,7 @@ def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambd
         if not folder.is_dir():
             raise UserError(f"there is no folder {folder}")
         runs, others = [], {}
-        for file in sorted(folder.rglob("config.yaml")):
+        for file in sorted(folder.rglob("config.yaml"), key=_by_numbers):
             try:
                 read_config(file.parent)
                 runs.append(file.parent)
@@ -133,6 +134,12 @@ def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambd
                 skipped(words)
         found.update({directory.resolve(): directory for directory in runs})
     return list(found.values())
+
+
+def _by_numbers(path: Path) -> list[str | float]:
+    """Return a key that sorts `seed_10` after `seed_9`, and `alpha=-10` before `alpha=-2`."""
+    parts = re.split(r"((?:(?<==)-)?\d+(?:\.\d+)?)", str(path))
+    return [float(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def _is_locked(directory: Path) -> bool:

@@ -73,6 +73,15 @@ def test_finding_runs(tmp_path: Path) -> None:
         find_runs([tmp_path / "nowhere"])
 
 
+def test_runs_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    labels = ["gradops_alpha=-10", "gradops_alpha=-2", "gradops_alpha=0.5", "gradops_alpha=2", "run-9", "run-10"]
+    names = [f"{label}/seed_{seed}" for label in labels for seed in (0, 9, 10)]
+    for name in reversed(names):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.yaml").write_text(f"kind: reinforcement\nsteps: 1\n{METHOD}")
+    assert [str(path.relative_to(tmp_path)) for path in find_runs([tmp_path])] == names
+
+
 def test_what_is_no_run_is_skipped_and_named(tmp_path: Path) -> None:
     """But for the files that a logger keeps within a run."""
     for name, text in (

@@ -123,11 +123,13 @@ def test_a_run_without_any_success_reports_returns(without_success: Path, capsys
 
 
 def test_returns_are_listed_and_watched(
-    without_success: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    without_success: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     result = json.loads((without_success / "result.json").read_text())
-    assert main(["runs", str(without_success)]) == 0
+    (tmp_path / "runs").symlink_to(without_success, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs"]) == 0
     value = number(result["returns"]["Pendulum-v1"])
     assert f"Pendulum-v1 {value}" in " ".join(capsys.readouterr().out.split())
     assert main(["watch", str(without_success)]) == 0
