@@ -95,7 +95,7 @@ def generated(name: str) -> str:
         rows.append(f"| `{option}` | {kind} | `{field.default}` | {field.description} |\n")
     table = "".join(["| option | type | default | meaning |\n|---|---|---|---|\n", *rows]) if rows else "No options.\n"
     takes = [_NEEDS[method.needs]]
-    if method.needs_losses and method.compares_gradients:
+    if made.needs_losses and made.compares_gradients:
         takes.append("the losses")
     if made.positive_losses:
         takes.append("which should be positive")
