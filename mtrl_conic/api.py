@@ -54,8 +54,8 @@ class MTSAC(agent.MTSAC):
     ) -> Self:
         """Train for another `steps` environment steps of every task.
 
-        The replay is kept between two calls. Episodes continue, or start anew if the last call was interrupted within a
-        step or if the environments were stepped by other code.
+        The replay is kept between two calls. Episodes continue, or start again if the last call was interrupted within
+        a step or if the environments were stepped by other code.
 
         Args:
             steps: number of steps per task.

@@ -29,12 +29,12 @@ def compiled_and_kept(function: F, **options: Any) -> F:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        _warn_of_compiling_anew()
+        _warn_of_recompilation()
         return cast(F, numba.njit(**options)(function))
 
 
 @cache
-def _warn_of_compiling_anew() -> None:
+def _warn_of_recompilation() -> None:
     _LOGGER.warning(
         "compiled code cannot be cached, so every process compiles it again: neither the package's folder nor the "
         "home directory is writable; set NUMBA_CACHE_DIR to a writable folder"

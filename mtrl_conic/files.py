@@ -89,7 +89,7 @@ def append(file: Path, data: bytes) -> None:
 
     Raises:
         OSError: the data cannot be written; the file is unchanged.
-        UserError: a pipe or a device is in the place of the file.
+        UserError: the path is a pipe or a device.
     """
     try:
         opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)

@@ -26,7 +26,7 @@ def test_without_a_place_to_keep_it_code_is_compiled_by_each_process(
     """A package that is read-only, a home directory that cannot be written: numba refuses, with a traceback."""
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     monkeypatch.setattr(caching.config, "CACHE_LOCATOR_CLASSES", "", raising=False)
-    compilation._warn_of_compiling_anew.cache_clear()
+    compilation._warn_of_recompilation.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert compilation.compiled_and_kept(double)(1.5) == 3.0

@@ -34,23 +34,23 @@ BLOCK = 20
 
 @dataclass
 class EnvBenchmark:
-    """Environment steps a second, by kind of actions and item, one number a round; and the time of building."""
+    """Environment steps per second by kind of actions and item, one number per round, and the building time."""
 
     task_set: str
     rounds: dict[str, dict[str, list[float]]]
     building: Building
 
     def median(self, actions: str, item: str) -> float:
-        """The median over the rounds, in environment steps a second."""
+        """Return the median over the rounds, in environment steps per second."""
         return statistics.median(self.rounds[actions][item])
 
     def ratio(self, actions: str, item: str, base: str) -> float:
-        """The median over the rounds of how many times as fast as `base` an item is."""
+        """Return the median over the rounds of an item's speed divided by that of `base`."""
         rounds = self.rounds[actions]
         return statistics.median(a / b for a, b in zip(rounds[item], rounds[base], strict=True))
 
     def as_dict(self) -> dict[str, Any]:
-        """For each kind of actions and item: steps a second, and the ratios to `gym.make_vec` and the physics."""
+        """Return speeds and their ratios to `gym.make_vec` and the physics, by kind of actions and item."""
         return {
             actions: {
                 item: {
@@ -64,7 +64,7 @@ class EnvBenchmark:
         }
 
     def table(self) -> str:
-        """The medians and ratios as lines of text."""
+        """Return the medians and ratios as lines of text."""
         head = f"{self.task_set:10}{'actions':10}{'item':16}{'steps/s':>10}{'x make_vec':>12}{'x physics':>12}"
         lines = [head]
         for actions, items in self.as_dict().items():
@@ -79,15 +79,15 @@ class EnvBenchmark:
 def run(
     task_set: str = "mt10", *, seconds: float = 10.0, threads: int = 1, seed: int = 0, steps: int | None = None
 ) -> EnvBenchmark:
-    """Step a set of tasks with random and with scripted actions in every way there is.
+    """Step a set of tasks in every available way, with random and with scripted actions.
 
-    All items play the same episodes with the same actions, in turns of a few steps, except EnvPool, which has its
-    own goals. With one thread time is that of the processor, which other processes disturb less; with more it is
-    the wall's.
+    All items play the same episodes with the same actions and take turns of a few steps, except EnvPool, which has
+    its own goals. With one thread, processor time is measured, which other processes affect less; with more threads,
+    wall time.
 
     Args:
         task_set: `mt10`, `mt25` or `mt50`.
-        seconds: about how long to measure each item with each kind of actions; there are at least three rounds.
+        seconds: approximate time to measure each item with each kind of actions; there are at least three rounds.
         threads: number of threads of the fast stepper.
         seed: seed of goals and actions.
         steps: number of steps of each episode, at most `HORIZON`; the default is `HORIZON` or `SHORT_HORIZON`.
@@ -132,7 +132,7 @@ def run(
 
 
 def _play(players: dict[str, Player], actions: Actions, clock: Callable[[], float]) -> dict[str, float]:
-    """Seconds that each player takes for the steps of an episode."""
+    """Return the seconds that each player takes for the steps of an episode."""
     for player in players.values():
         for task in range(actions.shape[1]):
             player.reset(task, 0)
@@ -152,7 +152,7 @@ def _random(stepper: Stepper, generator: np.random.Generator, steps: int) -> Act
 
 
 def _scripted(stepper: Stepper, generator: np.random.Generator, steps: int) -> Actions:
-    """What Meta-World's scripted policies do from an episode's first step on, with noise."""
+    """Return the actions of Meta-World's scripted policies in an episode, with noise."""
     tasks = range(len(stepper.task_names))
     policies: list[Any] = [ENV_POLICY_MAP[name]() for name in stepper.task_names]  # type: ignore[abstract]  # none is
     observations = np.stack([stepper.reset(task, 0) for task in tasks])

@@ -1,4 +1,4 @@
-"""What the balancers promise, evaluated on the gradients themselves, over many hard draws."""
+"""The guarantees of the balancers, checked on the gradients themselves for many difficult draws."""
 
 from __future__ import annotations
 
@@ -38,63 +38,63 @@ METHODS: Sequence[tuple[str, dict[str, Any]]] = (
     ("config", {}),
     ("dualproj", {}),
 )
-"""Those that compare gradients by their Gram matrix, with options at the ends of their ranges."""
+"""The methods that compare gradients by their Gram matrix, with options at the ends of their ranges."""
 
 STUDY = {2: 48, 3: 48, 10: 48, 50: 16}
 """K -> draws of each kind, type and number of parameters: 10,290 together."""
 PARAMETERS = (3, 30, 1000, 100_000)
 _MANY = 100_000
-"""Parameters from which on a sixteenth of the draws is made."""
+"""The number of parameters from which on only a sixteenth of the draws is made."""
 ALLOWED = 2 * TOLERANCE
-"""Error of a promise that is kept: what decided was rounded as well."""
+"""The largest error of a guarantee that holds; the method's own decisions are rounded as well."""
 TYPES = (torch.float32, torch.bfloat16, torch.float64)
 
 
 class SeenByGradients(Outcome):
-    """What weights make of gradients (..., K, P), from their sum in float64: no product of a Gram matrix enters."""
+    """The outcome of weights for gradients (..., K, P), from their weighted sum in float64, without a Gram matrix."""
 
     def __init__(self, gradients: Tensor, weights: Tensor) -> None:
         self.gradients = gradients.to(torch.float64)
         super().__init__(self.gradients @ self.gradients.mT, weights)
 
     def of_others(self, weights: Tensor) -> Outcome:
-        """What other weights make of the same gradients."""
+        """Return the outcome of other weights for the same gradients."""
         return SeenByGradients(self.gradients, weights)
 
     @cached_property
     def direction(self) -> Tensor:
-        """(..., P)"""
+        """The direction (..., P)."""
         return (self.weights.unsqueeze(-2) @ self.gradients).squeeze(-2)
 
     @cached_property
     def products(self) -> Tensor:
-        """g_i.d (..., K)."""
+        """The products g_i.d (..., K)."""
         return (self.gradients @ self.direction.unsqueeze(-1)).squeeze(-1)
 
     @cached_property
     def square(self) -> Tensor:
-        """||d||^2 (..., 1)."""
+        """The square ||d||^2 (..., 1)."""
         return self.direction.square().sum(-1, keepdim=True)
 
     @property
     def noise(self) -> Tensor:
-        """Nothing (..., 1): squares of a sum do not cancel."""
+        """The rounding error of `square` (..., 1): zero, because the square of a sum has no cancellation."""
         return torch.zeros_like(self.square)
 
 
 @dataclass
 class Record:
-    """One method over all draws."""
+    """The results of one method over all draws."""
 
     draws: int = 0
     not_finite: int = 0
     fallbacks: int = 0
     broken: int = 0
     worst: dict[str, float] = field(default_factory=dict)
-    """Guarantee -> its largest error, where no fallback was taken."""
+    """Guarantee -> its largest error over the problems without a fallback."""
 
     def add(self, balancer: Balancer, gradients: Tensor, gramian: Tensor) -> None:
-        """Balance problems (N, K, P) and see what came of the promises."""
+        """Balance problems (N, K, P) and record the errors of the guarantees."""
         balancer.reset(tuple(gradients.shape[:1]))
         losses = torch.ones(gradients.shape[:-1], dtype=torch.float64)
         weights, statistics = balancer(gramian, losses)
@@ -113,7 +113,7 @@ class Record:
 
 
 def draws(counts: dict[int, int]) -> Iterator[Tensor]:
-    """Gradients (N, K, P) of all kinds, types and sizes, `counts[K]` at a time."""
+    """Yield gradients (N, K, P) of all kinds, types and sizes, `counts[K]` problems at a time."""
     seed = 0
     for num_tasks, count in counts.items():
         for kind in KINDS:
@@ -125,7 +125,7 @@ def draws(counts: dict[int, int]) -> Iterator[Tensor]:
 
 
 def study(counts: dict[int, int], methods: Sequence[tuple[str, dict[str, Any]]] = METHODS) -> dict[str, Record]:
-    """Method -> what became of its promises over `counts[K]` draws of each kind, type and number of parameters."""
+    """Return the record of each method over `counts[K]` draws of each kind, type and number of parameters."""
     records = {balancers.label(*method): Record() for method in methods}
     for gradients in draws(counts):
         gramian = gramian_of(gradients)
@@ -136,7 +136,7 @@ def study(counts: dict[int, int], methods: Sequence[tuple[str, dict[str, Any]]] 
 
 
 def table(records: dict[str, Record]) -> str:
-    """The study as lines of text."""
+    """Return the study as lines of text."""
     head = f"{'method':<24}{'draws':>8}{'not finite':>12}{'broken':>8}{'fallback':>10}"
     lines = [f"{head}  largest error of each guarantee"]
     for name, record in records.items():

@@ -1,4 +1,4 @@
-"""How exactly the balancers solve what defines them, over many random Gram matrices."""
+"""The accuracy with which the balancers solve their defining equations, over many random Gram matrices."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mtrl_conic.linalg.vectors import dot, matvec
 
 _BATCH = 500
 STUDY = {2: 3000, 3: 3000, 10: 3000, 50: 1000}
-"""K -> matrices of the study: 10,000 together."""
+"""K -> number of matrices in the study, 10,000 together."""
 
 
 def random_gramians(count: int, num_tasks: int, *, seed: int = 0) -> Tensor:
-    """Matrices (count, K, K) with conditions of 1 to 1e8, of scales 1e-6 to 1e6."""
+    """Return random matrices (count, K, K) with conditions of 1 to 1e8 and scales of 1e-6 to 1e6."""
     generator = torch.Generator().manual_seed(seed)
     raw = torch.randn(count, num_tasks, num_tasks, generator=generator, dtype=torch.float64)
     rotations = torch.linalg.qr(raw).Q
@@ -30,9 +30,9 @@ def random_gramians(count: int, num_tasks: int, *, seed: int = 0) -> Tensor:
 
 
 def residuals(gramians: Tensor) -> dict[str, Tensor]:
-    """Per method the error (N,) of what defines it, for each of the matrices (N, K, K).
+    """Return the error (N,) of each method's defining equation for each of the matrices (N, K, K).
 
-    Errors come relative to the size of the terms that they are the difference of, so they have no scale.
+    Each error is a difference divided by the size of its terms, so it does not depend on scale.
     """
     num_tasks = gramians.shape[-1]
     square = gramians.diagonal(dim1=-2, dim2=-1)
@@ -50,7 +50,7 @@ def residuals(gramians: Tensor) -> dict[str, Tensor]:
         tasks = pulled - lam / num_tasks
         results[f"sdmgrad lam={lam}"] = gap(tasks, matvec(gramians, pulled), matvec(gramians.abs(), pulled))
 
-    # The duality gaps come over ||g0||^2; g_i.d has the size of ||g_i|| ||g0||.
+    # The duality gaps are divided by ||g0||^2; g_i.d has the size of ||g_i|| ||g0||.
     size = (mean_square / square.mean(-1)).sqrt()
     for c in (0.1, 0.4, 0.9):
         balance = balancers.make("cagrad", num_tasks, c=c)(gramians)
@@ -82,7 +82,7 @@ def residuals(gramians: Tensor) -> dict[str, Tensor]:
 
 
 def study(counts: dict[int, int]) -> dict[str, dict[int, float]]:
-    """Method -> K -> the largest residual over `counts[K]` random matrices."""
+    """Return, by method and K, the largest residual over `counts[K]` random matrices."""
     worst: dict[str, dict[int, float]] = {}
     for num_tasks, count in counts.items():
         for seed, first in enumerate(range(0, count, _BATCH)):
@@ -94,7 +94,7 @@ def study(counts: dict[int, int]) -> dict[str, dict[int, float]]:
 
 
 def table(worst: dict[str, dict[int, float]], counts: dict[int, int]) -> str:
-    """The study as lines of text."""
+    """Return the study as lines of text."""
     head = f"{'largest residual':<24}" + "".join(f"K={size:<8}" for size in counts)
     lines = [f"{name:<24}" + "".join(f"{sizes[k]:<10.1e}" for k in counts) for name, sizes in worst.items()]
     drawn = f"{'random matrices':<24}" + "".join(f"{count:<10}" for count in counts.values())

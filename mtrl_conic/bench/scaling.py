@@ -1,6 +1,7 @@
-"""A step on K tasks that share their rows, as tasks and parameters grow: ours beside the plain mean and torchjd.
+"""The time of a step on K tasks that share their rows, by number of tasks and parameters.
 
-The figure of ConicGrad's paper (Hassanpour et al., 2025) on time against the number of tasks and of parameters.
+It compares the gradients of this package with the plain mean and torchjd. ConicGrad's paper (Hassanpour et al., 2025)
+has a figure of the time against the number of tasks and parameters.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ PLAIN, SINGLE = "plain mean", "single tasks"
 TASKS, SIZES = (2, 5, 10, 20, 40), (1, 2, 4)
 NETWORKS = ("mlp", "celeba")
 WAYS = ("representation", "parameters", "torchjd", "single")
-"""What is compared with the plain mean: both modes of `mtrl_conic.supervised.gradients`, torchjd, and a network for
-each task, trained on its loss alone."""
+"""The items that are compared with the plain mean: both modes of `mtrl_conic.supervised.gradients`, torchjd, and a
+separate network for each task, trained on its own loss."""
 _FEATURES, _PARAMETERS = 256, 200_000
 _AGGREGATORS = {"pcgrad": "PCGrad", "mgda": "MGDA", "upgrad": "UPGrad", "imtl_g": "IMTLG"}
-"""Balancer -> torchjd's class, for those it makes without arguments."""
+"""Balancer -> torchjd's class, for classes without required arguments."""
 
 Place = tuple[int, int, str]
-"""Tasks, times the parameters, item."""
+"""Number of tasks, multiple of the parameters, item."""
 
 
 @dataclass(frozen=True)
 class ScalingBenchmark:
-    """Seconds of a step by place, a number a round, and the peak memory of the process in bytes."""
+    """Seconds of a step by place, one number per round, and the peak memory of the process in bytes."""
 
     seconds: dict[Place, list[float]]
     memory: dict[Place, int]
@@ -48,12 +49,12 @@ class ScalingBenchmark:
     notes: list[str]
 
     def ratio(self, place: Place) -> float:
-        """Time over the plain mean's, the median over rounds."""
+        """Return the median over the rounds of the time divided by that of the plain mean."""
         plain = self.seconds[place[0], place[1], PLAIN]
         return statistics.median(a / b for a, b in zip(self.seconds[place], plain, strict=True))
 
     def table(self) -> str:
-        """Medians in milliseconds, times the plain mean, peak memory, as lines of text."""
+        """Return medians in milliseconds, ratios to the plain mean and peak memory as lines of text."""
         lines = [f"{self.title}, {self.threads} threads", f"{'tasks':<7}{'size':<6}{'item':<28}ms        times     MiB"]
         for place, seconds in self.seconds.items():
             tasks, size, item = place
@@ -76,17 +77,17 @@ def run(
     rounds: int = 15,
     threads: int = 1,
 ) -> ScalingBenchmark:
-    """Measure a step without its optimiser: forward, gradients, balancing.
+    """Measure a step without its optimiser: forward pass, gradients and balancing.
 
     Args:
-        names: balancers.
-        network: `mlp`, a trunk of 200,000 parameters times `sizes`; `celeba`, its nine layers on 64x64 images.
+        names: names of balancers.
+        network: `mlp`, a trunk with 200,000 parameters times `sizes`, or `celeba`, its nine layers on 64x64 images.
         tasks: numbers of tasks.
         sizes: multiples of the parameters (mlp).
-        batch_size: rows, which all tasks share.
-        ways: among `WAYS`.
-        rounds: measurements of each item, which take turns.
-        threads: of the processor; with one, time is the process's own.
+        batch_size: number of rows, which all tasks share.
+        ways: items, among `WAYS`.
+        rounds: number of measurements of each item; the items take turns.
+        threads: number of processor threads; with one, processor time is measured, otherwise wall time.
     """
     if network not in NETWORKS:
         raise UserError(f"network={network}: known are {', '.join(NETWORKS)}")
@@ -119,7 +120,7 @@ def _measure(steps: dict[str, Callable[[], object]], rounds: int, threads: int) 
         for item, step in steps.items():
             memory, start = PeakMemory(torch.device("cpu")), clock()
             step()
-            if turn:  # the first one warms up
+            if turn:  # the first round is a warm-up
                 measured[item].append(clock() - start)
             peaks[item] = max(peaks.get(item, 0), memory.peak())
     return [(item, measured[item], peaks[item]) for item in steps]
@@ -191,7 +192,7 @@ def _balanced(
 def _torchjd(
     net: TaskNetwork, losses: Callable[[Outputs], Tensor], inputs: Tensor, kind: str, notes: list[str]
 ) -> Callable[[], object] | None:
-    """The step by torchjd's `mtl_backward`, a backward pass at a time, which takes the least memory."""
+    """Take a step with torchjd's `mtl_backward`, one backward pass at a time, which needs the least memory."""
     try:
         autojac = importlib.import_module("torchjd.autojac")
         aggregator = getattr(importlib.import_module("torchjd.aggregation"), kind)()
@@ -218,7 +219,7 @@ def _torchjd(
 
 
 def _mlp(tasks: int, size: int) -> TaskNetwork:
-    """Two hidden layers with about `size` times 200,000 parameters."""
+    """Return a network of two hidden layers with about `size` times 200,000 parameters."""
     # width^2 + features * width = parameters
     half = _FEATURES / 2
     width = round((half * half + size * _PARAMETERS) ** 0.5 - half)

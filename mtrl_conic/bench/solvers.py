@@ -1,4 +1,4 @@
-"""How long a balancer takes: the solve alone, and the whole way from a Jacobian to a direction beside others'."""
+"""The time of a balancer, from the Gram matrix to the weights and from a Jacobian to the direction."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _AGGREGATORS = {
     "dualproj": ("DualProj", False),
     "excessmtl": ("ExcessMTL", False),
 }
-"""Balancer -> torchjd's class, and what it is constructed with: nothing, the number of tasks, or a number."""
+"""Balancer -> torchjd's class and its argument: none, the number of tasks, or a number."""
 
 
 @dataclass(frozen=True)
 class SolverBenchmark:
-    """Seconds by item, a number a round; the items of a round follow one another."""
+    """Seconds by item, one number per round; the items take turns within a round."""
 
     solves: dict[tuple[str, int], list[float]]
     """(balancer, K) -> seconds from the Gram matrix and losses to the weights."""
@@ -49,10 +49,10 @@ class SolverBenchmark:
     """P of `ways`."""
     threads: int
     notes: list[str] = field(default_factory=list)
-    """What was left out and why; the comparison with SLSQP."""
+    """Omitted items with the reason, and the comparison with SLSQP."""
 
     def table(self) -> str:
-        """Medians in milliseconds, and torchjd's over ours, as lines of text."""
+        """Return medians in milliseconds, and the ratio of torchjd's time to ours, as lines of text."""
         sizes = sorted({size for _, size in self.solves})
         names = sorted({name for name, _ in self.solves})
         lines = [f"solve alone, ms, {self.threads} threads", f"{'balancer':<14}" + "".join(f"K={k:<8}" for k in sizes)]
@@ -79,15 +79,15 @@ def run(
     rounds: int = 15,
     threads: int = 1,
 ) -> SolverBenchmark:
-    """Measure balancers, in one run, beside torchjd's aggregators and SLSQP where they are installed.
+    """Measure balancers in one run, together with torchjd's aggregators and SLSQP if they are installed.
 
     Args:
-        names: balancers; all if empty.
-        sizes: numbers of tasks K of the solves.
-        tasks: K of the whole way.
-        parameters: P of the whole way.
-        rounds: measurements of each item; the medians are reported.
-        threads: processor threads. With one, time is the process's own, which others disturb less.
+        names: names of balancers; all if empty.
+        sizes: numbers of tasks K for the time from the Gram matrix to the weights.
+        tasks: K for the time from the Jacobian to the direction.
+        parameters: P for the time from the Jacobian to the direction.
+        rounds: number of measurements of each item; the medians are reported.
+        threads: number of processor threads; with one, processor time is measured, otherwise wall time.
     """
     chosen = list(names) or balancers.available()
     for name in chosen:
@@ -111,18 +111,18 @@ def _median(seconds: list[float]) -> float:
 def _measure(items: dict[Any, Callable[[], object]], rounds: int, clock: Callable[[], float]) -> dict[Any, list[float]]:
     measured: dict[Any, list[float]] = {item: [] for item in items}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the others' solvers
+        warnings.simplefilter("ignore")  # of other packages' solvers
         for turn in range(rounds + 2):
             for item, work in items.items():
                 start = clock()
                 work()
-                if turn >= 2:  # the first two warm up
+                if turn >= 2:  # the first two rounds are a warm-up
                     measured[item].append(clock() - start)
     return measured
 
 
 def _jacobian(tasks: int, parameters: int, dtype: torch.dtype) -> Tensor:
-    """Gradients with cosines of about -.5 to .5: half noise of their own, half a mix of three common directions."""
+    """Return gradients with cosines of about -.5 to .5: half noise, half a mixture of three common directions."""
     generator = torch.Generator().manual_seed(0)
     common = torch.randn(3, parameters, generator=generator, dtype=dtype)
     mix = torch.randn(tasks, 3, generator=generator, dtype=dtype) / 3**0.5
@@ -163,7 +163,7 @@ def _ways(
 
 
 def _aggregator(name: str, tasks: int) -> Callable[[Tensor], Tensor]:
-    """Torchjd's aggregator; an ImportError says what is not installed."""
+    """Return torchjd's aggregator for a balancer; raise an ImportError if a package is missing."""
     kind, argument = _AGGREGATORS[name]
     made = getattr(importlib.import_module("torchjd.aggregation"), kind)
     if argument is False:
@@ -174,7 +174,7 @@ def _aggregator(name: str, tasks: int) -> Callable[[Tensor], Tensor]:
 
 
 def _beside_slsqp(size: int, rounds: int, clock: Callable[[], float]) -> list[str]:
-    """CAGrad's weights by our solver and by scipy's SLSQP, as public code calls it: times and duality gaps."""
+    """Compare our solver for CAGrad's weights with scipy's SLSQP, called as in public code, in time and duality gap."""
     try:
         optimize = importlib.import_module("scipy.optimize")
     except ImportError:

@@ -31,14 +31,14 @@ from mtrl_conic.training.trainer import Trainer
 PLAIN = "make_vec, K backwards, PCGrad"
 UNBALANCED = "make_vec, one backward, no balancer"
 STEPS = 10
-"""Training steps that an item takes before the next item's turn."""
+"""The number of training steps that an item takes before the next item continues."""
 _FILL = 64
 """The number of steps in the replay before the first update."""
 
 
 @dataclass(frozen=True)
 class TrainBenchmark:
-    """Seconds of one training step, by item, one number a round; the items of a round follow one another."""
+    """Seconds of one training step by item, one number per round; the items take turns within a round."""
 
     rounds: dict[str, list[float]]
     config: AgentConfig
@@ -46,7 +46,7 @@ class TrainBenchmark:
     compiled: bool
 
     def table(self) -> str:
-        """Medians and ratios as lines of text."""
+        """Return medians and ratios as lines of text."""
         measured = setting(self.config, self.threads, self.compiled)
         head = f"MT10 training step: {measured}, median of {len(self.rounds[PLAIN])}"
         lines = [head, f"{'item':<38}{'ms':>9}{'times as fast as the plain way':>32}"]
@@ -59,13 +59,13 @@ class TrainBenchmark:
 def run(
     name: str = "conicgrad", *, rounds: int = 15, threads: int = 1, compile: bool = False, **fields: Any
 ) -> TrainBenchmark:
-    """Measure training with the balancer `name`, stepping before and beside the update, and two plain ways.
+    """Measure training with a balancer, with steps before and during the update, and two plain implementations.
 
     Args:
-        name: name of a balancer.
-        rounds: measurements of each item; the first two more warm up.
-        threads: processor threads of the update. The clock is the wall's.
-        compile: ours with its networks compiled.
+        name: name of the balancer.
+        rounds: number of measurements of each item, after two rounds of warm-up.
+        threads: number of processor threads of the update; wall time is measured.
+        compile: whether to compile the networks of our implementation.
         fields: fields of `AgentConfig`.
     """
     balancers.get(name)
@@ -99,10 +99,10 @@ def _ours(name: str, config: AgentConfig, execution: Eager, *, overlap: bool) ->
 
 
 class _Plain:
-    """Meta-World's own vector environment and the plain update, with our replay."""
+    """Training with Meta-World's own vector environment and the plain update, with our replay."""
 
     def __init__(self, config: AgentConfig, *, balance: bool) -> None:
-        with warnings.catch_warnings():  # Gymnasium warns of Meta-World's own spaces
+        with warnings.catch_warnings():  # Gymnasium warns about Meta-World's spaces
             warnings.simplefilter("ignore", UserWarning)
             self.envs = gym.make_vec("Meta-World/MT10", vector_strategy="sync", seed=0, use_one_hot=True)
         self.observations, _ = self.envs.reset(seed=0)

@@ -1,4 +1,4 @@
-"""The time of a learning update with each balancer, compared with `ls`, its matrix products and a plain way."""
+"""The time of an update with each balancer, compared with `ls`, its matrix products and a plain implementation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TASKS, _OBSERVATION, _ACTION = 10, 49, 4
 
 @dataclass(frozen=True)
 class UpdateBenchmark:
-    """Seconds of one update, by item, one number a round; the items of a round follow one another."""
+    """Seconds of one update by item, one number per round; the items take turns within a round."""
 
     rounds: dict[str, list[float]]
     config: AgentConfig
@@ -37,15 +37,15 @@ class UpdateBenchmark:
     compiled: bool
 
     def milliseconds(self, item: str) -> float:
-        """The median over the rounds."""
+        """Return the median over the rounds in milliseconds."""
         return 1e3 * statistics.median(self.rounds[item])
 
     def ratio(self, item: str, base: str) -> float:
-        """The median over the rounds of `item`'s time over `base`'s."""
+        """Return the median over the rounds of the time of `item` divided by that of `base`."""
         return statistics.median(a / b for a, b in zip(self.rounds[item], self.rounds[base], strict=True))
 
     def table(self) -> str:
-        """Medians and ratios as lines of text."""
+        """Return medians and ratios as lines of text."""
         head = f"MT10 update: {setting(self.config, self.threads, self.compiled)}, median of {len(self.rounds['ls'])}"
         lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x products':>12}{'x plain way':>13}"]
         for item in self.rounds:
@@ -55,7 +55,7 @@ class UpdateBenchmark:
 
 
 def setting(config: AgentConfig, threads: int, compiled: bool) -> str:
-    """What was measured, in words."""
+    """Return a description of what was measured."""
     return (
         f"{config.base} base, {config.network} network, {config.batch_size} rows per task, "
         f"critics {config.depth}x{config.width}, {config.precision}, {threads} threads"
@@ -71,17 +71,16 @@ def run(
     compile: bool = False,
     **fields: Any,
 ) -> UpdateBenchmark:
-    """Measure the update with `ls` and the balancers `names`, the products of `ls`, and the plain way.
+    """Measure the update with `ls` and the balancers `names`, the products of `ls`, and the plain implementation.
 
-    With one thread time is that of the process's processor, which other processes disturb less; with more
-    it is the wall's.
+    With one thread, processor time is measured, which other processes affect less; with more threads, wall time.
 
     Args:
-        names: of balancers.
-        rounds: measurements of each item; two more warm up.
-        threads: processor threads.
-        compile: measure compiled updates too.
-        fields: of `AgentConfig`; the base is classic unless told.
+        names: names of balancers.
+        rounds: number of measurements of each item, after two rounds of warm-up.
+        threads: number of processor threads.
+        compile: whether to measure compiled updates too.
+        fields: fields of `AgentConfig`; the default base is classic.
     """
     for name in names:
         balancers.get(name)
@@ -97,7 +96,7 @@ def run(
         for item, update in items.items():
             start = clock()
             update()
-            if turn >= 2:  # the first two warm up
+            if turn >= 2:  # the first two rounds are a warm-up
                 measured[item].append(clock() - start)
     return UpdateBenchmark(measured, config, threads, compile)
 
@@ -127,12 +126,12 @@ def _products(update: Callable[[], object]) -> Callable[[], None]:
 
 
 def mt10_spec() -> TaskSpec:
-    """MT10's sizes."""
+    """Return a specification with the sizes of MT10."""
     return TaskSpec(tuple(f"task {k}" for k in range(_TASKS)), _OBSERVATION, _ACTION, True)
 
 
 def mt10_batch(rows: int, seed: int = 0) -> Batch:
-    """Random numbers in MT10's sizes."""
+    """Return a batch of random numbers with the sizes of MT10."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*size: int) -> torch.Tensor:

@@ -18,17 +18,17 @@ Edge: TypeAlias = tuple[Node | None, int]
 """A node of the graph and the number of its output."""
 
 _OLD_CHECKPOINT = (
-    "gradient checkpointing must be told use_reentrant=False: the old form of torch.utils.checkpoint "
+    "gradient checkpointing must be given use_reentrant=False: the old form of torch.utils.checkpoint "
     "cannot be asked for the gradients of single losses"
 )
 _REMEDIES = {
-    "a second time": "the graph of these losses is freed already: compute the losses anew, or pass "
-    "retain_graph=True to the call before",
+    "a second time": "the graph of these losses has been freed: compute the losses again, or pass "
+    "retain_graph=True to the previous call",
     "use_reentrant": _OLD_CHECKPOINT,
-    "modified by an inplace operation": "a layer overwrote what the backward of another needs: build activations "
-    "with inplace=False",
+    "modified by an inplace operation": "a layer overwrote a tensor that another layer's backward pass needs: create "
+    "activations with inplace=False",
 }
-"""Part of an error message of torch -> what to do."""
+"""Part of an error message of torch -> what to do about it."""
 
 
 def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor], *, keep: bool) -> Found:
@@ -61,7 +61,7 @@ def explained(error: RuntimeError) -> RuntimeError | UserError:
 
 
 def added(rows: Iterable[Found]) -> Found:
-    """The sum of rows of gradients."""
+    """Return the sum of rows of gradients."""
     total, *rest = rows
     for row in rest:
         total = [a if b is None else b if a is None else a + b for a, b in zip(total, row, strict=True)]

@@ -86,24 +86,24 @@ class GraphGradients:
     ) -> None:
         self.graph, self.shared, self.own, self.processes, self.keep = losses, shared, own, processes, keep
         self.of_own: Found = [None] * len(own)
-        """Gradients of the tasks' own parameters, known once those of the shared ones are."""
+        """Gradients of the tasks' own parameters, set when those of the shared parameters are computed."""
         self.rows: TaskGradients | None = None
-        """What the balancer compared, if it did."""
+        """The gradients that the balancer compared; None if it did not compare any."""
         self._unused: set[int] = set()
 
     @property
     def losses(self) -> Tensor:
-        """(K,), detached."""
+        """The losses (K,), detached."""
         return self.graph.values
 
     @cached_property
     def gramian(self) -> Tensor:
-        """(K, K) float64."""
+        """The Gram matrix (K, K) in float64."""
         found = self._compared().gramian
         return found if self.graph.scale is None else found / self.graph.scale.to(found).square()
 
     def jacobian(self) -> Tensor:
-        """(K, P)."""
+        """Return the gradients as rows (K, P)."""
         found = self._compared().jacobian()
         return found if self.graph.scale is None else found / self.graph.scale
 
@@ -124,7 +124,7 @@ class GraphGradients:
     def _compared(self) -> TaskGradients:
         if self.rows is None:
             blocks = self._separate()
-            # Seen before the balancer sees any of it, so that its state stays that of the last good batch.
+            # Checked before the balancer receives anything, so that its state remains that of the last valid batch.
             if self.graph.scale is not None and not self.processes.all_finite(blocks):
                 raise FloatingPointError("the scaled gradients are not finite")
             parts = {str(place): block for place, block in enumerate(blocks)}
@@ -175,7 +175,7 @@ class FeatureGradients(GraphGradients):
 
     Args:
         features: parts of the representation.
-        losses: see `GraphGradients`, as for the other arguments.
+        losses: losses of the tasks.
         shared: parameters below the representation, above it, or both.
         own: parameters that belong to one task each.
         processes: processes with different rows, over which inner products are summed.
@@ -197,15 +197,15 @@ class FeatureGradients(GraphGradients):
     ) -> None:
         super().__init__(losses, shared, own, processes=processes, keep=keep)
         if not all(part.requires_grad for part in features):
-            raise UserError("features have no graph: give what the trunk returned, not detached")
+            raise UserError("features have no graph: pass the output of the trunk without detaching it")
         if len(features) > 1 and nested(features):
             raise UserError(
-                "a part of features is computed from another: hand the heads part.view_as(part) of each, and these "
-                "views as features"
+                "a part of features is computed from another: pass part.view_as(part) of each part to the heads, and "
+                "the same views as features"
             )
         self.features = features
         self._around: dict[int, Tensor] = {}
-        """Place of a shared parameter that losses reach around the representation -> its gradients, (K, *S)."""
+        """Index of a shared parameter that losses reach around the representation -> its gradients (K, *S)."""
 
     @cached_property
     @override
@@ -218,8 +218,8 @@ class FeatureGradients(GraphGradients):
     def jacobian(self) -> Tensor:
         if self.processes.several:
             raise UserError(
-                "a method without a Gram form needs the gradients of all rows, and each process has its own: leave "
-                "features away, or take another method"
+                "a method without a Gram form needs the gradients of all rows, but each process has its own rows: omit "
+                "features, or use another method"
             )
         return super().jacobian()
 
@@ -228,12 +228,12 @@ class FeatureGradients(GraphGradients):
         leaves = leaves_around(self.graph.known, self.features)
         places = [place for place, parameter in enumerate(self.shared) if id(parameter) in leaves]
         branches = [self.shared[place] for place in places]
-        # Where a loss also reaches the trunk by another way, the last of K passes must leave the trunk's graph.
+        # If a loss also reaches the trunk by another path, the last of the K passes must retain the trunk's graph.
         rows = self.graph.of_each([*self.features, *branches, *self.own], keep=self.keep or bool(branches))
         first, second = len(self.features), len(self.features) + len(branches)
         for loss, row in zip(self.graph.graphs, rows, strict=True):
             if loss is not None and all(part is None for part in row[:first]):
-                raise UserError("a loss does not depend on features: give the very tensors that the heads were given")
+                raise UserError("a loss does not depend on features: pass the same tensors that the heads received")
         self.of_own = self._summed(self.own, added(row[second:] for row in rows))
         blocks = stacked(branches, [row[first:second] for row in rows])
         self._around = dict(zip(places, blocks, strict=True))

@@ -38,7 +38,7 @@ class _LinearPerTask(torch.autograd.Function):
     @keep_signature
     def forward(x: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype, uses: Uses | None) -> Tensor:
         y: Tensor = functional.linear(*(t.to(products) for t in (x, weight[0], bias[0])))
-        # No view of what it computed, so that an activation may overwrite it.
+        # The output is not a view, so that an activation may overwrite it in place.
         y = torch.ops.aten._unsafe_view(y, y.shape)
         return y.to(x.dtype)
 
@@ -64,7 +64,7 @@ class _LinearPerTask(torch.autograd.Function):
 
 
 class _LayerNormPerTask(torch.autograd.Function):
-    """Layer normalisation of rows (K, B, F) with (K, F) views of one gain and one offset; with mean and 1/deviation."""
+    """Layer normalisation of rows (K, B, F) with (K, F) views of one gain and one offset."""
 
     @staticmethod
     @keep_signature
@@ -110,7 +110,7 @@ def rows_of_tasks(layer: nn.Module, x: Tensor, num_tasks: int) -> Tensor:
     """
     if x.dim() < 3 or len(x) != num_tasks:
         raise UserError(
-            f"{type(layer).__name__} was given {tuple(x.shape)} in the place of rows of each task, ({num_tasks}, B, "
+            f"{type(layer).__name__} was given {tuple(x.shape)} instead of rows of each task, ({num_tasks}, B, "
             "features): for losses of one batch that all tasks share take mtrl_conic.gradients.backward"
         )
     return x if x.dim() == 3 else x.flatten(1, -2)

@@ -1,4 +1,4 @@
-"""A balanced backward for anyone's training loop."""
+"""A balanced backward pass for any training loop."""
 
 from __future__ import annotations
 
@@ -33,37 +33,38 @@ def backward(
     process_group: ProcessGroup | bool | None = None,
     retain_graph: bool = False,
 ) -> Statistics:
-    """Add balanced gradients to the `.grad` of parameters, in the place of `losses.sum().backward()`.
+    """Add balanced gradients to the `.grad` of parameters; it replaces `losses.sum().backward()`.
 
-    Shared parameters get the balancer's direction, the tasks' own the gradient of the plain sum. Whatever does not
-    require a gradient gets none and is not compared; what no loss depends on is left as it is.
+    Shared parameters receive the balancer's direction, and parameters in `own` the gradient of the plain sum.
+    Parameters that do not require a gradient are ignored, and parameters on which no loss depends do not change.
 
     Args:
-        losses: K scalars, or a tensor (K,), on one graph or on several: of one batch that all tasks share, or of a
-            batch per task. None for a task that this batch lacks: the others are balanced among themselves. For a
-            balancer that takes several independent batches (`balancer.batches`), the losses of each, one after the
-            other: parameters of `own` get the mean over the batches.
-        balancer: of K tasks.
+        losses: K scalars or a tensor (K,), on one graph or several. They may come from one batch that all tasks share
+            or from a batch per task. None stands for a task without rows in this batch; the other tasks are balanced
+            among themselves. A balancer with several independent batches (`balancer.batches`) takes a list with the
+            losses of each batch, and parameters in `own` then receive the mean over the batches.
+        balancer: balancer of K tasks.
         shared: parameters whose K gradients are combined.
-        own: parameters of heads, each of one task. A parameter is in one of the two or in neither.
-        features: the representation that the heads were given, one tensor or several. Its gradients are then compared
-            in the place of the parameters' (Sener and Koltun, NeurIPS 2018, section 3.3), and one backward pass takes
-            their combination through the trunk.
-        scaler: of mixed precision; `losses` are those before `scaler.scale`. `.grad` is filled with scaled gradients,
-            as `scaler.unscale_` and `scaler.step` expect it, and the balancer sees unscaled ones. Where they overflow,
-            the balancer is left as it was and `.grad` is not finite, so that the scaler leaves out the step.
-        process_group: processes that hold the same network, and other rows: their losses and gradients are averaged,
-            each task's over those that have it. A group, or True for all; False keeps each process to itself.
-        retain_graph: whether the graph stays, as in torch.
+        own: parameters that belong to one task each, such as those of heads. No parameter may be in both lists.
+        features: the representation that the heads receive, one tensor or several. The balancer then compares its
+            gradients instead of those of the parameters (Sener and Koltun, NeurIPS 2018, section 3.3), and one backward
+            pass propagates their combination through the trunk.
+        scaler: gradient scaler for mixed precision; pass `losses` without `scaler.scale`. `.grad` receives scaled
+            gradients, as `scaler.unscale_` and `scaler.step` expect, and the balancer unscaled ones. If they overflow,
+            the balancer's state does not change and `.grad` is not finite, so that the scaler skips the step.
+        process_group: processes with copies of the network and different rows, over which losses and gradients are
+            averaged; a task is averaged over the processes that have it. Either a group, True for all processes, or
+            False for this process alone.
+        retain_graph: whether to retain the graph, as in torch.
 
     Returns:
-        What the balancer tells, and `weight` (K,) where it has weights; where it compared gradients `gradient_norm`
-        (K,) and `cosine` (K, K); with a scaler `overflow`, true where the batch is lost. A task that the batch lacks
-        has weight zero, and nan elsewhere.
+        The balancer's statistics; `weight` (K,) if it has weights; `gradient_norm` (K,) and `cosine` (K, K) if it
+        compared gradients; and with a scaler `overflow`, which is true if the batch was lost. A task without rows has
+        weight zero and NaN in the other statistics.
 
     Raises:
-        UserError: what was given does not fit together; one line says what to do.
-        FloatingPointError: losses or gradients are not finite, and the balancer's `on_nonfinite` says to raise.
+        UserError: the arguments do not fit together; the message says what to do.
+        FloatingPointError: losses or gradients are not finite, and the balancer has `on_nonfinite="raise"`.
     """
     processes = Processes(process_group)
     common, single = _trainable("shared", shared), _trainable("own", own)
@@ -93,14 +94,14 @@ def _balance(balancer: Balancer, gradients: GraphGradients, present: Sequence[in
         gradients.combine(torch.ones_like(gradients.losses))
         return [], {}
     direction, statistics = combine_present(balancer, gradients, present)
-    if "skipped" in statistics:  # a batch that is left out is left out of the heads too
+    if "skipped" in statistics:  # the heads skip the same batch
         gradients.of_own = [None if g is None else g.where(~statistics["skipped"], 0.0) for g in gradients.of_own]
     found = [direction.get(place) for place in range(len(gradients.shared))]
     return found, statistics | _geometry(gradients, balancer.num_tasks, present)
 
 
 def _balance_scaled(balancer: Balancer, gradients: GraphGradients, present: Sequence[int]) -> tuple[Found, Statistics]:
-    """The same under a gradient scaler: what overflows leaves the balancer as it was, and no gradient finite."""
+    """Balance under a gradient scaler; an overflow leaves the balancer's state unchanged and all gradients NaN."""
     before = balancer.state_dict()
     try:
         _check_finite([gradients.losses], gradients.processes)
@@ -121,7 +122,7 @@ def _check_finite(found: Found, processes: Processes) -> None:
 
 
 def _trainable(kind: str, given: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    """What requires a gradient, each once."""
+    """Return the parameters that require a gradient, each once."""
     if isinstance(given, nn.Module | Tensor):
         raise UserError(f"{kind} must be parameters, not a {type(given).__name__}: write {kind}=trunk.parameters()")
     parameters = list(given)
@@ -137,25 +138,25 @@ def _refuse_what_is_both(shared: Sequence[nn.Parameter], own: Sequence[nn.Parame
     for place, each in enumerate(own):
         if each in known:
             raise UserError(
-                f"parameter {place} of own, of shape {tuple(each.shape)}, is in shared too: leave it in one of the two"
+                f"parameter {place} of own, of shape {tuple(each.shape)}, is also in shared: remove it from one of them"
             )
 
 
 def _refuse_rows(balancer: Balancer) -> None:
-    """Refuse to compare rows of a batch with those of another.
+    """Refuse a representation for methods that would compare rows of different batches.
 
     Raises:
         UserError: the method combines gradients of several batches.
     """
     if balancer.carries_gradients or balancer.batches > 1:
         raise UserError(
-            f"{balancer.name} combines gradients of several batches, and those of features belong to the rows of one: "
-            "leave features away, or take another method"
+            f"{balancer.name} combines gradients of several batches, but gradients of features belong to the rows of "
+            "one batch: omit features, or use another method"
         )
 
 
 def _of_batches(losses: Any, balancer: Balancer) -> list[Tensor | None]:
-    """A scalar with a graph for each task, the first batch's before the second's, or none."""
+    """Return the loss of each task, or None, with those of the first batch first."""
     count = balancer.batches
     if count == 1:
         return _by_task(losses, balancer.num_tasks)
@@ -163,30 +164,30 @@ def _of_batches(losses: Any, balancer: Balancer) -> list[Tensor | None]:
         batches = list(losses)
     if len(batches) != count or any(isinstance(each, Tensor) and each.dim() == 0 for each in batches):
         raise UserError(
-            f"{balancer.name} takes {count} independent batches: give the losses of each, in a list of {count}"
+            f"{balancer.name} takes {count} independent batches: pass a list of {count}, the losses of each batch"
         )
     return [loss for batch in batches for loss in _by_task(batch, balancer.num_tasks)]
 
 
 def _tasks_of(places: Sequence[int], balancer: Balancer) -> list[int]:
-    """The tasks that each batch has, given the places of all losses that are there."""
+    """Return the tasks of each batch, given the positions of all losses that are not None."""
     tasks = [place for place in places if place < balancer.num_tasks]
     if list(places) != [number * balancer.num_tasks + task for number in range(balancer.batches) for task in tasks]:
-        raise UserError(f"{balancer.name} compares its batches with each other: all must have the same tasks")
+        raise UserError(f"{balancer.name} compares batches with each other: all of them must have the same tasks")
     return tasks
 
 
 def _by_task(losses: Tensor | Sequence[Tensor | None], num_tasks: int) -> list[Tensor | None]:
-    """A scalar with a graph for each task, or none."""
+    """Return the loss of each task, or None."""
     if isinstance(losses, Tensor):
         if losses.dim() != 1:
-            raise UserError(f"losses must have shape (K,), a number per task, not {tuple(losses.shape)}")
+            raise UserError(f"losses must have shape (K,), one number per task, not {tuple(losses.shape)}")
         with torch.enable_grad():
             losses = losses.unbind()
     if len(losses) != num_tasks:
         raise UserError(
-            f"{len(losses)} losses for a balancer of {num_tasks} tasks: give one per task, "
-            "None where the batch lacks it"
+            f"{len(losses)} losses for a balancer of {num_tasks} tasks: pass one per task, "
+            "and None for a task without rows in the batch"
         )
     for task, loss in enumerate(losses):
         if loss is None:
@@ -198,8 +199,8 @@ def _by_task(losses: Tensor | Sequence[Tensor | None], num_tasks: int) -> list[T
             )
         if not loss.requires_grad:
             raise UserError(
-                f"the loss of task {task} has no graph: compute it with gradients on, or give None "
-                "if the batch lacks the task"
+                f"the loss of task {task} has no graph: compute it with gradients enabled, or pass None "
+                "if the task has no rows in the batch"
             )
     return list(losses)
 
@@ -207,7 +208,7 @@ def _by_task(losses: Tensor | Sequence[Tensor | None], num_tasks: int) -> list[T
 def _taken(
     losses: Sequence[Tensor | None], scaler: torch.amp.GradScaler | None, processes: Processes
 ) -> tuple[TaskLosses, list[int]]:
-    """The losses of the tasks that some process has, and their numbers."""
+    """Return the losses of the tasks that any process has, and the indices of these tasks."""
     device = next((loss.device for loss in losses if loss is not None), torch.device("cpu"))
     counts = processes.count([loss is not None for loss in losses], device)
     present = [task for task, count in enumerate(counts) if count]
@@ -223,7 +224,7 @@ def _taken(
 
 
 def _geometry(gradients: GraphGradients, num_tasks: int, present: Sequence[int]) -> Statistics:
-    """Lengths and cosines of what was compared, in the first batch."""
+    """Return the norms and cosines of the compared gradients of the first batch."""
     if gradients.rows is None:
         return {}
     norms, cosines = norms_and_cosines(gradients.gramian[: len(present), : len(present)])
@@ -235,7 +236,7 @@ def _geometry(gradients: GraphGradients, num_tasks: int, present: Sequence[int])
 
 @torch.no_grad()
 def _add(parameters: Sequence[nn.Parameter], found: Found) -> None:
-    """Into `.grad`, as torch accumulates; what is there first is a tensor of its own, for others write into it."""
+    """Add gradients to `.grad` as torch does; a new `.grad` is a copy, because it is modified in place later."""
     for parameter, gradient in zip(parameters, found, strict=True):
         if gradient is None:
             continue

@@ -35,8 +35,8 @@ def combine_present(balancer: Balancer, gradients: Gradients[Form], present: Seq
         return balancer.combine(gradients)
     if balancer.every_task:
         raise UserError(
-            f"{balancer.name} follows the loss of every task from update to update and cannot miss one: give all "
-            f"{balancer.num_tasks} losses, or take another method"
+            f"{balancer.name} tracks the loss of every task from update to update and cannot omit one: pass all "
+            f"{balancer.num_tasks} losses, or use another method"
         )
     among, axes = copy.copy(balancer), _task_axes(balancer)
     among.num_tasks, among.preference = len(present), preference.among(balancer.preference, present)

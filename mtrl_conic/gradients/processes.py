@@ -33,8 +33,9 @@ class Processes:
         begun = distributed.is_available() and distributed.is_initialized()
         if chosen is None and begun and distributed.get_world_size() > 1:
             raise UserError(
-                "several processes train at once: pass process_group=True to average the gradients over them "
-                "(the hooks of DistributedDataParallel do not see these), or process_group=False to keep them apart"
+                "several processes are training: pass process_group=True to average the gradients over them "
+                "(the hooks of DistributedDataParallel do not see these), or process_group=False to keep them "
+                "independent"
             )
         if chosen is True and not begun:
             raise UserError("process_group=True needs torch.distributed.init_process_group before it")

@@ -1,4 +1,4 @@
-"""The gradients of K per-task losses, in one backward, and what is made of them."""
+"""The gradients of K per-task losses, computed in one backward pass, and their combination."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from mtrl_conic.gradients.ways import Losses, compute
 
 @dataclass(frozen=True)
 class TaskGradients:
-    """Per-task gradients by parameter: no flat Jacobian is ever built unless asked for."""
+    """Per-task gradients by parameter; a flat Jacobian is built only on request."""
 
     losses: Tensor
     """(K,)"""
     extra: Any
-    """What the loss function returned besides, detached."""
+    """Further results of the loss function, detached."""
     parts: Mapping[str, Part]
-    """Name of a shared parameter of shape S -> the gradient of each task's loss: (K, *S), or factors of that."""
+    """Name of a shared parameter of shape S -> the gradients (K, *S) of the tasks' losses, or their factors."""
     own: dict[str, Tensor]
-    """Name of a task layer's parameter (K, *S) -> (K, *S): row k is the plain gradient of loss k."""
+    """Name of a task layer's parameter (K, *S) -> its gradient (K, *S), whose row k is the gradient of loss k."""
     averaged: Mapping[str, Part] = field(default_factory=dict)
-    """Like `parts`, for shared parameters that are left out of the balancing: they get the mean."""
+    """Like `parts`, for shared parameters that are not balanced and receive the mean gradient."""
     present: Sequence[int] | None = None
-    """The tasks whose gradients are combined, where the batch lacks some: the others' are zero. None: all."""
+    """The tasks whose gradients are combined; those of the other tasks are zero. None stands for all tasks."""
 
     @classmethod
     def of(
@@ -45,7 +45,7 @@ class TaskGradients:
         shared: Mapping[str, Part],
         own: dict[str, Tensor],
     ) -> TaskGradients:
-        """The gradients of a layout's shared parameters, all together, and of the tasks' own."""
+        """Create an instance from the gradients of all parameters of a layout."""
         return cls(
             losses=losses.detach(),
             extra=pytree.tree_map_only(Tensor, torch.detach, extra),
@@ -55,14 +55,14 @@ class TaskGradients:
         )
 
     def among(self, present: Sequence[int]) -> TaskGradients:
-        """The same gradients, of which only those of the tasks `present` are combined."""
+        """Return the same gradients, of which only those of the tasks `present` are combined."""
         return replace(self, present=present)
 
     @classmethod
     def joined(cls, batches: Sequence[TaskGradients]) -> TaskGradients:
-        """The gradients of several batches as those of so many times K losses, the first batch's before the second's.
+        """Join the gradients of n batches to those of n K losses, with those of the first batch first.
 
-        What is no gradient of a shared parameter is the mean over the batches.
+        Gradients of the tasks' own parameters and further results are averaged over the batches.
         """
         if len(batches) == 1:
             return batches[0]
@@ -76,12 +76,12 @@ class TaskGradients:
 
     @cached_property
     def shared(self) -> dict[str, Tensor]:
-        """Name of a shared parameter of shape S -> (K, *S), the gradient of each task's loss, multiplied out."""
+        """Name of a shared parameter of shape S -> the gradients (K, *S) of the tasks' losses, without factors."""
         return {name: part if isinstance(part, Tensor) else part.product() for name, part in self.parts.items()}
 
     @cached_property
     def gramian(self) -> Tensor:
-        """(K, K) float64: inner products of the tasks' gradients of the shared parameters."""
+        """The inner products (K, K) of the tasks' gradients of the shared parameters, in float64."""
         num_tasks = len(self.losses)
         total = torch.zeros(num_tasks, num_tasks, dtype=torch.float64, device=self.losses.device)
         return sum(self._blocks.gramians(), total)
@@ -91,55 +91,55 @@ class TaskGradients:
         return Blocks(self.parts)
 
     def jacobian(self) -> Tensor:
-        """(K, P): all gradients side by side, a copy."""
+        """Return all gradients concatenated to rows (K, P), as a copy."""
         nothing = self.losses.new_empty(len(self.losses), 0)
         return torch.cat([nothing, *(block.flatten(1) for block in self.shared.values())], dim=1)
 
     def combine(self, weights: Tensor) -> dict[str, Tensor]:
-        """Name of a shared parameter -> the weighted sum of its K gradients; `weights` is (K,)."""
+        """Return, by name of a shared parameter, the sum of its K gradients with `weights` (K,)."""
         return self._blocks.combine(weights)
 
     def unflatten(self, direction: Tensor) -> dict[str, Tensor]:
-        """Name of a shared parameter -> its part of a vector (P,), as `jacobian` lays them side by side."""
+        """Split a vector (P,), in the order of `jacobian`, by name of a shared parameter."""
         return split(direction, self.shared)
 
     def write(self, module: nn.Module, balancer: Balancer) -> dict[str, Tensor]:
-        """Let the balancer decide and fill the `.grad` of every parameter of `module`.
+        """Combine the gradients with a balancer, and fill the `.grad` of every parameter of `module`.
 
         Returns:
-            The balancer's statistics, and its weights (K,) as `weight` where it has any.
+            The balancer's statistics, and its weights (K,) as `weight` if it has weights.
         """
         direction, statistics = self.balance(balancer)
         self.fill(module, direction)
         return statistics
 
     def balance(self, balancer: Balancer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Name of a shared parameter -> its combined gradient, and statistics as `write` returns them."""
+        """Return the combined gradients by name of a shared parameter, and the same statistics as `write`."""
         if not self.parts:
             return {}, {}
         if self.present is None:
             return balancer.combine(self)
         direction, statistics = combine_present(balancer, self._chosen(self.present), self.present)
-        # Of a missing task there is nothing to tell: nan would take the means over updates with it.
+        # A missing task has no statistics; NaN would spread to the means over updates.
         return direction, {name: value.nan_to_num() for name, value in statistics.items()}
 
     def _chosen(self, tasks: Sequence[int]) -> TaskGradients:
-        """The shared gradients of some of the tasks alone."""
+        """Return the shared gradients of some of the tasks."""
         parts, averaged = (
             {name: chosen(part, tasks) for name, part in given.items()} for given in (self.parts, self.averaged)
         )
         return TaskGradients(self.losses[tasks], None, parts, {}, averaged)
 
     def fill(self, module: nn.Module, direction: dict[str, Tensor]) -> None:
-        """Fill the `.grad` of every parameter of `module`, given what `balance` made of those that it combines.
+        """Fill the `.grad` of every parameter of `module`, given the combined gradients from `balance`.
 
-        Shared parameters that are left out of the balancing get the mean, the parameters of task layers their own
-        plain gradient. A `.grad` that is there already is overwritten in place, so it may be a view into a flat buffer.
+        Shared parameters that are not balanced receive the mean gradient, and the parameters of task layers the
+        gradient of their own loss. An existing `.grad` is overwritten in place, so it may be a view of a flat buffer.
         """
         gradients = direction | self.own
         if self.averaged:
             count = len(self.losses if self.present is None else self.present)
-            mean = torch.full_like(self.losses, 1 / count)  # those that are not present add nothing
+            mean = torch.full_like(self.losses, 1 / count)  # the gradients of missing tasks are zero
             gradients |= Blocks(self.averaged).combine(mean)
         for name, parameter in module.named_parameters():
             gradient = gradients.get(name)
@@ -160,24 +160,25 @@ def _joined(batches: Sequence[Mapping[str, Part]]) -> dict[str, Part]:
 
 
 def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any, compare: bool = True) -> TaskGradients:
-    """Gradients of K per-task losses with respect to the parameters of a module.
+    """Compute the gradients of K per-task losses with respect to the parameters of a module.
 
-    A parameter that does not require a gradient gets none and is not compared. A layer may be used any number of times.
+    Parameters that do not require a gradient are ignored. A layer may be used any number of times.
 
     Args:
-        module: a module, or its `Layout` where this is called again and again. One built from the layers of
-            `mtrl_conic.gradients` takes one ordinary backward; others are mapped over tasks by `torch.func`, and those
-            that it cannot map (recurrent layers, batch normalisation in training, ...) taken task after task.
-        losses: a pure function of (module, *inputs); loss k depends on row k of the inputs alone.
-        inputs: tensors, or tuples or dicts of them, each with a leading task axis K.
-        compare: whether gradients will be compared. Where only their weighted sum is wanted, they are cheaper kept as
-            factors throughout.
+        module: a module, or its `Layout`, which saves time in repeated calls. A module built from the layers of
+            `mtrl_conic.gradients` needs one ordinary backward pass. Other modules are mapped over the tasks with
+            `torch.func`, and those that it does not support (recurrent layers, batch normalisation in training and
+            others) are evaluated for one task at a time.
+        losses: a pure function of (module, *inputs), whose loss k depends only on row k of the inputs.
+        inputs: tensors, or tuples or dicts of tensors, each with a leading task axis K.
+        compare: whether the gradients will be compared. If only their weighted sum is needed, they are kept as factors,
+            which is cheaper.
 
     Returns:
-        The gradients; the `.grad` of the parameters is left alone.
+        The gradients; the `.grad` of the parameters does not change.
 
     Raises:
-        UserError: the inputs have no common task axis, or the losses are not one per task.
+        UserError: the inputs have no common task axis, or there is not one loss per task.
     """
     layout = module if isinstance(module, Layout) else Layout(module)
     return TaskGradients.of(layout, *compute(layout, losses, inputs, compare=compare))

@@ -39,7 +39,7 @@ def compute(layout: Layout, losses: Losses, inputs: tuple[Any, ...], *, compare:
     if layout.mappable:
         try:
             return _mapped_backward(layout, losses, inputs)
-        except RuntimeError:  # whatever is wrong with the losses themselves comes up again below, in torch's own words
+        except RuntimeError:  # an error in the losses themselves occurs again below, with torch's own message
             layout.mappable = False
     return _task_after_task(layout, losses, inputs)
 
@@ -50,7 +50,7 @@ def _check_inputs(inputs: tuple[Any, ...]) -> None:
     if not leaves or any(isinstance(shape, str) or not shape or shape[0] != shapes[0][0] for shape in shapes):
         raise UserError(
             f"inputs of {', '.join(map(str, shapes))} have no common task axis: each must be a tensor (K, ...), rows "
-            f"of each task; for losses of one batch that all tasks share take {_BACKWARD}"
+            f"of each task; if all tasks share one batch, use {_BACKWARD}"
         )
 
 
@@ -62,7 +62,7 @@ def _called(losses: Losses, module: nn.Module, inputs: tuple[Any, ...], num_task
     if made[0].shape != (num_tasks,):
         raise UserError(
             f"the losses of the rows of {num_tasks} task{'s' * (num_tasks != 1)} have shape {tuple(made[0].shape)}: "
-            f"reduce them to one number per task; for losses of one batch that all tasks share take {_BACKWARD}"
+            f"reduce them to one number per task; if all tasks share one batch, use {_BACKWARD}"
         )
     return made
 
@@ -77,7 +77,7 @@ def _one_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...], compa
         if layout.module not in _SEPARATE and not (values.is_meta or _is_recorded()):
             _refuse_mixed(values, leaves, uses)
             _SEPARATE.add(layout.module)
-        # Here, for what is checkpointed is computed once more in the backward, with the same parameters.
+        # Inside the block, because checkpointed parts are computed again in the backward pass with the same parameters.
         gradients = _differentiated(values, leaves)
     if any(each is None and not (name in uses and uses[name].found) for name, each in gradients.items()):
         refuse_old_checkpoints([values])
@@ -103,8 +103,8 @@ def _refuse_mixed(values: Tensor, leaves: Values, uses: Mapping[str, Uses]) -> N
         use.found.clear()
     if any(each[1:].any() for each in rows):
         raise UserError(
-            "the loss of the first task depends on the rows of others too, through a layer or a mean over all of them: "
-            f"for losses of one batch that all tasks share take {_BACKWARD}"
+            "the loss of the first task also depends on the rows of others, through a layer or a mean over all of "
+            f"them: if all tasks share one batch, use {_BACKWARD}"
         )
 
 
@@ -141,7 +141,7 @@ def _mapped_backward(layout: Layout, losses: Losses, inputs: tuple[Any, ...]) ->
 
     over_tasks = vmap(grad_and_value(of_one_task, has_aux=True), in_dims=((None, 0), 0, 0), randomness="different")
     (shared, _), (own, fixed) = _parted(layout, layout.shared_values()), _parted(layout, layout.own_values())
-    with torch.no_grad():  # other networks inside the loss need no graph of their own
+    with torch.no_grad():  # other networks in the loss need no graph
         (shared_gradients, own_gradients), (values, extra) = over_tasks((shared, own), fixed, inputs)
     extra = None if extra == () else pytree.tree_map(lambda row: row.squeeze(1), extra)
     return values, extra, shared_gradients, own_gradients

@@ -43,7 +43,7 @@ def add_gramian(rows: Rows, total: Matrix) -> None:  # pragma: no cover  # compi
     for start in range(0, columns, _BLOCK):
         stop = min(start + _BLOCK, columns)
         for i in range(0, count, 4):
-            # In the place of rows beyond the last stands the last; what it adds there is never looked at.
+            # The last row stands in for the rows beyond it; the entries that it adds there are never used.
             a, b = rows[i, start:stop], rows[min(i + 1, last), start:stop]
             c, d = rows[min(i + 2, last), start:stop], rows[min(i + 3, last), start:stop]
             if count - i <= 2:

@@ -80,7 +80,7 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
         x = torch.addcmul(x, length, step)
         product, total = matrix @ x, scales.mT @ x
         slack = torch.addcmul(slack, slack_length, slack * slack_rise)
-        # Where the two steps differed in length, x and its slack may have parted: bring the slack back in reach.
+        # If the two steps had different lengths, x and its slack may have diverged: bring the slack back into range.
         centred = mu / x
         slack = slack.clamp(1e-8 * centred, 1e8 * centred)
         shrink = (1 - torch.minimum(length, slack_length)).square().clamp(0.01, 0.5)

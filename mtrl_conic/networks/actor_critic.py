@@ -102,11 +102,11 @@ class Actor(_TrunkAndOutput):
                 choose(description["network"] if network is None else network, description["network_options"]),
                 Hidden(**description["hidden"]),
                 log_std_range=tuple(description["log_std_range"]),
-                log_std=description.get("log_std", "clamp"),  # earlier descriptions have none
+                log_std=description.get("log_std", "clamp"),  # older descriptions lack it
                 generator=torch.Generator(),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{first_line(error)}: an actor is not described so") from None
+            raise UserError(f"{first_line(error)}: this does not describe an actor") from None
 
 
 class ActionValue(_TrunkAndOutput):

@@ -94,7 +94,7 @@ class ComposedLinear(_Composed):
         super().__init__()
         self.products = products
         bound = 1 / math.sqrt(inputs)
-        # As the products of its gradient come out, which are then nowhere transposed.
+        # In the layout of the products of its gradient, so that nothing has to be transposed.
         self.weight = nn.Parameter(torch.empty(sets, inputs, outputs).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(sets, outputs).uniform_(-bound, bound, generator=generator))
 

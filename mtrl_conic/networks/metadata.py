@@ -25,7 +25,7 @@ def read_metadata(source: str, task_names: Sequence[str]) -> Tensor:
         task_names: names of the tasks, K of them.
 
     Raises:
-        UserError: the file does not exist, has another content, or lacks a task.
+        UserError: the file does not exist, has invalid content, or lacks a task.
     """
     file = NAMES if source == "names" else Path(source)
     try:

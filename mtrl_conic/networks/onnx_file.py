@@ -28,7 +28,7 @@ def write_onnx(module: nn.Module, example: Tensor, file: Path) -> Path:
     except ImportError:
         raise not_installed("onnxscript", "onnx") from None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own deprecations inside its exporter
+        warnings.simplefilter("ignore")  # the exporter causes torch's own deprecation warnings
         program = torch.onnx.export(
             module,
             (example,),

@@ -26,7 +26,7 @@ from mtrl_conic.supervised.learners import SINGLE_TASK, Learner, make_learner
 from mtrl_conic.supervised.problem import Batch, Meter, Problem, Source
 from mtrl_conic.supervised.selection import select
 from mtrl_conic.training.metrics import Means, plain
-from mtrl_conic.training.sound import REMEDY, TAKE_UP, unsound
+from mtrl_conic.training.sound import REMEDY, RESUME, unsound
 
 Record = dict[str, Any]
 
@@ -215,7 +215,7 @@ class _Run:
             raise self._diverged(f"the loss of {', '.join(bad)} is not finite")
 
     def _diverged(self, what: str) -> Diverged:
-        return Diverged(f"training diverged after epoch {self.epoch}: {what}; {REMEDY}; {TAKE_UP}")
+        return Diverged(f"training diverged after epoch {self.epoch}: {what}; {REMEDY}; {RESUME}")
 
     def _evaluate(self, source: Source) -> dict[str, float]:
         assert self.config.batch_size is not None
@@ -239,11 +239,11 @@ class _Run:
         self.run.save_checkpoint({**state, "learner": learner})
 
     def _resume(self) -> None:
-        self.run.resume(self._take_up)
+        self.run.resume(self._restore)
         for name in ("metrics", "evaluations"):
             self.run.rewind(name, self.epoch)
 
-    def _take_up(self, saved: Record) -> None:
+    def _restore(self, saved: Record) -> None:
         self.learner.load_state_dict(saved["learner"])
         self.epoch, self.seconds, self.curve = saved["epoch"], saved["seconds"], saved["curve"]
         self.memory.at_least(saved["memory"])

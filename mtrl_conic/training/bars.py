@@ -1,4 +1,4 @@
-"""Bars that show how far training has come: on a terminal, and in a notebook."""
+"""Progress bars for training, on a terminal and in a notebook."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import time
 from typing import Any, Protocol
 
 _EVERY = 0.5
-"""Seconds between two drawings in a notebook, whose every drawing is a message to the browser."""
+"""Seconds between two updates of the bar in a notebook, where each update is a message to the browser."""
 
 
 class Bar(Protocol):
-    """What is shown while training goes on."""
+    """The interface of a progress bar."""
 
     def show(self, step: int, words: str) -> None:
-        """The step that training has come to, and words beside it."""
+        """Show the current step and a text beside it."""
 
     def stop(self) -> None:
-        """Leave it as it is."""
+        """Leave the bar in its last state."""
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
+    """Return whether this process is the kernel of a notebook."""
     shell = getattr(builtins, "get_ipython", lambda: None)()
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 class TerminalBar:
-    """On a terminal.
+    """A progress bar on a terminal.
 
     Args:
         until: the step at which training ends.
@@ -43,16 +43,16 @@ class TerminalBar:
         self._bar.start()
 
     def show(self, step: int, words: str) -> None:
-        """Move it."""
+        """Show the current step and a text beside it."""
         self._bar.update(self._task, completed=step, description=words)
 
     def stop(self) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar and restore the terminal."""
         self._bar.stop()
 
 
 class NotebookBar:
-    """In a notebook, by what every notebook has: it needs no widgets.
+    """A progress bar in a notebook; it uses plain HTML and needs no widgets.
 
     Args:
         until: the step at which training ends.
@@ -67,14 +67,14 @@ class NotebookBar:
         self._handle: Any = display(HTML(""), display_id=True)
 
     def show(self, step: int, words: str) -> None:
-        """Move it, now and then."""
+        """Show the current step and a text beside it, at most once per interval."""
         self._first = step if self._first < 0 else self._first
         changed, self._last = words != self._last[1], (step, words)
         if changed or time.monotonic() - self._drawn > _EVERY:
             self._draw()
 
     def stop(self) -> None:
-        """Leave it as it is at the end."""
+        """Leave the bar in its last state."""
         self._draw()
 
     def _draw(self) -> None:

@@ -1,4 +1,4 @@
-"""Callbacks of the training: displays, recorders and your own logic."""
+"""Callbacks of the training loop: displays, recorders and your own logic."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TensorBoard(Callback):
         self._writer.close()
 
     def _add_hyperparameters(self, config: Mapping[str, Any]) -> None:
-        # `SummaryWriter.add_hparams` would make a folder of its own, named by the time: a second, unreadable run.
+        # `SummaryWriter.add_hparams` would create another folder, which appears as a second, empty run.
         from torch.utils.tensorboard.summary import hparams
 
         fields = flat_items(config)
@@ -94,8 +94,9 @@ def evaluation_scalars(record: dict[str, Any]) -> dict[str, float]:
 
 
 def scalars(record: dict[str, Any]) -> dict[str, float]:
-    """Return numbers of a line of metrics by name: `<name>/<task>` for a task; for matrices of cosines the mean over
-    the pairs of tasks and the share below zero.
+    """Return the numbers of a line of metrics by name, `<name>/<task>` for a task.
+
+    A matrix of cosines is reduced to its mean over the pairs of tasks and the share of them below zero.
     """
     found: dict[str, float] = {}
     for name, value in record.items():

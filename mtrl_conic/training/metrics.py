@@ -34,7 +34,7 @@ class Means:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """Sums and counts so far."""
+        """Return the sums and counts so far."""
         return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def load_state_dict(self, saved: dict[str, Any], device: torch.device) -> None:
@@ -44,7 +44,7 @@ class Means:
 
 
 def plain(value: Tensor, task_names: Sequence[str]) -> Any:
-    """A tensor as JSON values: (K,) by task name, a scalar as a number, anything else as nested lists."""
+    """Convert a tensor to JSON values: (K,) by task name, a scalar to a number, anything else to nested lists."""
     if value.dim() == 1 and len(value) == len(task_names):
         return dict(zip(task_names, value.tolist(), strict=True))
     return value.tolist()

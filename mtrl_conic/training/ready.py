@@ -1,4 +1,4 @@
-"""Callbacks that are ready to use: end a run early, keep its best agent, keep checkpoints."""
+"""Ready-made callbacks: stop a run early, keep the best agent, keep checkpoints, show progress."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ BEST = "best"
 
 
 def value_of(record: dict[str, Any], metric: str) -> float:
-    """A number in a line of evaluations.
+    """Return a number from a line of evaluations.
 
     Args:
         record: the line.
-        metric: `mean_success`, `mean_return`, or one of a task, such as `success/reach-v3`.
+        metric: `mean_success`, `mean_return`, or a number of one task, such as `success/reach-v3`.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: the line has no number of this name.
     """
     name, _, task = metric.partition("/")
     values = {key: value for key, value in record.items() if isinstance(value, int | float)}
@@ -37,7 +37,7 @@ def value_of(record: dict[str, Any], metric: str) -> float:
 
 
 class Progress(Callback):
-    """A bar on the terminal or in a notebook: steps, time left, the last evaluation, and what goes on beside them.
+    """Shows a progress bar on the terminal or in a notebook: steps, time left, last evaluation, current activity.
 
     Args:
         until: the step at which training ends.
@@ -47,56 +47,56 @@ class Progress(Callback):
         self.until = until
 
     def on_start(self, trainer: Trainer) -> None:
-        """Show it."""
+        """Show the bar."""
         self._bar: Bar = NotebookBar(self.until) if in_notebook() else TerminalBar(self.until)
         self._evaluated = ""
         self._bar.show(trainer.step, "")
 
     def on_step(self, trainer: Trainer) -> None:
-        """Move it."""
+        """Show the current step."""
         self._bar.show(trainer.step, self._evaluated)
 
     def on_doing(self, trainer: Trainer, words: str) -> None:
-        """Say it."""
+        """Show the activity."""
         self._bar.show(trainer.step, words or self._evaluated)
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Say what it found."""
+        """Show the mean success, or the mean return if no task defines success."""
         self._evaluated = outcome(record["mean_success"], without_success(record))
         self._bar.show(trainer.step, self._evaluated)
 
     def on_stop(self, trainer: Trainer) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar."""
         self._bar.stop()
 
 
 class StopAt(Callback):
-    """Ends a run once an evaluation reaches a threshold.
+    """Ends a run when an evaluation reaches a threshold.
 
     Args:
-        threshold: the least value that is enough.
-        metric: see `value_of`.
+        threshold: smallest value of the metric that ends the run.
+        metric: name of the number, see `value_of`.
     """
 
     def __init__(self, threshold: float, *, metric: str = "mean_success") -> None:
         self.threshold, self.metric = threshold, metric
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Stop where it is reached."""
+        """Stop training if the threshold is reached."""
         value = value_of(record, self.metric)
         if value >= self.threshold:
             trainer.stop(f"{self.metric} {value:.4g} at step {record['step']} reached {self.threshold:g}")
 
 
 class StopWithoutImprovement(Callback):
-    """Ends a run after so many evaluations in a row that were no better than the best before them.
+    """Ends a run after a number of consecutive evaluations without improvement.
 
-    A run that is taken up again counts from there on.
+    A resumed run starts to count again.
 
     Args:
-        evaluations: in a row.
-        metric: see `value_of`.
-        least: an improvement by no more than this is none.
+        evaluations: number of consecutive evaluations.
+        metric: name of the number, see `value_of`.
+        least: an improvement must be larger than this to count.
     """
 
     def __init__(self, evaluations: int, *, metric: str = "mean_success", least: float = 0.0) -> None:
@@ -107,7 +107,7 @@ class StopWithoutImprovement(Callback):
         self._without = 0
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Count, and stop."""
+        """Count evaluations without improvement, and stop training after enough of them."""
         value = value_of(record, self.metric)
         if self._best is None or value > self._best + self.least:
             self._best, self._without = value, 0
@@ -120,10 +120,10 @@ class StopWithoutImprovement(Callback):
 class KeepBest(Callback):
     """Keeps the agent of the best evaluation so far, in `checkpoints/best.pt` of the run.
 
-    It is chosen by the very episodes that tell its value: say so where it is reported.
+    The same episodes select and score this agent, so its value is biased upwards; say so when you report it.
 
     Args:
-        metric: see `value_of`.
+        metric: name of the number, see `value_of`.
     """
 
     def __init__(self, *, metric: str = "mean_success") -> None:
@@ -131,7 +131,7 @@ class KeepBest(Callback):
         self._best: float | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Take up what an earlier sitting kept, unless it came after the checkpoint that the run goes on from."""
+        """Load the best value of a resumed run, unless it is later than the checkpoint from which the run resumes."""
         if trainer.run is None:
             raise UserError("KeepBest needs a run with a directory")
         kept = trainer.run.load_checkpoint(BEST)
@@ -139,7 +139,7 @@ class KeepBest(Callback):
         self._best = kept["value"] if kept is not None and here else None
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Keep it where it is better."""
+        """Save the agent if the evaluation is the best so far."""
         assert trainer.run is not None
         value = value_of(record, self.metric)
         if self._best is None or value > self._best:
@@ -149,10 +149,10 @@ class KeepBest(Callback):
 
 
 class CheckpointEvery(Callback):
-    """Keeps the agent every so many steps, in `checkpoints/step_<n>.pt` of the run.
+    """Keeps the agent at regular intervals, in `checkpoints/step_<n>.pt` of the run.
 
     Args:
-        steps: of every task, between two of them.
+        steps: number of steps per task between two checkpoints.
     """
 
     def __init__(self, steps: int) -> None:
@@ -161,13 +161,13 @@ class CheckpointEvery(Callback):
         self.steps = steps
 
     def on_start(self, trainer: Trainer) -> None:
-        """Only a run with a directory can keep them."""
+        """Check that the run has a directory."""
         if trainer.run is None:
             raise UserError("CheckpointEvery needs a run with a directory")
         self._before = trainer.step
 
     def on_step(self, trainer: Trainer) -> None:
-        """Keep one where a multiple of `steps` was passed."""
+        """Save a checkpoint if a multiple of `steps` was passed."""
         assert trainer.run is not None
         if trainer.step // self.steps > self._before // self.steps:
             state = {"step": trainer.step, "agent": trainer.agent.state_dict()}

@@ -1,4 +1,4 @@
-"""Recorders of other services, each behind an extra: Weights & Biases, and Trackio."""
+"""Recorders for other services, each with its own extra: Weights & Biases and Trackio."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 PROJECT = "mtrl_conic"
 IDENTITY = "recorders.json"
-"""The file in a run's directory that holds what services know the run by."""
+"""The file in a run's directory with the identity under which services file the run."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Where a service files a run; what is None is as the service's environment variables say, or its default."""
+    """Where a service files a run; None stands for the service's environment variable or its default."""
 
     project: str | None = None
     entity: str | None = None
@@ -38,11 +38,11 @@ UNLABELLED = Labels()
 
 
 class _Service(Callback):
-    """What both services share: `init`, `log` with a step, `finish`.
+    """The interface that both services share: `init`, `log` with a step, and `finish`.
 
     Args:
-        directory: of the run; its last parts name the run. Its identity, by which it goes on, is drawn once and kept
-            there: no other machine, and no later run in the same place, has the same.
+        directory: directory of the run; its last parts are the name of the run. Its random identity is created once
+            and kept there, so that the service resumes the same run and never mixes it with another one.
         labels: where the service files it.
 
     Raises:
@@ -51,7 +51,7 @@ class _Service(Callback):
 
     package: ClassVar[str]
     variables: ClassVar[dict[str, str]] = {}
-    """A label -> the environment variable by which the service itself takes it."""
+    """Label -> the service's own environment variable for it."""
 
     def __init__(self, directory: Path, labels: Labels) -> None:
         try:
@@ -62,21 +62,21 @@ class _Service(Callback):
         self._run: Any = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Begin, or take up again, the service's run."""
+        """Start or resume the run at the service."""
         config = dict(trainer.run.config) if trainer.run is not None else {}
         project = self._label("project", PROJECT)
         self._run = self._module.init(project=project, name=self._name(), config=config, **self._options())
 
     def on_metrics(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """One scalar per number and task."""
+        """Log one scalar per number and task."""
         self._log(scalars(record), trainer.step)
 
     def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Success, success at the last step and return: by task, and their means."""
+        """Log success, success at the last step and return, by task and as means."""
         self._log(evaluation_scalars(record), trainer.step)
 
     def on_stop(self, trainer: Trainer) -> None:
-        """Finish the service's run."""
+        """Finish the run at the service."""
         if self._run is not None:
             self._run.finish()
             self._run = None
@@ -91,13 +91,13 @@ class _Service(Callback):
         return {}
 
     def _label(self, label: str, default: str | None = None) -> str | None:
-        """What was asked for; else None where the service's own variable says it, or the default."""
+        """Return the label if it is given, None if the service's own variable is set, otherwise the default."""
         given: str | None = getattr(self._labels, label)
         return given or (None if os.environ.get(self.variables.get(label, "")) else default)
 
 
 class WandB(_Service):
-    """Weights & Biases. `WANDB_MODE=offline` writes into the run directory alone, for `wandb sync` later."""
+    """Records to Weights & Biases. `WANDB_MODE=offline` writes to the run directory, for a later `wandb sync`."""
 
     package = "wandb"
     variables: ClassVar[dict[str, str]] = {"project": "WANDB_PROJECT", "group": "WANDB_RUN_GROUP"}
@@ -114,12 +114,12 @@ class WandB(_Service):
 
 
 class Trackio(_Service):
-    """Trackio, which keeps its runs on this machine (`TRACKIO_DIR`) and shows them by `trackio show`."""
+    """Records to Trackio, which keeps its runs on this machine (`TRACKIO_DIR`); `trackio show` displays them."""
 
     package = "trackio"
 
     def _name(self) -> str:
-        return f"{run_name(self._directory)}-{identity(self._directory)[:8]}"  # it takes up a run by its name
+        return f"{run_name(self._directory)}-{identity(self._directory)[:8]}"  # it resumes a run by its name
 
     def _options(self) -> dict[str, Any]:
         group = self._label("group", run_name(self._directory).partition("/")[0])
@@ -130,15 +130,15 @@ RECORDERS: dict[str, type[_Service]] = {"wandb": WandB, "trackio": Trackio}
 
 
 def make_recorders(names: Sequence[str], directory: Path, labels: Labels = UNLABELLED) -> list[Callback]:
-    """The recorders called `names`.
+    """Return the recorders of some services.
 
     Args:
-        names: of services.
-        directory: of the run; nothing is written before training starts.
+        names: names of services.
+        directory: directory of the run; nothing is written before training starts.
         labels: where the services file the run.
 
     Raises:
-        UserError: an unknown name, or a package that is not installed.
+        UserError: a name is unknown, or a package is not installed.
     """
     for name in names:
         if name not in RECORDERS:
@@ -147,12 +147,12 @@ def make_recorders(names: Sequence[str], directory: Path, labels: Labels = UNLAB
 
 
 def run_name(directory: Path) -> str:
-    """The last two parts of the path, `conicgrad/seed_0` in a comparison."""
+    """Return the last two parts of the path, such as `conicgrad/seed_0` in a comparison."""
     return "/".join(directory.resolve().parts[-2:])
 
 
 def identity(directory: Path) -> str:
-    """What services know the run in `directory` by: drawn at the first call, and kept there."""
+    """Return the identity under which services file the run; the first call creates it in `directory`."""
     file = directory / IDENTITY
     if not file.exists():
         replace(file, (json.dumps({"id": uuid.uuid4().hex}) + "\n").encode())

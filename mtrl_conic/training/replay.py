@@ -18,46 +18,46 @@ from mtrl_conic.training.ring_file import checksums, fitting_rows, map_file, res
 
 
 def parts_of(observation_dim: int, action_dim: int) -> tuple[int, ...]:
-    """The numbers in each part of a transition's row."""
+    """Return how many numbers each part of a transition's row has."""
     return observation_dim, action_dim, 1, 1, 1, observation_dim
 
 
 def rows_for(capacity: int, copies: int, slack: int) -> int:
-    """The rows of a ring, see `Replay`: a step lies in one piece."""
+    """Return the number of rows of a ring, a multiple of `copies`, so that each step is contiguous; see `Replay`."""
     return -(-(capacity + 2 * slack) // copies) * copies
 
 
 def slack_for(checkpoint_every: int, copies: int) -> int:
-    """The most steps between two saves, of a run that saves after the first step which is due."""
+    """Return the largest number of steps between two saves, if a run saves after the first step that is due."""
     return checkpoint_every + copies - 1
 
 
 class Replay:
-    """The last `capacity` transitions of each task; tasks step together, so one position serves all rings.
+    """The last `capacity` transitions of each task. All tasks step together, so one position serves all rings.
 
-    Where a task has several environments, a step adds a transition of each, side by side: the step after a transition
-    lies as many rows on.
+    If a task has several environments (`copies`), a step adds one row for each of them, and the transition that
+    follows another one is `copies` rows after it.
 
     A transition is one row (observation, action, reward, terminated, ended, next observation) of a block
-    (K, rows, W), so that a batch is one gather. On disk the block is one file of the same shape. There are twice
-    `slack` more rows than transitions are kept: as long as no more than `slack` steps pass between two
-    `save`s, the rows that the last two saves refer to are never overwritten, and a process killed at any
-    moment leaves a file that continues exactly from either. What `save` returns has a checksum of every row.
+    (K, rows, W), so that a batch is one gather. On disk the block is one file of the same shape. The block has
+    `2 slack` more rows than transitions are kept. If at most `slack` steps pass between two calls of `save`, the rows
+    to which the last two saves refer are never overwritten, and a process that is killed at any moment leaves a file
+    from which both can be restored exactly. `save` returns a checksum of every step.
 
     Args:
         num_tasks: K.
-        capacity: transitions kept per task.
+        capacity: number of transitions kept per task.
         observation_dim: O.
         action_dim: A.
-        copies: environments of each task.
-        n_step: steps of a return before it bootstraps (Sutton and Barto, 2018, section 7.1); fewer where the
-            episode ends or the newest transition is reached. No correction for the older policy's actions.
+        copies: number of environments of each task.
+        n_step: number of rewards before a return bootstraps (Sutton and Barto, 2018, section 7.1); fewer if the
+            episode ends or the newest transition is reached. Actions of older policies are not corrected for.
         discount: gamma, within and after the n steps.
-        slack: most steps of each task between two saves.
-        seed: of the generator that draws batches.
-        device: where the block lies and batches are made.
-        file: where `save` writes. Needed to save, and to map.
-        memory_map: keep the block in `file` instead of in memory (CPU only).
+        slack: largest number of steps of each task between two saves.
+        seed: seed of the generator that draws batches.
+        device: device of the block and of the batches.
+        file: file to which `save` writes; required to save and for `memory_map`.
+        memory_map: whether to keep the block in `file` instead of in memory (CPU only).
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Replay:
         self._parts = parts_of(observation_dim, action_dim)
         shape = (num_tasks, rows_for(capacity, copies, slack), sum(self._parts))
         if file is not None:
-            # Files of earlier versions have room for one save: a run goes on from its last one as it did.
+            # Files of earlier versions have fewer rows, enough for one save; such a run keeps its file.
             shape = (num_tasks, fitting_rows(file, shape, fewest=capacity + slack), shape[2])
         self._shape, self._slack = shape, slack
         self._file = file
         self._mapped = memory_map
         self._disk: NDArray[np.float32] | None = None
         self._is_new = True
-        """Whether the file was made by this object, and nothing saved there."""
+        """Whether this object created the file and has not saved anything to it."""
         self._sums = np.zeros(shape[1], np.int64)
         if memory_map:
             if file is None or torch.device(device).type != "cpu":
@@ -104,12 +104,12 @@ class Replay:
         self._saved_position = 0
 
     def __len__(self) -> int:
-        """Transitions kept per task."""
+        """Return the number of transitions per task."""
         return min(self.position, self.capacity)
 
     @property
     def unsaved(self) -> int:
-        """Steps since the last save or load."""
+        """The number of steps since the last save or load."""
         return self.position - self._saved_position
 
     def add(
@@ -121,7 +121,7 @@ class Replay:
         truncated: NDArray[np.bool_],
         next_observations: NDArray[np.float32],
     ) -> None:
-        """Keep one transition of every environment: arrays (N, .), those of the first task first."""
+        """Add one transition of every environment, as arrays (N, ...) with those of the first task first."""
         ends = (terminated[:, None], (terminated | truncated)[:, None])
         parts = (observations, actions, rewards[:, None], *ends, next_observations)
         row = np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
@@ -131,18 +131,19 @@ class Replay:
         self.position += self._copies
 
     def cut(self) -> None:
-        """No episode goes on behind the newest transitions: new ones have been started."""
+        """Mark the newest transitions as the last of their episodes, because new episodes have been started."""
         if self.position:
             last = (self.position - self._copies) % self._shape[1]
             self._block[:, last : last + self._copies, self._columns[-1]] = 1
             self._saved_position = min(self._saved_position, self.position - self._copies)
 
     def sample(self, batch_size: int, *, balanced: bool = True) -> Batch:
-        """Transitions, uniform with replacement.
+        """Draw a batch of transitions, uniformly with replacement.
 
         Args:
-            batch_size: of every task.
-            balanced: so many of each task; else so many on average, drawn uniformly over the transitions of all tasks.
+            batch_size: number of transitions per task.
+            balanced: whether each task gets exactly `batch_size`; otherwise it is the mean of a uniform draw over the
+                transitions of all tasks.
         """
         num_tasks, device = self._shape[0], self._block.device
         weights = () if balanced else (self._draw_weights(batch_size),)
@@ -156,10 +157,11 @@ class Replay:
         return Batch(observations, actions, rewards, discounts, self._rows(last)[..., -self._parts[-1] :], weights)
 
     def _draw_weights(self, batch_size: int) -> Tensor:
-        """(K, B): a row counts 1 / n in a task that K `batch_size` draws of a task hit n times, in its first n rows.
+        """Return weights (K, B) of the rows: 1 / n in the first n rows of a task that is drawn n times, otherwise zero.
 
-        B is always the same, so that an update may be compiled: six deviations above the mean. What hits a task more
-        often, about once in a hundred million batches of 128, is drawn again.
+        The task of each of the K `batch_size` rows is drawn uniformly. B is six standard deviations above the mean and
+        does not change, so that an update can be compiled. A draw that exceeds it is repeated, which happens about once
+        in a hundred million batches of 128 rows per task.
         """
         num_tasks, device = self._shape[0], self._block.device
         total = num_tasks * batch_size
@@ -172,13 +174,13 @@ class Replay:
                 return (rows < counts) / counts.clamp_min(1)
 
     def _returns(self, age: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the transitions of these ages (K, B): n-step reward, discount of the value, age of the last step."""
+        """Return n-step rewards, discounts of the value and ages of the last step, for transitions of ages (K, B)."""
         steps = torch.arange(self._n_step, device=age.device)
         ages = age.unsqueeze(-1) - steps * self._copies  # (K, B, n), towards the present
         index = self._index(ages.clamp_min(0)).unsqueeze(-1)
         flat, width = self._block.view(-1), self._shape[2]
         reward, terminated, ended = flat[index * width + self._columns].unbind(-1)
-        # A step counts while it exists and none before it ended the episode.
+        # A step counts if it exists and no step before it ended the episode.
         after_end = functional.pad(ended.cumsum(-1)[..., :-1], (1, 0)) > 0
         counts = (ages >= 0) & ~after_end
         powers = self._discount ** steps.to(reward.dtype)
@@ -187,17 +189,17 @@ class Replay:
         return (reward * counts) @ powers, self._discount**length * (1 - over), age - (length - 1) * self._copies
 
     def _rows(self, age: Tensor) -> Tensor:
-        """The transitions of these ages, 0 for the newest, (K, B) -> (K, B, W)."""
+        """Return the transitions (K, B, W) of ages (K, B), where the newest has age 0."""
         width = self._shape[2]
         return self._block.view(-1, width).index_select(0, self._index(age).flatten()).view(*age.shape, width)
 
     def _index(self, age: Tensor) -> Tensor:
-        """The rows, over all tasks, of the transitions of these ages (K, ...)."""
+        """Return the row numbers, counted over all tasks, of the transitions of ages (K, ...)."""
         first = self._first_rows.view(-1, *[1] * (age.dim() - 1))
         return (self.position - 1 - age) % self._shape[1] + first
 
     def save(self) -> dict[str, Any]:
-        """Bring the file up to date; returns what `load` needs besides it."""
+        """Write new transitions to the file, and return the state that `load` needs besides the file."""
         if self.unsaved > self._slack and self._saved_position:
             raise RuntimeError(f"{self.unsaved} steps since the last save, more than the slack allows")
         disk = self._on_disk()
@@ -216,10 +218,10 @@ class Replay:
         return {"position": self.position, "generator": self._generator.get_state(), "checksums": sums}
 
     def load(self, saved: dict[str, Any]) -> None:
-        """Continue from the file and what `save` returned.
+        """Restore the state from the file and the result of `save`.
 
         Raises:
-            Damaged: the file does not hold the rows that were there at that time.
+            Damaged: the file does not contain the rows that were saved.
         """
         disk = self._on_disk()
         if self._is_new and saved["position"]:
@@ -238,21 +240,21 @@ class Replay:
                 self._block[:, start:stop] = torch.from_numpy(disk[:, start:stop])
 
     def _note_sums(self, first: int) -> None:
-        """Sum up the steps of positions `first` to the present one, as they are in the file."""
+        """Compute the checksums of the steps from position `first` on, as they are in the file."""
         disk = self._on_disk()
         for start, stop in self._runs(first, self.position):
             self._sums[start:stop] = checksums(disk[:, start:stop])
         newest = self._positions(max(0, self.position - self._copies))
         rows = disk[:, newest]
-        rows[..., int(self._columns[-1])] = 1  # `cut` may write there after the save
+        rows[..., int(self._columns[-1])] = 1  # `cut` may write here after the save
         self._sums[newest] = checksums(rows)
 
     def _positions(self, first: int) -> NDArray[np.int64]:
-        """The rows of positions `first` to the present one, in this order."""
+        """Return the rows of the positions from `first` to the current one, in this order."""
         return np.arange(first, self.position) % self._shape[1]
 
     def _runs(self, first: int, last: int) -> list[tuple[int, int]]:
-        """The rows of positions first..last as one or two runs of the ring."""
+        """Return the rows of the positions from `first` to `last` as one or two ranges of the ring."""
         rows = self._shape[1]
         first = max(first, last - rows)
         start, count = first % rows, last - first

@@ -1,4 +1,4 @@
-"""The file of a replay's rings: made whole, checked before it is mapped, with a checksum of every step in it."""
+"""The file of a replay's rings: created completely, checked before it is mapped, with checksums of its steps."""
 
 from __future__ import annotations
 
@@ -18,23 +18,26 @@ Rows = NDArray[np.float32]
 Shape = tuple[int, int, int]
 
 _STEPS = 1024
-"""Steps whose checksums are made at once: they take eight bytes for each number."""
+"""The number of steps whose checksums are computed at a time, which takes eight bytes for each number."""
 _PIECE = 1 << 20
-"""Bytes that are read and written again at once, where the system has no call that reserves them."""
+"""The number of bytes that are rewritten at a time if the system has no call that reserves space."""
 
 
 def map_file(file: Path, shape: Shape) -> tuple[Rows, bool]:
-    """The array in `file`, mapped for reading and writing, and whether it was made here and now, of zeros.
+    """Map the array in a file for reading and writing; a missing file is created with zeros.
 
-    A new file is sparse: it takes up what was reserved, see `reserve`.
+    A new file is sparse: it takes space for the rows that were reserved, see `reserve`.
 
     Args:
-        file: of NumPy's format.
+        file: file in NumPy's format.
         shape: (K, rows, W) of the array.
 
+    Returns:
+        The array, and whether the file was created.
+
     Raises:
-        Damaged: what is there is no such file, or not all of it.
-        UserError: it holds an array of another shape.
+        Damaged: the file is not in this format or incomplete.
+        UserError: the file contains an array of another shape.
     """
     made = not file.exists()
     if made:
@@ -46,16 +49,16 @@ def map_file(file: Path, shape: Shape) -> tuple[Rows, bool]:
 
 
 def reserve(rows: Rows, runs: Iterable[tuple[int, int]]) -> None:
-    """Take up the space of some rows of every task, so that a full disk is an error here.
+    """Reserve the disk space of some rows of every task, so that a full disk raises an error here.
 
-    Where a mapping is written that has no space behind it, a full disk is a signal (SIGBUS) and the end of the process.
+    If no space is reserved, writing to the mapping on a full disk ends the process with a signal (SIGBUS).
 
     Args:
-        rows: of `map_file`.
-        runs: first row, and the one behind the last, of each.
+        rows: array from `map_file`.
+        runs: ranges of rows, each with its first row and the one after its last.
 
     Raises:
-        OSError: there is no room.
+        OSError: the disk is full.
     """
     assert isinstance(rows, np.memmap)
     assert rows.filename is not None
@@ -64,10 +67,10 @@ def reserve(rows: Rows, runs: Iterable[tuple[int, int]]) -> None:
     opened = os.open(rows.filename, os.O_RDWR | os.O_CLOEXEC)
     try:
         for start, stop in runs:
-            whole = (start, stop) == (0, count)  # then all tasks are one piece
+            whole = (start, stop) == (0, count)  # then all tasks are contiguous
             for task in range(1 if whole else num_tasks):
                 length = (num_tasks if whole else 1) * (stop - start) * of_row
-                _take_up(opened, rows.offset + (task * count + start) * of_row, length)
+                _allocate(opened, rows.offset + (task * count + start) * of_row, length)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(rows.filename)) from None
     finally:
@@ -75,10 +78,10 @@ def reserve(rows: Rows, runs: Iterable[tuple[int, int]]) -> None:
 
 
 def fitting_rows(file: Path, shape: Shape, *, fewest: int) -> int:
-    """How many rows the rings have: those of the file, where it is there and has enough; else those of `shape`.
+    """Return the number of rows of the rings: that of the file if it exists and has enough, otherwise that of `shape`.
 
     Raises:
-        Damaged: what is there is no such file, or not all of it.
+        Damaged: the file is not in this format or incomplete.
     """
     if not file.exists():
         return shape[1]
@@ -87,9 +90,9 @@ def fitting_rows(file: Path, shape: Shape, *, fewest: int) -> int:
 
 
 def checksums(rows: Rows) -> NDArray[np.int64]:
-    """One for each step, (K, n, W) -> (n,): no change of a single number leaves it as it was.
+    """Return the checksums (n,) of n steps (K, n, W); a change of any single number changes the checksum.
 
-    It is the sum of the numbers' bits, each times an odd number of its own, modulo 2^64.
+    A checksum is the sum of the numbers' bits, each multiplied by a different odd number, modulo 2^64.
     """
     words = rows.shape[0] * rows.shape[2]
     factors = (2 * np.arange(words, dtype=np.uint64) + 1) * np.uint64(0x9E3779B97F4A7C15)
@@ -101,7 +104,7 @@ def checksums(rows: Rows) -> NDArray[np.int64]:
     return sums.view(np.int64)
 
 
-def _take_up(opened: int, start: int, length: int) -> None:
+def _allocate(opened: int, start: int, length: int) -> None:
     if hasattr(os, "posix_fallocate"):
         try:
             os.posix_fallocate(opened, start, length)
@@ -110,18 +113,18 @@ def _take_up(opened: int, start: int, length: int) -> None:
             if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
     end = start + length
-    while start < end:  # what is written has its space
+    while start < end:  # written bytes have space
         start += os.pwrite(opened, os.pread(opened, min(_PIECE, end - start), start), start)
 
 
 def _shape(file: Path) -> Shape:
-    """Of the array in `file`, all of which is there."""
+    """Return the shape of the array in a complete file."""
     with open_regular(file) as handle:
         try:
             version = np.lib.format.read_magic(handle)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, kind = read(handle)
-        except Exception as error:  # a header is a Python literal: what is none fails in many ways
+        except Exception as error:  # a header is a Python literal, and reading an invalid one can fail in many ways
             raise Damaged(f"{file} is damaged or no replay: {first_line(error)}") from None
         size = handle.tell() + 4 * int(np.prod(shape, dtype=np.float64))
         there = handle.seek(0, 2)

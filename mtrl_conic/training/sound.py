@@ -1,4 +1,4 @@
-"""Numbers that went bad: found before they take the place of good ones."""
+"""Detection of numbers that are not finite before they overwrite good ones."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import torch
 
 REMEDY = "lower the learning rate, or bring the task's rewards or losses to a smaller scale"
-TAKE_UP = "the last checkpoint is kept, and --allow-changes goes on from it with other settings"
+RESUME = "the last checkpoint is kept, and --allow-changes resumes it with other settings"
 
 
 def unsound(state: Any, name: str = "") -> str:
-    """The name of the first tensor in a state that holds a number which is not finite; empty where none does.
+    """Return the name of the first tensor in a state with a number that is not finite; empty if there is none.
 
     Args:
-        state: nested mappings and sequences.
-        name: of the state.
+        state: nested mappings and sequences of tensors.
+        name: name of the state.
     """
     if isinstance(state, torch.Tensor):
         return name if state.is_floating_point() and not state.isfinite().all() else ""

@@ -1,4 +1,4 @@
-"""The loop: act, step, store, update; log, evaluate, checkpoint."""
+"""The training loop: act, step, store and update; log, evaluate and save checkpoints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mtrl_conic.training.config import TrainingConfig
 from mtrl_conic.training.metrics import Means, plain
 from mtrl_conic.training.replay import Replay, slack_for
 from mtrl_conic.training.run import Run
-from mtrl_conic.training.sound import REMEDY, TAKE_UP, unsound
+from mtrl_conic.training.sound import REMEDY, RESUME, unsound
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,16 +35,16 @@ class Trainer:
     """Trains an agent on a task set.
 
     Args:
-        envs: the task set; the trainer alone steps it.
-        agent: made for these tasks.
-        config: the loop's constants.
-        evaluator: for the evaluations during training; none happen without it.
-        run: where lines and checkpoints go; without it nothing is written and nothing can be resumed.
-        callbacks: called in this order.
-        overlap: step the environments on a thread of their own while the agent updates. The numbers are the same:
-            the updates of a step never see its transition.
-        interrupted: asked between steps, also within an evaluation; once it says yes, a checkpoint is
-            written and `Interrupted` raised.
+        envs: the task set; nothing else should step it during training.
+        agent: an agent for these tasks.
+        config: constants of the loop.
+        evaluator: evaluates the agent during and after training; None: no evaluations.
+        run: stores records and checkpoints; None: nothing is written, and training cannot be resumed.
+        callbacks: callbacks, called in this order.
+        overlap: whether to step the environments on another thread during the update. The results are the same,
+            because the updates of a step never use its transition.
+        interrupted: function that is called between steps, also during an evaluation; when it returns True, a
+            checkpoint is written and `Interrupted` is raised.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.stopped: str | None = None
-        """Why `stop` ended training; None where the budget did."""
+        """The reason given to `stop`; None if training ended with its budget."""
         self.replay = Replay(
             envs.num_tasks,
             self.config.replay_capacity,
@@ -94,21 +94,22 @@ class Trainer:
         self._has_stepped = self._has_updated = False
 
     def train(self, steps: int, *, minutes: float | None = None) -> Evaluation | None:
-        """Go on until `steps` steps of every task are done, or `minutes` of training, earlier sittings included.
+        """Train for `steps` steps of every task in total, or `minutes` of training in total, whichever ends first.
 
-        What is compiled counts for no minutes: the first step and update of this process, and compilers later on.
+        The totals include the time before training was resumed. Compilation does not count: neither the first step
+        and update of a process, nor later compilations.
 
         Returns:
-            The final evaluation, None without evaluator.
+            The final evaluation; None without an evaluator.
 
         Raises:
-            Diverged: numbers went bad; it says which, and no checkpoint of them is written.
-            Interrupted: see `interrupted`; training can go on where it stopped.
+            Diverged: an action, a loss or the agent's state is not finite; it is not written to a checkpoint.
+            Interrupted: `interrupted` returned True; training can be resumed.
         """
         self._now, self._prepared = time.perf_counter(), PREPARATION.seconds
         self._logged = (self.step, self.seconds)
         self.stopped = None
-        with ExitStack() as opened:  # each is closed, whatever another one raises
+        with ExitStack() as opened:  # each is closed even if another one raises
             for callback in self.callbacks:
                 callback.on_start(self)
                 opened.callback(callback.on_stop, self)
@@ -116,7 +117,7 @@ class Trainer:
                 self._stepping = ThreadPoolExecutor(1, thread_name_prefix="stepping")
                 opened.callback(self._end_stepping)
             try:
-                self._go_on(steps, minutes)
+                self._loop(steps, minutes)
                 if self.run:
                     self.save()
                 return self.evaluate(self.config.episodes_per_task) if self.evaluator else None
@@ -125,10 +126,10 @@ class Trainer:
                     self.save()
                 raise
             except BaseException:
-                self._observations = None  # nobody knows how far the step came
+                self._observations = None  # it is unknown how far the step came
                 raise
 
-    def _go_on(self, steps: int, minutes: float | None) -> None:
+    def _loop(self, steps: int, minutes: float | None) -> None:
         self._current_observations()
         while True:
             self._evaluate_if_due(steps)
@@ -143,10 +144,10 @@ class Trainer:
                 self._advance()
 
     def stop(self, reason: str) -> None:
-        """End training normally after the present step, before its budget is spent: the final evaluation follows.
+        """End training normally after the current step, with the final evaluation.
 
         Args:
-            reason: in words; it stands in the run's result.
+            reason: text that is written to the run's result.
         """
         self.stopped = reason
 
@@ -156,7 +157,7 @@ class Trainer:
         self._stepping = None
 
     def evaluate(self, episodes_per_task: int) -> Evaluation:
-        """Evaluate the agent as it is and record it at the present step."""
+        """Evaluate the agent, and record the result at the current step."""
         assert self.evaluator is not None
         with self.watch("evaluation"):
             evaluation = self.evaluator.evaluate(
@@ -176,9 +177,9 @@ class Trainer:
         return evaluation
 
     def _advance(self) -> None:
-        """One step of every environment and, on the transitions before it, the updates that belong to it.
+        """Take one step of every environment, and make its updates on the transitions before it.
 
-        It is as many steps of each task as the task has environments.
+        This counts as one step of a task for each of its environments.
         """
         watch, agent = self.watch, self.agent
         learning = self.step >= agent.schedule.random_steps or agent.updates > 0
@@ -211,7 +212,7 @@ class Trainer:
                 self._log()
 
     def _current_observations(self) -> NDArray[np.float32]:
-        """(N, D); first ones of new episodes where there are none, or where somebody else stepped the environments."""
+        """Return the observations (N, D); new episodes start if something else stepped the environments."""
         if self._observations is None or self._moves != self.envs.moves:
             self._observations, _ = self.envs.reset()
             self._moves = self.envs.moves
@@ -220,7 +221,7 @@ class Trainer:
         return self._observations
 
     def _begin_step(self, actions: NDArray[np.float32]) -> Callable[[], Any]:
-        """Step the environments on the other thread, if there is one, or when the result is asked for."""
+        """Start a step of the environments, on the other thread if there is one, and return a function that ends it."""
         if self._stepping is None:
             return partial(self.envs.step, actions)
         return self._stepping.submit(self.envs.step, actions).result
@@ -231,10 +232,10 @@ class Trainer:
             with self.watch("sampling"):
                 batch = self.replay.sample(schedule.batch_size, balanced=schedule.balanced)
             try:
-                statistics = self.agent.update(batch)  # which tells its own parts of the time
+                statistics = self.agent.update(batch)  # it measures its own parts of the time
             except FloatingPointError as error:
                 raise self._diverged(str(error)) from error
-            if self.agent.device.type == "cpu":  # elsewhere it would wait for the device
+            if self.agent.device.type == "cpu":  # other devices would have to be waited for
                 self._check_finite(statistics)
             with self.watch("storing"):
                 self._means.add(statistics)
@@ -279,17 +280,17 @@ class Trainer:
                     raise self._diverged(f"the {component}'s loss of {task} is {loss}")
 
     def _diverged(self, what: str) -> Diverged:
-        kept = f"; {TAKE_UP}" if self.run else ""
+        kept = f"; {RESUME}" if self.run else ""
         return Diverged(f"training diverged at step {self.step}: {what}; {REMEDY}{kept}")
 
     def _evaluate_if_due(self, steps: int) -> None:
-        # The last step is left to the final evaluation.
+        # The final evaluation follows the last step.
         due = self.step < steps and self._passed(self.config.evaluate_every, self._evaluated_at)
         if due and self.evaluator:
             self.evaluate(self.config.training_episodes_per_task)
 
     def _passed(self, every: int, before: int) -> bool:
-        """Whether a multiple of `every` lies behind the step `before` and not behind the present one."""
+        """Return whether a multiple of `every` lies after the step `before` and not after the current one."""
         return self.step // every > before // every
 
     def _tell(self, words: str) -> None:
@@ -305,13 +306,11 @@ class Trainer:
         self.seconds += now - self._now - (PREPARATION.seconds - self._prepared)
         self._now, self._prepared = now, PREPARATION.seconds
 
-    # Checkpoints.
-
     def save(self) -> None:
-        """Write a checkpoint: with it, and nothing else, training goes on bit for bit.
+        """Write a checkpoint, from which training resumes bit for bit.
 
         Raises:
-            Diverged: the agent's state is not finite; the checkpoint before it is kept.
+            Diverged: the agent's state is not finite; the previous checkpoint is kept.
         """
         assert self.run is not None
         self._tick()
@@ -323,10 +322,11 @@ class Trainer:
             self.run.save_checkpoint(state)
 
     def resume(self, *, evaluated_at: int = 0) -> bool:
-        """Continue from the run directory's checkpoint; False where there is none.
+        """Resume from the latest checkpoint of the run; return False if there is none.
 
         Args:
-            evaluated_at: the step of a final evaluation that stands, though training goes on; it is in no checkpoint.
+            evaluated_at: step of a final evaluation that is kept although the run is extended; checkpoints do not
+                contain it.
         """
         assert self.run is not None
         resumed = self.run.resume(self.load_state_dict)
@@ -337,7 +337,7 @@ class Trainer:
         return resumed
 
     def state_dict(self) -> dict[str, Any]:
-        """Agent, environments, replay, counters, unfinished means; the replay's rows go to its file."""
+        """Return the complete state of training; the rows of the replay are written to its file."""
         return {
             "step": self.step,
             "seconds": self.seconds,
@@ -351,10 +351,10 @@ class Trainer:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state_dict`.
+        """Restore a `state_dict`.
 
         Raises:
-            Damaged: the replay's file does not hold the rows that belong to it; nothing else was taken up.
+            Damaged: the replay's file does not contain the rows that were saved; nothing else was restored.
         """
         self.replay.load(saved["replay"])
         self.step, self.seconds = saved["step"], saved["seconds"]

@@ -97,7 +97,7 @@ class Crossings(TorchDispatchMode):
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> torch.device:
-    """Torch's device without content, in the place of a GPU, with all that it lacks of one."""
+    """Torch's meta device instead of a GPU, with the parts of a GPU that it lacks."""
     generator, device = torch.Generator, torch.device("meta")
     monkeypatch.setattr("mtrl_conic.agents.mtsac.agent.choose_device", lambda name: device)
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator())

@@ -1,4 +1,4 @@
-"""What the older MT10 tables did otherwise: each an option of its own, against its formula, on both bases."""
+"""Options for the older MT10 tables, each compared with its formula on both bases."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_what_cannot_be_loaded_in_one_line(tmp_path: Path) -> None:
         (json.dumps(good | {"spec": {"tasks": 3}}), "tasks do not describe tasks"),
         (json.dumps(good | {"actor": good["actor"] | {"network": "sharde"}}), "did you mean 'shared'"),
         (json.dumps(good | {"actor": good["actor"] | {"hidden": {"width": 9, "depth": 2}}}), "do not fit"),
-        (json.dumps(good | {"actor": {"layers": 3}}), "an actor is not described so"),
+        (json.dumps(good | {"actor": {"layers": 3}}), "this does not describe an actor"),
         (json.dumps(good | {"weights": {"file": "gone", "sha256": ""}}), "not there: gone"),
     ):
         described.write_text(text)

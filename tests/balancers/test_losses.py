@@ -217,7 +217,7 @@ def test_gradnorm_evens_the_norms_out() -> None:
 
 
 def test_gradnorm_keeps_its_first_losses() -> None:
-    """Public code reads L(0) anew at every step: all rates are then one and slow tasks get no help."""
+    """Public code reads L(0) again at every step, so that all rates are one and slow tasks get no larger weight."""
     balancer = balancers.make("gradnorm", 3, alpha=1.5)
     slow = LOSSES * torch.tensor([1.0, 0.1, 0.1], dtype=torch.float64)
     balancer.weights(GRAMIAN, LOSSES)

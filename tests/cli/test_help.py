@@ -164,7 +164,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def completed(script: str, *words: str) -> list[str]:
-    """What bash offers in the place of the last word."""
+    """Return what bash offers to complete the last word."""
     line = " ".join(f"'{word}'" for word in words)
     code = (
         f'{script}\nCOMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _mtrl_conic; printf "%s\\n" "${{COMPREPLY[@]}}"'

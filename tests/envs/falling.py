@@ -1,4 +1,4 @@
-"""An environment whose process meets with something; a module of its own, for it is loaded by every process anew."""
+"""An environment whose process fails in a given way; a separate module, because every process imports it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT = 6
 
 
 class Falling(gym.Env[NDArray[Any], NDArray[Any]]):
-    """A place on a line. Something happens at step `AT`, in a process of its own, while the file `once` is not there.
+    """A position on a line. At step `AT` the process fails, unless the file `once` exists.
 
     Args:
         what: happens: killed, hangs, or leaves; empty: nothing.

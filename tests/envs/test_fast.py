@@ -129,7 +129,7 @@ def test_what_the_kernel_writes_to_outlives_everything_else() -> None:
     actions = actions_of(0, 30, 4)
     expected = play(FastStepper(NAMES, GOALS), 1, actions)
     stepper = FastStepper(NAMES, {name: goals.copy() for name, goals in GOALS.items()})
-    for seed in range(3):  # memory that others had is used anew
+    for seed in range(3):  # memory that was used before is used again
         play(FastStepper(NAMES, GOALS), 0, actions_of(seed, 3, 4))
         gc.collect()
     assert same(play(stepper, 1, actions), expected)

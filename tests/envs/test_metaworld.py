@@ -55,7 +55,7 @@ def test_goals_and_their_order_are_those_of_make_vec(theirs: gym.vector.VectorEn
     for name, tasks in zip(mine.task_names, theirs.unwrapped.get_attr("tasks"), strict=True):
         assert np.array_equal(goals[name], [pickle.loads(task.data)["rand_vec"] for task in tasks])
 
-    # Made anew, since the other tests share the environments and their place in the stream.
+    # New environments, because the other tests share theirs and the position in the stream.
     played = make_task_set("mt10", seed=SEED, stepping="metaworld", goal_stream="metaworld")
     for env in theirs.unwrapped.envs:
         env.unwrapped.seed(SEED)
@@ -370,7 +370,7 @@ def test_a_loaded_state_goes_on_bit_for_bit_in_mid_episode() -> None:
 
 @pytest.mark.parametrize("stepping", ["auto", "metaworld"])
 def test_copies_of_a_task_play_what_one_environment_plays(stepping: Literal["auto", "metaworld"]) -> None:
-    """Side by side, each with an episode of its own."""
+    """Several environments of a task, each with its own episode."""
     options: dict[str, Any] = {"seed": 3, "horizon": 9, "stepping": stepping}
     envs, alone = make_task_set(["reach", "push"], copies=2, **options), make_task_set(["reach", "push"], **options)
     assert (envs.num_envs, envs.num_tasks) == (4, 2)

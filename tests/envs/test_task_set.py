@@ -1,4 +1,4 @@
-"""The task set over a small stepper of its own, whose tasks terminate at different times."""
+"""A task set with a small stepper, whose tasks terminate at different times."""
 
 from __future__ import annotations
 

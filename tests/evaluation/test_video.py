@@ -31,7 +31,7 @@ SIZE = 64
 
 
 def video(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: MuJoCo chooses its GL when it is imported."""
+    """Run in another process, because MuJoCo chooses its GL when it is imported."""
     command = [sys.executable, "-m", "mtrl_conic", "video", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, check=False)
 

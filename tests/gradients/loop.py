@@ -39,7 +39,7 @@ def jacobian(losses: Sequence[Tensor], parameters: Sequence[Tensor]) -> Tensor:
 
 
 def given(losses: Any, balancer: Balancer) -> Any:
-    """The losses as `backward` takes them: the same batch in the place of each that the balancer asks for."""
+    """The losses in the form for `backward`, with the same batch for each that the balancer needs."""
     return losses if balancer.batches == 1 else [losses] * balancer.batches
 
 

@@ -70,7 +70,7 @@ def test_what_is_kept_of_a_missing_task_stays(name: str, net: Net) -> None:
 
 @pytest.mark.parametrize("name", FOLLOWS)
 def test_methods_that_follow_every_task_say_so(name: str, net: Net) -> None:
-    with pytest.raises(UserError, match=f"^{name} follows the loss of every task .* give all 3 losses"):
+    with pytest.raises(UserError, match=f"^{name} tracks the loss of every task .* pass all 3 losses"):
         step(net, balancers.make(name, K), (1,))
 
 

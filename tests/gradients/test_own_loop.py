@@ -258,7 +258,7 @@ def test_retained_graphs_can_be_used_again(net: Net) -> None:
 def test_a_freed_graph(name: str, net: Net) -> None:
     losses = net.losses(rows())
     backward(losses, balancers.make(name, K), shared=net.trunk.parameters(), own=net.heads.parameters())
-    with pytest.raises(UserError, match="freed already"):
+    with pytest.raises(UserError, match="has been freed"):
         backward(losses, balancers.make(name, K), shared=net.trunk.parameters(), own=net.heads.parameters())
 
 
@@ -279,7 +279,7 @@ def test_what_does_not_fit_is_told_in_one_line(net: Net) -> None:
         ),  # type: ignore[list-item]
         ("task 0 has no graph", lambda: backward([losses[0].detach(), *losses[1:]], make("ls", K), shared=trunk)),
         (
-            r"parameter 1 of own, of shape \(6, 4\), is in shared too",
+            r"parameter 1 of own, of shape \(6, 4\), is also in shared",
             lambda: backward(losses, make("ls", K), shared=trunk, own=[heads[0], trunk[0]]),
         ),
         ("shared must be parameters, not a Sequential", lambda: backward(losses, make("ls", K), shared=net.trunk)),  # type: ignore[arg-type]
@@ -301,13 +301,13 @@ def test_what_does_not_fit_is_told_in_one_line(net: Net) -> None:
             lambda: backward([losses] * 2, make("modo", K), shared=trunk, features=net.trunk(rows())),
         ),
         (
-            "modo takes 2 independent batches: give the losses of each",
+            "modo takes 2 independent batches: pass a list of 2",
             lambda: backward(losses, make("modo", K), shared=trunk),
         ),
         ("modo takes 2 independent", lambda: backward(torch.stack(losses), make("modo", K), shared=trunk)),
         ("2 losses for a balancer of 3", lambda: backward([losses, losses[:2]], make("modo", K), shared=trunk)),
         (
-            "all must have the same tasks",
+            "all of them must have the same tasks",
             lambda: backward([losses, [*losses[:2], None]], make("modo", K), shared=trunk),
         ),
         ("init_process_group", lambda: backward(losses, make("mgda", K), shared=trunk, process_group=True)),

@@ -82,7 +82,7 @@ def test_as_one_process_with_all_rows(name: str, mode: str, processes: list[dict
 def test_a_network_in_distributed_data_parallel(processes: list[dict[str, Any]]) -> None:
     """Its hooks see nothing of these gradients: said in one line, instead of replicas that drift apart."""
     for told, done, _ in (process["wrapped"] for process in processes):
-        assert told.startswith("several processes train at once: pass process_group=True")
+        assert told.startswith("several processes are training: pass process_group=True")
         assert done == "done"
     assert processes[0]["wrapped"][2] == processes[1]["wrapped"][2]
 

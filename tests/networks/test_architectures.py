@@ -138,7 +138,7 @@ def test_trunk_alone_leaves_the_last_layer_to_the_mean() -> None:
 @pytest.mark.parametrize(
     ("spec", "fields", "words"),
     [
-        (SPEC, {"actor_depth": 1}, "depth=1 is too few"),
+        (SPEC, {"actor_depth": 1}, "depth must be at least 2, not 1"),
         (SPEC, {"network": "soft_modularisation"}, "did you mean 'soft_modularization'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Networks by name, class or function, each with options of its own."""
+"""Networks by name, class or function, each with its options."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class NarrowHeads(Narrow):
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A registry of its own, with one network more."""
+    """A copy of the registry with one more network."""
     known = {name: networks.get(name) for name in networks.available()}
     monkeypatch.setattr("mtrl_conic.networks.registry._REGISTRY", {**known, "narrow": Narrow})
 

@@ -44,7 +44,7 @@ _PATIENCE = 300.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """A command whose directory is killed and taken up again."""
+    """A command that is killed and resumed in the same directory."""
 
     name: str
     arguments: Callable[[Path], list[str]]
@@ -225,7 +225,7 @@ class Kill:
 
 
 def carry_out(arguments: Sequence[str], out: Path, kill: Kill | None = None) -> tuple[int, str]:
-    """Exit code (minus a signal's number) and output of a command, in a forked session of its own, perhaps killed."""
+    """Run a command in a forked session, perhaps kill it, and return its exit code (minus a signal) and output."""
     with tempfile.TemporaryFile() as kept:
         child = os.fork()
         if child == 0:
@@ -338,7 +338,7 @@ def _wait(child: int, kill: Kill | None) -> int:
 
 
 def _descendants(process: int) -> list[int]:
-    """Processes that one has started, and those that they have: each run of a comparison is a session of its own."""
+    """Return all descendants of a process; each run of a comparison is a separate session."""
     parents: dict[int, list[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

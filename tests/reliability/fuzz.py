@@ -143,7 +143,7 @@ def _where(output: str) -> str:
 
 
 def run_forked(arguments: Sequence[str], *, cwd: Path, seconds: float) -> tuple[str, str]:
-    """The exit code of a command line and all it printed, run in a process of its own with everything imported."""
+    """Run a command line in a forked process with everything imported; return its exit code and output."""
     with Runner(cwd, seconds) as runner:
         return runner.run(arguments)
 

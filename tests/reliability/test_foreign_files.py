@@ -1,4 +1,4 @@
-"""What stands in the place of a file ends in one line: tables, data sets, trajectories, policies, agents."""
+"""Anything that is not the expected file gives one line: tables, data sets, trajectories, policies, agents."""
 
 from __future__ import annotations
 

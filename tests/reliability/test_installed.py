@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Path]:
-    """The wheel's content in a folder of its own, which every user may read and nobody write."""
+    """The content of the wheel in a folder that every user may read and nobody may write."""
     place = Path(tempfile.mkdtemp(prefix="a path with blanks "))
     sources = place / "sources"
     sources.mkdir()

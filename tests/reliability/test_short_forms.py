@@ -28,7 +28,7 @@ def test_five_kills_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_sixty_command_lines_end_in_a_code_and_a_line(tmp_path: Path) -> None:
-    """In a process of its own: cases are forks, and a fork lacks the threads that other tests have started."""
+    """Run in another process: cases are forks, and a fork lacks the threads that other tests have started."""
     command = [sys.executable, "-m", "tests.reliability.fuzz", "--cases", "60", "--keep", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -32,7 +32,7 @@ def load(folder: Path) -> Comparison:
 def evaluation(
     step: int, rates: np.ndarray, episodes: int, *, tasks: Sequence[str] = TASKS, rated: Sequence[str] = TASKS
 ) -> dict[str, Any]:
-    """A task's return is a thousand times its rate less 500 times its place: each on a scale of its own."""
+    """A task's return is 1000 times its rate minus 500 times its index, so that each task has a different scale."""
     success = {task: float(rate) for task, rate in zip(tasks, rates, strict=True) if task in rated}
     mean = float(np.mean(list(success.values()))) if success else None
     returns = {

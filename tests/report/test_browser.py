@@ -35,7 +35,7 @@ def browser() -> Iterator[Any]:
 
 
 class Opened:
-    """A report's file in a tab of its own, and what the tab said and asked for."""
+    """A report's file in a browser tab, with the tab's messages and requests."""
 
     def __init__(self, browser: Any, file: Path, *, figures: int = FIGURES, **options: Any) -> None:
         self.said: list[str] = []

@@ -461,7 +461,7 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_program_is_passed_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """wandb writes a `config.yaml` of its own into a run's directory; what lies beside the runs is named."""
+    """wandb writes its own `config.yaml` into a run's directory; other files beside the runs are named."""
     inside, own = folder / "ls/seed_0/wandb/offline-run-1/files", folder / "site"
     for place in (inside, own):
         place.mkdir(parents=True)

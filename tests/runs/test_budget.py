@@ -1,4 +1,4 @@
-"""A larger budget goes on with the run that is there; what a budget and a place of execution are is no identity."""
+"""A larger budget extends an existing run; budget and execution are not part of its identity."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def installed(package: str) -> pytest.MarkDecorator:
 
 
 def record_with(name: str, config: RunConfig, tmp_path: Path) -> Path:
-    """A run recorded by a service in a process of its own: they leave threads behind."""
+    """Run a training recorded by a service in another process, because services leave threads behind."""
     import yaml
 
     preset, directory = tmp_path / "tiny.yaml", tmp_path / "conicgrad" / "seed_3"
@@ -181,7 +181,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 def test_a_runs_identity_is_its_own_and_lasts(
     tiny: RunConfig, tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two runs of the same name in two places, one taken up again, one removed and made anew: three identities."""
+    """Two runs of the same name in two places, one resumed, one deleted and repeated: three identities."""
     for place, steps in (("a", 40), ("a", 60), ("b", 40), ("b", 40)):
         directory = tmp_path / place / "ls" / "seed_0"
         if place == "b":

@@ -1,4 +1,4 @@
-"""Numbers that go bad end a run in one line, keep its last good checkpoint, and it goes on with another setting."""
+"""Numbers that are not finite end a run with one line; its last checkpoint is kept and resumes with other settings."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.vectors import positive
 
 _ROUNDING = 1e-14
-"""Of an eigenvalue, over the largest, for each task."""
+"""Relative rounding error of an eigenvalue, per task."""
 
 
 @register("aligned_mtl")

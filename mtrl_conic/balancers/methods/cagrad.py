@@ -64,13 +64,13 @@ class CAGrad(Balancer):
         cosines = normalise(gramian)
         scales = simplex_scales(cosines.norms)
         length = mean_square.sqrt()
-        # Over ||g0|| the least value is at most 1 + c; a half of that keeps it below one half.
+        # Divided by ||g0|| the least value is at most 1 + c; this factor keeps it below one half.
         half = 0.5 / (1 + self.c)
         radius = positive(torch.full_like(length, self.c * half))
         along = half * (mean_products * cosines.inverse / length).clamp(-1, 1)  # rounding, where g0 is zero
         least = minimise_norm(cosines.matrix, along, radius, scales)
         apart = self.c * length * cosines.inverse * least.x / least.radius
-        # What the norm was smoothed by, and rounding where the mixture all but vanishes, must not leave the ball.
+        # The smoothing of the norm, and rounding where the mixture almost vanishes, must not leave the ball.
         square = dot(apart, matvec(gramian, apart)).clamp_min(0) + rounding(dot(apart, cosines.norms), self.num_tasks)
         apart = apart * (self.c * length / positive(square).sqrt()).clamp_max(1)
         weights = 1 / self.num_tasks + apart

@@ -46,8 +46,8 @@ class ConFIG(Balancer):
     def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
         length = outcome.square.clamp_min(0).sqrt()
         return {
-            # Over the length of d: with more tasks than directions no d has equal ones, and over the lengths of its
-            # parts, which then cancel, the difference would look small.
+            # Relative to the length of d. With more tasks than directions no d has equal projections; its parts then
+            # cancel, and relative to their lengths the difference would appear small.
             "equal projections": guarantees.unequal_projections(outcome, length),
             "no conflict": guarantees.conflict(outcome),
             "cancellation": guarantees.cancellation(outcome, length),

@@ -32,7 +32,7 @@ class ConicGrad(Balancer):
 
     and F(w) = g_w.d(w) is convex over the simplex with gradient G d(w): its minimiser gives d. `solver="exact"`
     minimises F to a gap below 1e-8; `solver="online"` keeps w = softmax(xi) and takes one Adam step on xi per update,
-    the paper's way.
+    as in the paper.
 
     `form="printed"` is the paper's own closed form (its equations 6 to 8), d = (c^2 ||g0||^2 I - g0 g0^T)^-1 g_w
     rescaled to ||g0||. For 0 < c < 1 that matrix is indefinite and d a saddle, not a maximum: where g0.g_w > 0 it
@@ -50,7 +50,7 @@ class ConicGrad(Balancer):
     Args:
         num_tasks: K.
         seed: not used.
-        c: least cosine between the direction and the mean gradient.
+        c: smallest cosine between the direction and the mean gradient.
         solver: `online` or `exact`.
         form: `convex` or `printed`.
         gamma: weight decay of xi (online).
@@ -107,11 +107,11 @@ class ConicGrad(Balancer):
         length = (mean_square / positive(dot(ray, products))).sqrt()
         gains = products * length
         if self.solver == "online":
-            # d is as long as g0: over ||g0|| and the gradients' own length, gains are cosines, at any scale.
+            # d has the length of g0. Divided by ||g0|| and the gradients' mean length, gains are cosines at any scale.
             squares = gramian.diagonal(dim1=-2, dim2=-1)
             mean_of_squares = positive(squares.mean(-1, keepdim=True))
             slope = gains / positive(mean_square * mean_of_squares).sqrt()
-            # By Cauchy and Schwarz; what lies beyond is rounding, where g0 all but vanishes, and would stay in xi.
+            # The Cauchy-Schwarz bound; where g0 almost vanishes, rounding exceeds it and would remain in xi.
             bound = (squares / mean_of_squares).sqrt()
             slope = slope.clamp(-bound, bound)
             adam_step(self.state, "xi", tasks * (slope - dot(tasks, slope)), self.lr, self.gamma)

@@ -34,7 +34,7 @@ class CRMOGM(Container):
 
     Args:
         num_tasks: K.
-        seed: of the method's random numbers.
+        seed: seed of the method's random numbers.
         of: the method with its options, colons between them: `cagrad:c=0.9:rescale=square`.
         beta: share of the running mean that is kept.
     """

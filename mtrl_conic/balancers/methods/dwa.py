@@ -25,12 +25,13 @@ class DynamicWeightAverage(LossBalancer):
 
     Reduction: the weights sum to K.
     Cost: O(K). State: three sums of losses. Needs positive losses.
+    Statistics: `rate`, (K,), r.
 
     Args:
         num_tasks: K.
         seed: not used.
         temperature: T, evens the weights out.
-        window: updates a window.
+        window: number of updates in a window.
     """
 
     paper = "Liu et al., End-to-end multi-task learning with attention, CVPR 2019"

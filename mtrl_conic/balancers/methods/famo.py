@@ -79,7 +79,7 @@ class FAMO(LossBalancer):
 
     @override
     def adapt(self, losses: Tensor) -> None:
-        # Without weights before it, since nothing came or it was skipped, there is nothing to learn from.
+        # Without weights from the step before (none was made, or it was skipped), nothing can be learned.
         called = self.state["called"].clone()
         self._only_where(called, lambda: self._learn(losses))
         self.state["called"].zero_()

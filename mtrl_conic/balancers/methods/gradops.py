@@ -22,9 +22,9 @@ from mtrl_conic.linalg.surgery import surgery
 from mtrl_conic.linalg.vectors import dot, matvec, positive
 
 _VANISHED = 1e-9
-"""||g'_i||^2 / ||g_i||^2 below which nothing is left of g_i but rounding."""
+"""||g'_i||^2 / ||g_i||^2 below which the rest of g_i is rounding."""
 _LEAST_RATIO = 1e-6
-"""r_i is not let below this: with alpha < 0 a task without projection would take everything."""
+"""Lower bound of r_i: with alpha < 0 a task without projection would otherwise get all the weight."""
 _ALPHAS = tuple(step / 2 for step in range(-10, 5))
 """The values among which `alpha="auto"` chooses."""
 

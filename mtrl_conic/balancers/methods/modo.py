@@ -17,7 +17,7 @@ from mtrl_conic.linalg.simplex import project_on_simplex
 from mtrl_conic.linalg.vectors import matvec, positive
 
 _SHARES = {"single": (1.0,), "double": (0.5, 0.5), "triple": (0.0, 0.0, 1.0)}
-"""Of each batch in the direction."""
+"""Share of each batch in the direction."""
 
 
 @register("modo")
@@ -66,7 +66,7 @@ class MoDo(Balancer):
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        weights = project_on_simplex(self.state["lambda"])  # of the tasks that are there, which may be some of all
+        weights = project_on_simplex(self.state["lambda"])  # the tasks present, which may be fewer than all
         size = positive(gramian.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True))
         slope = matvec(across(gramian, self.num_tasks), weights) / size + self.rho * weights
         self._store(**{"lambda": project_on_simplex(weights - self.gamma * slope)})

@@ -67,7 +67,7 @@ class NashMTL(Balancer):
         now = self.state["count"] % self.update_every == 0
         weights = torch.where(now, chosen, self.state["weights"])
         self._store(weights=weights, count=self.state["count"] + 1)
-        # What is held is held whether or not it solves today's equation.
+        # Weights between two solutions are used whether or not they solve the current equation.
         return Proposal(weights, {"residual": plain.error, "fallback": ~plain.is_one}, instead=weights)
 
     @override

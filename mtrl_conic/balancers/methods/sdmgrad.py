@@ -72,7 +72,7 @@ class SDMGrad(Balancer):
         return self._optimum(gramian) if self.batches == 1 else self._step(gramian)
 
     def _step(self, gramian: Tensor) -> Balance:
-        tasks = project_on_simplex(self.state["tasks"])  # of those that are there, which may be some of all
+        tasks = project_on_simplex(self.state["tasks"])  # the tasks present, which may be fewer than all
         pull = self.lam / self.num_tasks
         size = positive(gramian.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True))
         slope = matvec(across(gramian, self.num_tasks), tasks + pull) / size

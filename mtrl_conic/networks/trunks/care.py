@@ -38,7 +38,7 @@ class CARE(nn.Module):
     """Encoders of the state, mixed by attention to a vector that describes the task.
 
     Sodhani et al., Multi-task RL with context-based representations, ICML 2021. A context network turns the vector of
-    a task into z_k, an attention network turns z_k into weights a_k that sum to 1, and the layers after read
+    a task into z_k, an attention network turns z_k into weights a_k that sum to 1, and the following layers read
     (sum_i a_ki f_i(s), z_k). As in the authors' code, the attention passes no gradient to z_k, and encoders, context
     and attention are networks with one hidden layer of 50 units and 50 outputs. Their MT10 command uses 4 encoders; the
     baselines of Meta-World+ use 6, and 10 on MT50. Here the actor and the critics have separate encoders; in the

@@ -19,7 +19,7 @@ Experts = Annotated[int, Field(ge=1, description="number of experts; the paper u
 _LEAST_LENGTH = 1e-4
 """The smallest length of an expert's output that is scaled to unit length."""
 _LEAST_PART = 1e-3
-"""The smallest new share of an expert's output that is scaled to unit length; rounding alone leaves 1e-7."""
+"""The smallest orthogonal share of an expert's output that is scaled to unit length; rounding alone gives 1e-7."""
 
 
 @register_network("moore")
@@ -30,8 +30,8 @@ class MOORE(nn.Module):
     state. Gram-Schmidt turns their outputs into an orthonormal basis V(s), and the trunk computes tanh(V(s) w_k). The
     task encoder of the paper is a linear map of the one-hot code without an offset, of which task k uses column k, its
     vector w_k. The paper uses three layers of 400 units in each expert, the last without activation, as does the
-    classic base. The paper does not specify the initial w (here uniform on the unit sphere) and dependent experts (see
-    `orthonormal`).
+    classic base. The paper specifies neither the initial w (here uniform on the unit sphere) nor the treatment of
+    dependent experts (see `orthonormal`).
 
     Args:
         spec: names and sizes of the tasks.
@@ -64,7 +64,7 @@ class MOORE(nn.Module):
     def forward(self, observations: Tensor, *extra: Tensor) -> Tensor:
         """(K, B, D), in a critic with actions (K, B, A) -> (K, B, width)."""
         outputs = self._outputs(observations, *extra)
-        # w_k (T V) is (w_k T) V: the basis itself, n vectors for each row, is never written down.
+        # w_k (T V) is (w_k T) V: the basis itself, n vectors for each row, is never stored.
         weights = self.mixture(observations).unsqueeze(-2)  # (K, 1, 1, n)
         mixed = weights.double() @ orthonormal_coordinates(inner_products(outputs))
         return torch.tanh((mixed.to(outputs.dtype) @ outputs).squeeze(-2))
@@ -93,7 +93,7 @@ def orthonormal(vectors: Tensor) -> Tensor:
 def inner_products(vectors: Tensor) -> Tensor:
     """Return the Gram matrix (..., n, n) of n vectors (..., n, F) in float64.
 
-    Float64, because what two nearly parallel vectors do not share is the small difference of its entries.
+    Float64, because the orthogonal part of two nearly parallel vectors is a small difference of its entries.
     """
     exact = vectors.double()
     return exact @ exact.mT

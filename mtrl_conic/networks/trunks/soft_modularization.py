@@ -44,7 +44,9 @@ class SoftModularization(nn.Module):
     ) -> None:
         super().__init__()
         if hidden.depth < 2:
-            raise UserError(f"network=soft_modularization routes between layers: depth={hidden.depth} is too few")
+            raise UserError(
+                f"network=soft_modularization routes between layers: depth must be at least 2, not {hidden.depth}"
+            )
         num_tasks = len(spec.task_names)
         self.bare, self.one_hot = spec.bare_dim, spec.one_hot
         self.count = modules
@@ -75,7 +77,7 @@ class SoftModularization(nn.Module):
         state = torch.cat([observations[..., : self.bare], *extra], dim=-1)
         code = self.state(state) * self.task(self._tasks(observations))
         outputs = torch.stack([torch.relu(module(state)) for module in self.first], dim=-2)  # (K, B, n, width)
-        logits = code  # of the routes; before the first there are none
+        logits = code  # the first layer has no routing logits
         for index, layer in enumerate(self.layers):
             mixed = self.up[index - 1](logits) * code if index else code
             logits = self.down[index](torch.relu(mixed))
