@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Seven balancers on the strong base, 15,000 steps, three seeds: results/mt10/balancers_strong. The same command
-# resumes; it takes an hour and a half of two cores.
+# Seven balancers on the strong base, 15,000 steps, five seeds: results/mt10/balancers_strong. The same command resumes;
+# it takes two and a half hours of two cores, and needs Chromium for the picture of the report.
 set -euo pipefail
-"$(dirname "$0")/seven_balancers.sh" balancers_strong 15000 --base strong
+cd "$(dirname "$0")/../.."
+SEEDS="${SEEDS:-0,1,2,3,4}" scripts/mt10/seven_balancers.sh balancers_strong 15000 --base strong
+scripts/report_picture.sh "${OUT:-runs/mt10/balancers_strong}" results/mt10/balancers_strong/page.png

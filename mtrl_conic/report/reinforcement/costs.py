@@ -56,10 +56,10 @@ def _row(method: Method) -> list[Cell]:
     return [
         method.label,
         seconds / len(results) / 60,
-        *(1000 * part / steps for part in (seconds - evaluation, updating)),
+        *(1000 * part / steps if spent else None for part in (seconds - evaluation, updating)),
         _percent(balancing, updating) if "balancing" in spent and on_processors else None,
-        1000 * stepping / steps,
-        *(_percent(part, seconds) for part in (updating, stepping, evaluation)),
+        1000 * stepping / steps if spent else None,
+        *(_percent(part, seconds) if spent else None for part in (updating, stepping, evaluation)),
         float(np.mean(memory)) if memory else None,
         joined(_machine(result["machine"]) for result in results),
     ]
