@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from mtrl_conic.cli.bench import MEASURES
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PAGES = sorted(RESULTS.rglob("README.md"))
@@ -48,6 +50,11 @@ def test_scripts_that_are_named_exist() -> None:
     named |= {name for script in scripts.rglob("*.sh") for name in SCRIPT.findall(script.read_text())}
     assert len(named) > 20
     assert sorted(name for name in named if not (ROOT / name).is_file()) == []
+
+
+def test_the_benchmarks_of_the_script_are_commands() -> None:
+    named = re.findall(r"^bench ([\w-]+)", (ROOT / "scripts" / "bench.sh").read_text(), re.MULTILINE)
+    assert set(named) == set(MEASURES)
 
 
 @pytest.fixture

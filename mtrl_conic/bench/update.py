@@ -18,12 +18,13 @@ from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.bench.plain import PlainMTSAC
 from mtrl_conic.bench.products import MatrixProducts
 from mtrl_conic.envs.spec import TaskSpec
-from mtrl_conic.errors import UserError
+from mtrl_conic.errors import UserError, not_installed, unknown
 from mtrl_conic.execution import Compiled, Eager
 from mtrl_conic.execution.memory import keep_freed_memory
 from mtrl_conic.schema import parse
 
 PLAIN, PRODUCTS = "K backwards, explicit PCGrad", "matrix products of ls alone"
+JAX, JAX_PCGRAD = "JAX, no balancer", "JAX, vmapped PCGrad"
 _TASKS, _OBSERVATION, _ACTION = 10, 49, 4
 
 
@@ -47,7 +48,7 @@ class UpdateBenchmark:
     def table(self) -> str:
         """Return medians and ratios as lines of text."""
         head = f"MT10 update: {setting(self.config, self.threads, self.compiled)}, median of {len(self.rounds['ls'])}"
-        lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x products':>12}{'x plain way':>13}"]
+        lines = [head, f"{'item':<32}{'ms':>9}{'x ls':>8}{'x products':>12}{'x plain':>13}"]
         for item in self.rounds:
             ratios = f"{self.ratio(item, 'ls'):8.3f}{self.ratio(item, PRODUCTS):12.3f}{self.ratio(item, PLAIN):13.3f}"
             lines.append(f"{item:<32}{self.milliseconds(item):9.1f}{ratios}")
@@ -69,9 +70,10 @@ def run(
     rounds: int = 15,
     threads: int = 1,
     compile: bool = False,
+    peers: Sequence[str] = (),
     **fields: Any,
 ) -> UpdateBenchmark:
-    """Measure the update with `ls` and the balancers `names`, the products of `ls`, and the plain implementation.
+    """Measure the update with `ls` and the balancers `names`, the products of `ls`, and other implementations.
 
     With one thread, processor time is measured, which other processes affect less; with more threads, wall time.
 
@@ -80,6 +82,7 @@ def run(
         rounds: number of measurements of each item, after two rounds of warm-up.
         threads: number of processor threads.
         compile: whether to measure compiled updates too.
+        peers: other implementations besides the plain one: `jax`, if it is installed.
         fields: fields of `AgentConfig`; the default base is classic.
     """
     for name in names:
@@ -91,6 +94,8 @@ def run(
     clock = time.process_time if threads == 1 else time.perf_counter
     config = parse(AgentConfig, fields)
     items = _items(["ls", *(name for name in names if name != "ls")], config, compile)
+    for peer in peers:
+        items |= _peer(peer, config, threads)
     measured: dict[str, list[float]] = {item: [] for item in items}
     for turn in range(rounds + 2):
         for item, update in items.items():
@@ -115,6 +120,20 @@ def _items(names: Sequence[str], config: AgentConfig, compile: bool) -> dict[str
     items[PRODUCTS] = _products(ours("ls", Eager()))
     items[PLAIN] = partial(PlainMTSAC(spec, config).update, batch)
     return items
+
+
+def _peer(name: str, config: AgentConfig, threads: int) -> dict[str, Callable[[], object]]:
+    if name != "jax":
+        raise unknown("peer", name, ["jax"])
+    try:
+        from mtrl_conic.bench.jax_peer import JaxMTSAC
+    except ImportError:
+        raise not_installed("jax", "jax") from None
+    batch = mt10_batch(config.batch_size)
+    return {
+        item: partial(JaxMTSAC(mt10_spec(), config, balance=balance, threads=threads).update, batch)
+        for item, balance in ((JAX, False), (JAX_PCGRAD, True))
+    }
 
 
 def _products(update: Callable[[], object]) -> Callable[[], None]:

@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile", action="store_true", default=None, help="update, train: also compile the networks of this package"
     )
+    parser.add_argument(
+        "--peer", help="update: also measure the classic update in another library: jax, which must be installed"
+    )
     parser.add_argument("--tasks", help="scaling: numbers of tasks [2,5,10,20,40]")
     parser.add_argument(
         "--ways", help="scaling: ways to compute gradients, among representation, parameters, torchjd and single [all]"
@@ -83,7 +86,9 @@ def _update(arguments: argparse.Namespace) -> str:
     from mtrl_conic.bench import update
 
     names = _names(arguments.balancers or "pcgrad,conicgrad")
-    return update.run(names, rounds=arguments.rounds, threads=arguments.threads, **_fields(arguments)).table()
+    peers = arguments.peer.split(",") if arguments.peer else []
+    options = {"rounds": arguments.rounds, "threads": arguments.threads, "peers": peers}
+    return update.run(names, **options, **_fields(arguments)).table()
 
 
 def _train(arguments: argparse.Namespace) -> str:
