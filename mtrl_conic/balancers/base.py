@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -52,6 +52,10 @@ class Decision(NamedTuple):
     balance: Balance
     skipped: Tensor | None
     """(...), true where the input is not finite; None if all input is known to be finite."""
+
+
+Settle = Callable[[Tensor, Tensor | None], Balance]
+"""`Balancer.settle`, or a compiled version of it."""
 
 
 class Balancer(Careful, ABC):
@@ -170,10 +174,15 @@ class Balancer(Careful, ABC):
         (weights, statistics), skipped = self._decide(seen, losses)
         return Direction(zero_where(skipped, combine(weights, jacobian)), statistics)
 
-    def combine(self, gradients: Gradients[Form]) -> Combined[Form]:
-        """Return one direction for the gradients of K losses, in their form; only what the method needs is computed."""
+    def combine(self, gradients: Gradients[Form], settle: Settle | None = None) -> Combined[Form]:
+        """Return one direction for the gradients of K losses, in their form; only what the method needs is computed.
+
+        Args:
+            gradients: gradients of K losses.
+            settle: compiled version of `settle`, see `traceable`.
+        """
         seen = gradients.gramian if self.compares_gradients else self._nothing(gradients.losses)
-        (weights, statistics), skipped = self._decide(seen, gradients.losses)
+        (weights, statistics), skipped = self._decide(seen, gradients.losses, settle)
         of_tasks = weights if self.batches == 1 else weights.unflatten(-1, (-1, self.num_tasks)).sum(-2)
         return Combined(zero_where(skipped, gradients.combine(weights)), {"weight": of_tasks, **statistics})
 
@@ -197,6 +206,29 @@ class Balancer(Careful, ABC):
             some = torch.where(sound.unsqueeze(-1), losses, 1.0)
             self._only_where(sound, lambda: self.adapt(some))
 
+    @property
+    def traceable(self) -> bool:
+        """Whether `settle` can be compiled: it has no branches on values and uses operations of torch alone.
+
+        It is true for the methods of this package. Others are not compiled, because a branch would be traced for the
+        first values and then repeated for all.
+        """
+        return type(self).__module__.startswith(f"{__package__}.") and not self.waits
+
+    def settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
+        """Return the proposal of `balance` where it keeps the guarantees, and fallback weights elsewhere.
+
+        Args:
+            gramian: (..., K, K) float64, finite.
+            losses: (..., K) float64, finite.
+        """
+        proposed = self.balance(gramian, losses)
+        weights, statistics = proposed.weights, proposed.statistics
+        instead = proposed.instead if isinstance(proposed, Proposal) else 1 / weights.shape[-1]
+        missed = ~self.keeps(Outcome(gramian, weights))
+        fallback = missed | statistics["fallback"] if "fallback" in statistics else missed
+        return Balance(torch.where(missed.unsqueeze(-1), instead, weights), {**statistics, "fallback": fallback})
+
     # Implementation.
 
     def keeps(self, outcome: Outcome) -> Tensor:
@@ -205,7 +237,7 @@ class Balancer(Careful, ABC):
         errors = list(self.guarantees(outcome).values())
         return finite & (torch.stack(errors).amax(0) <= TOLERANCE) if errors else finite
 
-    def _decide(self, gramian: Tensor, losses: Tensor | None) -> Decision:
+    def _decide(self, gramian: Tensor, losses: Tensor | None, settle: Settle | None = None) -> Decision:
         self._check("gramian", gramian, (self._rows(gramian, -1),) * 2)
         gramian = gramian.detach().to(torch.float64)
         losses = self._losses(losses, gramian.device)
@@ -213,25 +245,16 @@ class Balancer(Careful, ABC):
         finite = (total if losses is None else total + losses.sum(-1)).isfinite()
         sound = self._sound(finite, losses)
         if self._known_to_be_sound(sound, gramian.diagonal(dim1=-2, dim2=-1), losses):
-            return self._told(self._settle(gramian, losses), finite, known=True)
+            return self._told((settle or self.settle)(gramian, losses), finite, known=True)
         eye = torch.eye(gramian.shape[-1], dtype=torch.float64, device=gramian.device)
         gramian = torch.where(sound[..., None, None], gramian, eye)
         losses = None if losses is None else torch.where(sound.unsqueeze(-1), losses, 1.0)
-        balance = self._only_where(sound, lambda: self._settle(gramian, losses))
+        balance = self._only_where(sound, lambda: self.settle(gramian, losses))
         return self._told(self._without(~sound, balance), finite, known=False)
 
     def _nothing(self, losses: Tensor) -> Tensor:
         """Return a placeholder for a Gram matrix that is not used."""
         return losses.new_zeros((*losses.shape, self._rows(losses, -1)), dtype=torch.float64)
-
-    def _settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
-        """Return the proposal of the method where it keeps the guarantees, and the fallback weights elsewhere."""
-        proposed = self.balance(gramian, losses)
-        weights, statistics = proposed.weights, proposed.statistics
-        instead = proposed.instead if isinstance(proposed, Proposal) else 1 / weights.shape[-1]
-        missed = ~self.keeps(Outcome(gramian, weights))
-        fallback = missed | statistics["fallback"] if "fallback" in statistics else missed
-        return Balance(torch.where(missed.unsqueeze(-1), instead, weights), {**statistics, "fallback": fallback})
 
     def _without(self, left_out: Tensor, balance: Balance) -> Balance:
         """Return the balance with equal weights for the problems (...) that the method cannot handle."""

@@ -103,6 +103,11 @@ class Container(Balancer):
 
     @property
     @override
+    def traceable(self) -> bool:
+        return super().traceable and all(each.method.traceable for each in self.contained)
+
+    @property
+    @override
     def scaling(self) -> float:
         return self.contained[-1].method.scaling
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtrl_conic.balancers.base import Balance, Balancer, Decision, Direction
+from mtrl_conic.balancers.base import Balance, Balancer, Decision, Direction, Settle
 from mtrl_conic.balancers.finite import furthest_from_zero, zero_where
 from mtrl_conic.balancers.seam import Combined, Form, Gradients
 from mtrl_conic.errors import UserError
@@ -47,7 +47,7 @@ class ConstantBalancer(Balancer):
         return self.draw(gramian[..., 0])
 
     @override
-    def _settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
+    def settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
         return self.balance(gramian, losses)  # such weights promise nothing that could be missed
 
 
@@ -56,6 +56,7 @@ class JacobianBalancer(Balancer):
 
     needs = "jacobian"
     has_weights = False
+    traceable = False
     remembered: ClassVar[str] = ""
     """Entry of the state with one value per task and parameter, if the method has one."""
     remembered_type: ClassVar[torch.dtype | None] = None
@@ -104,7 +105,7 @@ class JacobianBalancer(Balancer):
         return _with(Direction(zero_where(~finite, found.direction), found.statistics), skipped=~finite)
 
     @override
-    def combine(self, gradients: Gradients[Form]) -> Combined[Form]:
+    def combine(self, gradients: Gradients[Form], settle: Settle | None = None) -> Combined[Form]:
         direction, statistics = self.direct(gradients.jacobian(), gradients.losses)
         return Combined(gradients.unflatten(direction), statistics)
 
@@ -113,7 +114,7 @@ class JacobianBalancer(Balancer):
         raise UserError(f"{self.name} needs the gradients themselves: call direction(jacobian)")
 
     @override
-    def _decide(self, gramian: Tensor, losses: Tensor | None) -> Decision:
+    def _decide(self, gramian: Tensor, losses: Tensor | None, settle: Settle | None = None) -> Decision:
         return Decision(self.balance(gramian, losses), None)
 
 

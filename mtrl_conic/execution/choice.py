@@ -19,8 +19,8 @@ def make_execution(
 
     Args:
         device: device of the agent.
-        compile: whether to compile the networks' part; `auto`: on a CPU with a C++ compiler, after `COMPILED_AFTER`
-            updates.
+        compile: whether to compile the networks' part and the balancers; `auto`: on a CPU with a C++ compiler, after
+            `COMPILED_AFTER` updates.
         cuda_graph: whether to record each kind of update once on a GPU and replay it.
     """
     if cuda_graph and device.type == "cuda":

@@ -6,16 +6,18 @@ import os
 import shutil
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from typing_extensions import override
 
+from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError
-from mtrl_conic.execution.eager import Eager, Value
+from mtrl_conic.execution.eager import Eager, Tensors, Value
 from mtrl_conic.execution.preparation import PREPARATION
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
 from mtrl_conic.gradients.ways import Losses
@@ -24,7 +26,7 @@ _COMPILERS = ("c++", "g++", "clang++")
 
 
 class Compiled(Eager):
-    """Compiles the networks' part: functions of tensors, and task gradients with their backward pass.
+    """Compiles functions of tensors, task gradients with their backward pass, and the weights of balancers.
 
     Args:
         after: number of the agent's updates that are executed eagerly first. The agent counts them, so that a resumed
@@ -65,12 +67,21 @@ class Compiled(Eager):
             return TaskGradients(*self._compiled(part, compare, parts)(*inputs))
 
     @override
+    def balance(self, part: str, gradients: TaskGradients, balancer: Balancer) -> tuple[Tensors, Tensors]:
+        if not (self._starts and balancer.traceable and balancer.compares_gradients):
+            return super().balance(part, gradients, balancer)
+        state = tuple(balancer.state.values())
+        return gradients.balance(balancer, self._compiled(f"{part}: balance", False, balancer.settle, state))
+
+    @override
     def forget(self) -> None:
         self._functions.clear()
 
-    def _compiled(self, part: str, compare: bool, function: Callable[..., Any]) -> CompiledFunction:
+    def _compiled(
+        self, part: str, compare: bool, function: Callable[..., Any], state: Sequence[Tensor] = ()
+    ) -> CompiledFunction:
         if (part, compare) not in self._functions:
-            self._functions[part, compare] = CompiledFunction(function)
+            self._functions[part, compare] = CompiledFunction(function, state)
         return self._functions[part, compare]
 
 
@@ -84,13 +95,14 @@ class CompiledFunction:
     Args:
         function: a function of nested tuples and dicts of tensors with constant shapes, which it also returns. Other
             tensors that it reads, such as parameters, are read at each call and must stay the same objects.
+        state: tensors that the function changes in place.
 
     Raises:
         UserError: at the first call, if this machine has no C++ compiler.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], state: Sequence[Tensor] = ()) -> None:
+        self._function, self._state = function, state
         self._compiled: Callable[..., Any] | None = None
 
     def __call__(self, *inputs: Any) -> Any:
@@ -103,8 +115,11 @@ class CompiledFunction:
 
     def _compile(self, inputs: tuple[Any, ...]) -> Any:
         check_compiler()
+        before = [tensor.clone() for tensor in self._state]
         # A lambda, because make_fx would count the `self` of a method as an input.
         operations = make_fx(lambda *given: self._function(*given))(*inputs)
+        for tensor, value in zip(self._state, before, strict=True):
+            tensor.copy_(value)  # make_fx executes the operations
         operations.graph.eliminate_dead_code()
         operations.recompile()
         self._compiled = torch.compile(operations, fullgraph=True)
@@ -124,10 +139,12 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Defer Ctrl-C until the block ends, because it would also stop the C++ compiler, which is a child process."""
+    """Defer Ctrl-C, which would also stop the C++ compiler, a child process; hide torch's warnings about itself."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -31,9 +31,9 @@ class UpdateConfig(BaseModel):
 
     compile: Annotated[bool | Literal["auto"], Role.EXECUTION] = Field(
         "auto",
-        description="compile the networks' part of an update (torch.compile; needs a C++ compiler). Compiling takes "
-        "about a minute and reduces the time of an update on a CPU to about three quarters. auto: on a CPU, after "
-        f"{COMPILED_AFTER:,} updates",
+        description="compile the networks' part of an update and the balancer (torch.compile; needs a C++ compiler). "
+        "Compiling takes about a minute and reduces the time of an update on a CPU to about three quarters. auto: on a "
+        f"CPU, after {COMPILED_AFTER:,} updates",
     )
     record_updates: Annotated[bool, Role.EXECUTION] = Field(
         False,

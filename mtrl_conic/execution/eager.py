@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
+from mtrl_conic.balancers import Balancer
 from mtrl_conic.execution.timing import Stopwatch
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
 from mtrl_conic.gradients.ways import Losses
 
 Value = TypeVar("Value")
+Tensors = dict[str, Tensor]
 
 
 class Eager:
@@ -44,6 +47,10 @@ class Eager:
         """Call `mtrl_conic.gradients.task_gradients`; its time is attributed to `part`."""
         with self.watch(part):
             return task_gradients(layout, losses, *inputs, compare=compare)
+
+    def balance(self, part: str, gradients: TaskGradients, balancer: Balancer) -> tuple[Tensors, Tensors]:
+        """Call `gradients.balance`; `part` is the component whose balancer it is."""
+        return gradients.balance(balancer)
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """Make a step of a fused optimiser."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from mtrl_conic.balancers import Balancer
+from mtrl_conic.balancers.base import Settle
 from mtrl_conic.gradients.blocks import Blocks, split
 from mtrl_conic.gradients.factors import Part, chosen, one_after_another
 from mtrl_conic.gradients.layout import Layout
@@ -113,12 +114,17 @@ class TaskGradients:
         self.fill(module, direction)
         return statistics
 
-    def balance(self, balancer: Balancer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the combined gradients by name of a shared parameter, and the same statistics as `write`."""
+    def balance(self, balancer: Balancer, settle: Settle | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the combined gradients by name of a shared parameter, and the same statistics as `write`.
+
+        Args:
+            balancer: balancer of K tasks.
+            settle: compiled version of `balancer.settle`; it is not used if tasks are missing.
+        """
         if not self.parts:
             return {}, {}
         if self.present is None:
-            return balancer.combine(self)
+            return balancer.combine(self, settle)
         direction, statistics = combine_present(balancer, self._chosen(self.present), self.present)
         # A missing task has no statistics; NaN would spread to the means over updates.
         return direction, {name: value.nan_to_num() for name, value in statistics.items()}

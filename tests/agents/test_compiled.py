@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from mtrl_conic import networks
+from mtrl_conic import balancers, networks
 from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.balancers import Balance
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution import COMPILED_AFTER, Compiled, Eager, make_execution
 from mtrl_conic.execution.compiled import CompiledFunction, has_compiler
@@ -103,6 +105,59 @@ def test_where_the_compiler_fails_updates_go_on(kind: type[Exception], monkeypat
 @pytest.mark.parametrize("base", ["classic", "strong"])
 def test_every_network(network: str, base: str) -> None:
     assert distance(balancer="conicgrad", network=network, **(SMALL if base == "classic" else STRONG)) < 1e-4
+
+
+def difference(name: str, **options: Any) -> float:
+    """Return the largest difference of any number of a balancer whose weights are compiled, over a few updates."""
+    plain, compiled = (balancers.make(name, 4, seed=3, **options) for _ in range(2))
+    settle = CompiledFunction(compiled.settle, tuple(compiled.state.values()))
+    largest = 0.0
+    for update in range(5):
+        generator = torch.Generator().manual_seed(update)
+        rows = torch.randn(4 * plain.batches, 6, dtype=torch.float64, generator=generator)
+        losses = torch.rand(4 * plain.batches, dtype=torch.float64, generator=generator)
+        expected, found = plain.settle(rows @ rows.mT, losses), settle(rows @ rows.mT, losses)
+        assert expected.statistics.keys() == found.statistics.keys()
+        numbers = [(expected.weights, found.weights), *zip(plain.state.values(), compiled.state.values(), strict=True)]
+        numbers += [(value, found.statistics[name]) for name, value in expected.statistics.items()]
+        largest = max(largest, *(float((a.double() - b.double()).abs().max()) for a, b in numbers))
+    return largest
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["pcgrad", "conicgrad"])
+def test_weights_state_and_draws_of_a_compiled_balancer(name: str) -> None:
+    """The tracing of a balancer executes it once, which must not count as an update."""
+    assert difference(name) < 1e-12
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("name", balancers.available())
+def test_every_balancer_that_is_compiled(name: str) -> None:
+    made = balancers.make(name, 4)
+    if made.traceable and made.compares_gradients:
+        assert difference(name) < 1e-9
+
+
+class Branching(balancers.Balancer):
+    """A user's method with a branch on the values, as is common in code for a CPU."""
+
+    paper = "none"
+
+    @override
+    def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
+        first = float(gramian[0, 0]) > float(gramian[1, 1])
+        weights = torch.full(gramian.shape[:-1], 0.1, dtype=torch.float64)
+        weights[0 if first else 1] = 1.0
+        return Balance(weights, {})
+
+
+@needs_compiler
+def test_a_users_balancer_may_branch() -> None:
+    """It is not traced, since a trace repeats the branch of the first update; neither is a subclass of a method."""
+    assert distance(balancer=Branching, **SMALL) < 1e-6
+    assert not type("Mine", (balancers.get("pcgrad"),), {})(3).traceable
 
 
 def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

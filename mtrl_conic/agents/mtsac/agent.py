@@ -254,7 +254,7 @@ class MTSAC:
             gradients = gradients.among(present)
         with self.watch("balancing"):
             try:
-                direction, decided = gradients.balance(of.balancer)
+                direction, decided = self.execution.balance(of.name, gradients, of.balancer)
             except FloatingPointError as error:
                 raise of.diverged(gradients, self.spec.task_names) from error
             gradients.fill(of.network, direction)

@@ -81,7 +81,7 @@ class Composed(Container):
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        of_losses, first = self._weighing.bound(self)._settle(gramian, losses)
+        of_losses, first = self._weighing.bound(self).settle(gramian, losses)
         weighted = gramian * of_losses.unsqueeze(-1) * of_losses.unsqueeze(-2)
-        of_gradients, second = self._of.bound(self)._settle(weighted, None if losses is None else of_losses * losses)
+        of_gradients, second = self._of.bound(self).settle(weighted, None if losses is None else of_losses * losses)
         return Balance(of_gradients * of_losses, {**first, **second, "loss_weight": of_losses})

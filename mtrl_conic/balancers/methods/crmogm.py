@@ -68,7 +68,7 @@ class CRMOGM(Container):
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        weights, statistics = self._of.bound(self)._settle(gramian, losses)
+        weights, statistics = self._of.bound(self).settle(gramian, losses)
         begun = self.state["begun"].unsqueeze(-1)
         smoothed = torch.where(begun, weights.lerp(self.state["lambda"], self.beta), weights)
         self._store(**{"lambda": smoothed, "begun": torch.ones_like(self.state["begun"])})
