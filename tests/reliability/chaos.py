@@ -1,16 +1,16 @@
-"""Kills at random moments and at every write: the same command again ends with the numbers of a run that nobody killed.
+"""Kill commands at random moments and writes; given again, they must end with the numbers of a run that was not killed.
 
     python -m tests.reliability.chaos --kills 200 [--seed 0]
 
-A scenario is a command line over a directory. It is carried out once undisturbed; then, again and again in a fresh
-directory, it is killed (SIGKILL), once or several times, and given again until it ends. Lost is a directory that is
-refused, a command that fails or hangs, or a number that differs from the undisturbed run's.
+A scenario is a command line over a directory. It is carried out once undisturbed. Then, again and again in a fresh
+directory, it is killed (SIGKILL) once or several times, and given again until it ends. A run counts as lost if its
+directory is refused, if a command fails or hangs, or if a number differs from the undisturbed run's.
 
-Kills come
+A kill comes
 
-- at a random moment of the run, of the command alone or of all processes that it started,
-- at the n-th time that it opens a file of its directory for writing, renames, makes or removes one: an audit hook
-  counts these in the process and ends it there; of a comparison it may also be a process of one of its runs,
+- at a random moment of the run, and hits the command alone or all processes that it started,
+- at the n-th time that the command opens a file of its directory for writing, or renames, makes or removes one: an
+  audit hook counts these calls in the process and kills it; in a comparison it may be a process of one of the runs,
 - at the n-th step of the evaluations.
 """
 
@@ -59,20 +59,20 @@ class Scenario:
 
 @dataclass
 class Summary:
-    """What was lost."""
+    """The number of kills, and the runs that were lost to them."""
 
     kills: int = 0
     by_scenario: dict[str, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """Counts, and what was lost."""
+        """Return the counts, and a line for each run that was lost."""
         counts = ", ".join(f"{name} {count}" for name, count in self.by_scenario.items())
         return [f"{self.kills} kills ({counts})", *self.lost, f"lost: {len(self.lost)}"]
 
 
 def run_numbers(directory: Path) -> dict[str, Any]:
-    """Everything of a run that is no time: metrics, evaluations and the final result."""
+    """Return the metrics, evaluations and final result of a run, without its times."""
     lines = {
         name: [_timeless(json.loads(line)) for line in (directory / f"{name}.jsonl").read_text().splitlines()]
         for name in ("metrics", "evaluations")
@@ -92,13 +92,13 @@ _SECONDS = ("time", "steps_per_second", "seconds", "epoch_seconds", "epoch_cpu_s
 
 
 def folder_numbers(directory: Path) -> dict[str, Any]:
-    """The numbers of all runs of a comparison."""
+    """Return the numbers of all runs of a comparison."""
     runs = sorted(file.parent for file in directory.rglob("result.json"))
     return {str(run.relative_to(directory)): run_numbers(run) for run in runs}
 
 
 def scenarios(folder: Path) -> list[Scenario]:
-    """The commands that are killed; presets and tables are written into `folder`."""
+    """Return the commands to kill, and write their presets and tables into `folder`."""
     preset, table = folder / "tiny.yaml", folder / "table.csv"
     preset.write_text(hostile.TINY)
     table.write_text(hostile.TABLE)
@@ -126,16 +126,16 @@ def chaos(
     """Carry out `kills` kills over the scenarios, in turn.
 
     Args:
-        kills: that meet a command alive.
-        seed: of what is drawn.
-        folder: for all directories.
-        names: of the scenarios; all of them if empty.
-        told: the counts so far, after each run.
+        kills: The number of kills; only those that hit a running command count.
+        seed: The seed of all random choices.
+        folder: The folder of all directories.
+        names: The names of the scenarios; all of them if empty.
+        told: Called with the counts so far after each run.
     """
     rng = random.Random(seed)
     summary = Summary()
     chosen = [each for each in scenarios(folder) if not names or each.name in names]
-    hostile.main(scenarios(folder)[0].arguments(folder / "first"))  # what is loaded once is there in every fork
+    hostile.main(scenarios(folder)[0].arguments(folder / "first"))  # what is loaded here is loaded in every fork
     expected, lengths = {}, {}
     for scenario in chosen:
         start = time.monotonic()
@@ -166,7 +166,7 @@ def chaos(
 def _disturb(
     scenario: Scenario, out: Path, expected: Any, length: float, way: str, rng: random.Random
 ) -> tuple[int, list[str]]:
-    """Kill one run a few times, and let it end: kills that met it alive, and what was lost."""
+    """Kill one run a few times and let it end; return the number of kills that hit it, and what was lost."""
     arguments, kills, told = scenario.arguments(out), 0, []
     for _ in range(rng.choice((1, 1, 2, 3))):
         kill = Kill(way, rng.uniform(0.0, 1.1 * length), rng.randrange(1, _STEPS if way == "evaluation" else _WRITES))
@@ -185,7 +185,7 @@ def _disturb(
 
 @dataclass(frozen=True)
 class Kill:
-    """When a command dies, and what of it."""
+    """When a command is killed, and which of its processes."""
 
     way: str
     after: float
@@ -198,21 +198,21 @@ class Kill:
 
     @property
     def timed(self) -> bool:
-        """Whether it comes at a moment."""
+        """Whether the kill comes at a moment of the run."""
         return self.way in ("moment", "all")
 
     def mark(self, out: Path) -> Path:
-        """The file that the one process of a run which dies makes: the others do not."""
+        """Return the file by which the first process that is about to die keeps the others from dying too."""
         return out.with_name(f"{out.name}.shot")
 
     def shot(self, out: Path) -> bool:
-        """Whether a process of a run died; the next one may."""
+        """Return whether a process of a run was killed, and remove its mark so that the next one can be."""
         there = self.mark(out).exists()
         self.mark(out).unlink(missing_ok=True)
         return there
 
     def arm(self, out: Path) -> None:
-        """Make this process, or one that it starts, die when it is time."""
+        """Make this process, or one that it starts, die at the chosen write or step."""
         if self.way == "write":
             _die_at_write(self.count, str(out))
         elif self.way == "evaluation":
@@ -257,7 +257,7 @@ def _become(arguments: Sequence[str], out: Path, output: int, kill: Kill | None)
 
 
 def die_as_told() -> None:
-    """In a process of a comparison's run, which imports this module before anything else."""
+    """Arm a process of a comparison's run, which imports this module before anything else."""
     count, folder, mark = json.loads(os.environ[_SHOTS])
     _die_at_write(count, folder, Path(mark))
 
@@ -266,9 +266,9 @@ def _die_at_write(number: int, folder: str, mark: Path | None = None) -> None:
     """Kill this process's session at the `number`-th change that it is about to make in `folder`.
 
     Args:
-        number: of the change.
-        folder: that the changes are counted in.
-        mark: made first; where it is there already, another process has died.
+        number: The number of the change.
+        folder: The folder in which changes are counted.
+        mark: A file that is made first; if it exists, another process has died, and this one continues.
     """
     seen = 0
 
@@ -362,7 +362,7 @@ def _end(kill: Callable[[int, int], None], *numbers: int) -> None:
 
 
 class _Told:
-    """Says now and then how far it has come."""
+    """Prints the progress from time to time."""
 
     def __init__(self) -> None:
         self._said = self._lost = 0
@@ -377,7 +377,7 @@ class _Told:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The long form, with its counts."""
+    """Run the long form, and print its counts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)

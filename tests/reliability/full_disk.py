@@ -1,11 +1,11 @@
-"""A disk that is full from the n-th write on: a run ends in one line, and goes on, once there is room, as if all along.
+"""Run commands on a disk that is full from the n-th write on; they must end in one line, and resume once there is room.
 
     python -m tests.reliability.full_disk --times 60 [--seed 0]
 
-A command line is carried out in a forked process in which every attempt to open a file of its directory for writing, to
-rename, make or remove one fails with ENOSPC, from the n-th on. What must hold: it ends by itself with exit code 1 or 2
-and one line, no file that a reader takes for whole is torn, and the same command on a disk with room ends with the
-numbers of a run that never met a full one.
+A command line is carried out in a forked process in which, from the n-th attempt on, opening a file of its directory
+for writing, renaming or making one fails with ENOSPC. The command must end by itself with exit code 1 or 2 and one line
+that says why. The same command on a disk with room must end with the numbers of a run that never met a full disk, so no
+file that it reads may be torn.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from tests.reliability.chaos import _EVENTS, Scenario, _wait, _writing, scenario
 
 @dataclass
 class Summary:
-    """What was lost."""
+    """The number of full disks, and the runs that were lost to them."""
 
     times: int = 0
     lost: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """Counts, and what was lost."""
+        """Return the counts, and a line for each run that was lost."""
         return [f"{self.times} full disks", *self.lost, f"lost: {len(self.lost)}"]
 
 
 def fill(times: int, *, seed: int, folder: Path, names: Sequence[str] = ("train", "replay on disk")) -> Summary:
-    """Carry out commands on a disk that becomes full at `times` random writes, and again on one with room."""
+    """Carry out commands on disks that fill up at `times` random writes, and again on disks with room."""
     rng, summary = random.Random(seed), Summary()
     chosen = [each for each in scenarios(folder) if each.name in names]
     expected, counts = {}, {}
@@ -62,7 +62,7 @@ def fill(times: int, *, seed: int, folder: Path, names: Sequence[str] = ("train"
 
 
 def _disturb(scenario: Scenario, out: Path, at: int, expected: Any) -> list[str]:
-    """What is lost by a disk that is full from write number `at` on."""
+    """Return what is lost on a disk that is full from write number `at` on."""
     arguments, told = scenario.arguments(out), f"{scenario.name}, full at write {at}"
     code, output, _ = carry_out(arguments, out, full_at=at)
     lines = [line for line in output.splitlines() if line.startswith("mtrl-conic: error:")]
@@ -75,7 +75,7 @@ def _disturb(scenario: Scenario, out: Path, at: int, expected: Any) -> list[str]
 
 
 def carry_out(arguments: Sequence[str], out: Path, *, full_at: int | None = None) -> tuple[int, str, int]:
-    """Exit code (minus a signal's number), output and number of writes of a command in a forked process."""
+    """Run a command in a forked process; return its exit code (minus a signal), output and number of writes."""
     with tempfile.TemporaryFile() as kept, tempfile.TemporaryFile() as count:
         child = os.fork()
         if child == 0:
@@ -106,13 +106,13 @@ def _become(arguments: Sequence[str], out: Path, output: int, count: int, full_a
 
 
 def _refuse_writes(folder: str, count: int, full_at: int | None) -> None:
-    """Count this process's changes in `folder`, and from number `full_at` on refuse them."""
+    """Count this process's changes in `folder`, and refuse them from number `full_at` on."""
     seen = 0
 
     def hook(event: str, given: tuple[Any, ...]) -> None:
         nonlocal seen
         makes = (event == "open" and _writing(given)) or event in _EVENTS
-        # Who removes something is helped by a full disk as by any other.
+        # A full disk does not keep a process from removing files.
         if makes and event not in ("os.remove", "os.rmdir") and str(given[0]).startswith(folder):
             seen += 1
             os.write(count, b".")
@@ -123,7 +123,7 @@ def _refuse_writes(folder: str, count: int, full_at: int | None) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The long form, with its counts."""
+    """Run the long form, and print its counts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--times", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,12 +1,12 @@
-"""Random command lines over random files: every one ends in an exit code and, where it is the user's fault, one line.
+"""Run random command lines over random files; each must end with an exit code and, if the user is at fault, one line.
 
     python -m tests.reliability.fuzz --cases 20000 [--seed 0] [--seconds 60]
 
 A case is a command with arguments, most of them wrong in one place, over a folder of files that are damaged, foreign or
 hostile: presets, runs, checkpoints, tables, data sets, curves, modules, policies, saved agents. It runs in a forked
-process that has everything imported, with a limit of time. What counts as a failure: a traceback, an exit code other
+process that has everything imported, with a limit of time. Each of these is a failure: a traceback, an exit code other
 than 0 and 2, a refusal (2) without exactly one line that says why, no end within the limit, a file that was changed or
-made although the command was refused, a file that a pickle or a YAML tag had made.
+made although the command was refused, and a file that was made by the code in a pickle or a YAML tag.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class Failure:
 
 @dataclass
 class Summary:
-    """What became of the cases."""
+    """The exit codes of the cases, and the failures."""
 
     codes: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """Counts, and every failure once per kind."""
+        """Return the counts, and one line for each kind of failure."""
         total = sum(self.codes.values())
         told = [f"{total} cases: " + ", ".join(f"{code} {count}" for code, count in sorted(self.codes.items()))]
         kinds: dict[str, Failure] = {}
@@ -84,14 +84,14 @@ def fuzz(
     with Runner(folder, seconds) as runner:
         for number in range(cases):
             if number % 500 == 0 and number:
-                files = hostile.make_files(folder, rng)  # some commands write; and other damage is met
+                files = hostile.make_files(folder, rng)  # some commands write; new files are also damaged in other ways
             arguments = hostile.command_line(rng, files)
             before = _state(folder)
             code, output = runner.run(arguments)
             summary.codes[code] += 1
             changed = sorted(set(before.items()) ^ set(_state(folder).items()))
             why = judge(code, output)
-            begun = "cannot write" in output  # one file of several, say, whose place is a folder
+            begun = "cannot write" in output  # say, one of several files, because a folder has its name
             changed = [entry for entry in changed if Path(entry[0]).name != _ATTEMPTS]
             if code == str(_REFUSED) and changed and not begun and not why:
                 why = f"refused, yet {Path(changed[0][0]).name} was changed"
@@ -104,7 +104,7 @@ def fuzz(
 
 
 def _state(folder: Path) -> dict[str, tuple[int, ...]]:
-    """What would show a change of any file: kind, size and time of change; of folders and locks the kind alone."""
+    """Return the kind, size and time of change of each file, and the kind alone of folders and locks."""
     found: dict[str, tuple[int, ...]] = {}
     waiting = [str(folder)]
     while waiting:
@@ -112,7 +112,7 @@ def _state(folder: Path) -> dict[str, tuple[int, ...]]:
             for entry in entries:
                 is_folder = entry.is_dir(follow_symlinks=False)
                 status = entry.stat(follow_symlinks=False)
-                kept = is_folder or entry.name == ".lock"  # which tells who held it last
+                kept = is_folder or entry.name == ".lock"  # its content names the last holder
                 found[entry.path] = (status.st_mode, *(() if kept else (status.st_size, status.st_mtime_ns)))
                 if is_folder:
                     waiting.append(entry.path)
@@ -120,7 +120,7 @@ def _state(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def judge(code: str, output: str) -> str:
-    """Why a case is a failure; empty where it is none."""
+    """Return why a case is a failure, or an empty text if it is none."""
     if code == "no end":
         return "no end within the limit"
     if "Traceback (most recent call last)" in output:
@@ -149,11 +149,11 @@ def run_forked(arguments: Sequence[str], *, cwd: Path, seconds: float) -> tuple[
 
 
 class Runner:
-    """A forked process that carries out one command line after another; it is replaced where one ends or hangs it.
+    """A forked process that carries out one command line after another, and is replaced if one ends or hangs it.
 
     Args:
-        cwd: of the commands.
-        seconds: for each of them, of the time in which the process was given a processor or waited for nothing else.
+        cwd: The working directory of the commands.
+        seconds: The limit for each command; time in which the process waited for a processor does not count.
     """
 
     def __init__(self, cwd: Path, seconds: float) -> None:
@@ -170,7 +170,7 @@ class Runner:
         self._output.close()
 
     def run(self, arguments: Sequence[str]) -> tuple[str, str]:
-        """Exit code and output."""
+        """Carry out a command line and return its exit code and output."""
         if self._child is None or self._cases == _CASES:
             self._end()
             self._fork()
@@ -203,11 +203,11 @@ class Runner:
         return "no end"
 
     def _starved(self) -> float:
-        """Seconds in which the process could have run and others did."""
+        """Return the seconds in which the process was ready to run and others ran instead."""
         return int(Path(f"/proc/{self._child}/schedstat").read_text().split()[1]) / 1e9
 
     def _end(self) -> int:
-        """The exit code of the process, which is killed if it is still there."""
+        """Kill the process if it still runs, and return its exit code."""
         if self._child is None:
             return 0
         child, self._child = self._child, None
@@ -226,7 +226,7 @@ _CASES = 20
 
 
 def _serve(commands: int, answers: int, cwd: Path, output: int) -> None:
-    """The child: it never returns."""
+    """Carry out commands in the child; this function never returns."""
     try:
         os.setsid()
         os.chdir(cwd)
@@ -253,7 +253,7 @@ def _carry_out(arguments: list[str], output: int) -> int:
 
 
 class _Told:
-    """Says now and then how far it has come, and keeps the whole output of each failure."""
+    """Prints the progress from time to time, and keeps the whole output of each failure."""
 
     def __init__(self, keep: Path | None) -> None:
         self._keep, self._kept = keep, 0
@@ -271,7 +271,7 @@ class _Told:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The long form, with its counts."""
+    """Run the long form, and print its counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""Files that are damaged, foreign or hostile, and command lines that meet them."""
+"""Files that are damaged, foreign or hostile, and command lines that read them."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ batch_size: 8
 
 @dataclass
 class Files:
-    """Names, relative to the folder, of what was made there."""
+    """The names, relative to the folder, of the files made there."""
 
     presets: list[str]
     runs: list[str]
@@ -238,7 +238,7 @@ class Files:
 
     @property
     def all(self) -> list[str]:
-        """Every name."""
+        """Return every name."""
         return [name for names in vars(self).values() for name in names]
 
 
@@ -250,7 +250,7 @@ _LOADED = (
 
 
 def import_everything() -> None:
-    """Load all commands, and what they load when they run, so that a forked process does not."""
+    """Import all commands, and what they import when they run, so that a forked process need not."""
     for name in COMMANDS:
         import_module(f"mtrl_conic.cli.{name}")
     for name in _LOADED:
@@ -258,7 +258,7 @@ def import_everything() -> None:
 
 
 def make_files(folder: Path, rng: random.Random) -> Files:
-    """Everything in `folder`, most of it damaged; what was there is removed."""
+    """Empty `folder` and make one set of files in it, most of them damaged."""
     kept = folder.with_name(folder.name + "-whole")
     if not kept.exists():
         _in_a_process(lambda: _make_whole(kept))
@@ -290,7 +290,7 @@ _DATA = ("census", "celeba", "cityscapes", "nyuv2", "recommendation")
 
 
 def _in_a_process(do: Callable[[], object]) -> None:
-    """So that what starts threads, the drawing of pictures does, leaves none behind that a fork would lack."""
+    """Call `do` in a child process, so that threads that it starts, as drawing does, are not missed in later forks."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -324,7 +324,7 @@ def _names(folder: Path) -> Files:
 
 
 def _make_whole(kept: Path) -> None:
-    """One of everything that the package writes and reads, undamaged."""
+    """Make one undamaged file or folder of each kind that the package writes and reads."""
     from mtrl_conic.runs.run import load_agent
     from tests.supervised import conftest as data
 
@@ -359,7 +359,7 @@ def _write(folder: Path, contents: dict[str, bytes]) -> None:
 
 
 def _add_special(folder: Path, ending: str) -> None:
-    """Names that lead to something other than a file."""
+    """Make a folder, links, a device and a pipe in the place of files."""
     (folder / f"folder{ending}").mkdir()
     (folder / f"nowhere{ending}").symlink_to("missing")
     (folder / f"loop{ending}").symlink_to(f"loop{ending}")
@@ -368,7 +368,7 @@ def _add_special(folder: Path, ending: str) -> None:
 
 
 def _damaged(whole: Path, copy: Path, rng: random.Random, *, most: int = 3) -> None:
-    """A copy of a folder with one to `most` of its files damaged, missing or something else than a file."""
+    """Copy a folder, with one to `most` of its files damaged, missing or replaced by a folder or a pipe."""
     shutil.copytree(whole, copy)
     files = [file for file in copy.rglob("*") if file.is_file() and file.name != ".lock"]
     for file in rng.sample(files, min(rng.randint(1, most), len(files))):
@@ -390,7 +390,7 @@ def _damaged(whole: Path, copy: Path, rng: random.Random, *, most: int = 3) -> N
 
 
 def command_line(rng: random.Random, files: Files) -> list[str]:
-    """A command with arguments, most of them wrong in one place or a few; or one of `DOORS`, and what it is to read."""
+    """Return a command with arguments, mostly wrong in a few places, or one of `DOORS` with the file to read."""
     if rng.random() < 0.01:
         return [rng.choice(TEXTS) for _ in range(rng.randrange(3))]
     name = rng.choice([*COMMANDS, *DOORS])
@@ -398,7 +398,7 @@ def command_line(rng: random.Random, files: Files) -> list[str]:
         kind = files.policies if name == "Policy.load" else files.agents
         return [name, rng.choice([*kind, *kind, *kind, *files.all])]
     arguments = [name, *_right(name, rng, files)]
-    trained = name == "train" and rng.random() < 0.2  # a few steps, so with nothing that makes them many or large
+    trained = name == "train" and rng.random() < 0.2  # it really trains: no argument may make it long or large
     if trained:
         arguments = [name, "presets/tiny.yaml", "--run-dir", rng.choice([*files.runs, "new"])]
     flags = _flags(name)
@@ -410,7 +410,7 @@ def command_line(rng: random.Random, files: Files) -> list[str]:
 
 
 def carry_out(arguments: list[str]) -> int:
-    """The exit code of a command line, or of a door of the Python interface."""
+    """Run a command line, or one of the `DOORS` of the Python interface, and return its exit code."""
     if not arguments or arguments[0] not in DOORS:
         return main(arguments)
     try:
@@ -444,7 +444,7 @@ def _flags(name: str) -> list[str]:
 
 
 def _right(name: str, rng: random.Random, files: Files) -> list[str]:
-    """Arguments as they should be, over the files as they are."""
+    """Return correct arguments over files that may be damaged."""
     run, preset, other = rng.choice(files.runs), rng.choice(files.presets), rng.choice(files.others)
     module = ["--import", rng.choice(files.modules)] if rng.random() < 0.2 else []
     right = {

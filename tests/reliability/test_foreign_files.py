@@ -1,4 +1,4 @@
-"""Anything that is not the expected file gives one line: tables, data sets, trajectories, policies, agents."""
+"""Tests that tables, data sets, trajectories, policies and agents that are not as expected give one line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def refused(do: Callable[[], object]) -> str:
 
 
 def in_its_place(file: Path) -> None:
-    """A pipe: who opens it as a file waits for ever."""
+    """Replace a file by a pipe: opening it as a file would wait for ever."""
     file.unlink()
     os.mkfifo(file)
 
@@ -114,7 +114,7 @@ def test_a_picture_that_is_none_and_one_that_is_larger_than_memory(
 
 
 def test_a_packed_picture_is_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A megabyte of zeros takes a kilobyte in the archive."""
+    """A megabyte of zeros takes only a kilobyte in the archive."""
     monkeypatch.setattr(nyuv2, "_PICTURE_BYTES", 1 << 20)
     data.write_archive(tmp_path, images=1)
     with zipfile.ZipFile(tmp_path / "nyuv2.zip") as archive:
@@ -199,7 +199,7 @@ def test_a_foreign_agent(agent: MTSAC, changed: dict[str, Any], words: str, tmp_
     ],
 )
 def test_a_policy_that_is_described_as_another(agent: MTSAC, changed: dict[str, Any], tmp_path: Path) -> None:
-    """No network is built that there may be no room for."""
+    """The description is checked before a network is built for which there may be no memory."""
     agent.policy().save(tmp_path)
     file = tmp_path / "policy.json"
     described = json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""No room: what was there stays whole, the run ends in one line, and goes on once there is room."""
+"""Tests of full disks: existing files stay whole, and a run ends in one line and resumes once there is room."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.training.conftest import tiny as tiny
 
 @contextmanager
 def no_file_longer_than(count: int) -> Iterator[None]:
-    """As after `ulimit -f`: a write beyond `count` bytes of a file fails with EFBIG."""
+    """Limit files to `count` bytes, as `ulimit -f` does: a write beyond that fails with EFBIG."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
     try:
@@ -43,7 +43,7 @@ def no_file_longer_than(count: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a finished run, `run`, and all that commands write of it."""
+    """Return a folder with a preset and a finished run, `run`."""
     made = tmp_path_factory.mktemp("full")
     (made / "tiny.yaml").write_text(hostile.TINY)
     assert main(["train", str(made / "tiny.yaml"), "--run-dir", str(made / "run")]) == 0
@@ -199,7 +199,7 @@ def test_a_mapped_replay_has_its_space_from_the_start(tmp_path: Path) -> None:
 def test_space_is_taken_up_before_it_is_mapped(
     number: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the system's own call, or where there is none by writing."""
+    """Without the system's own call the space is reserved by writing."""
 
     def refuse(*given: Any) -> None:
         raise OSError(number, "no such call")
@@ -244,7 +244,7 @@ def test_a_full_disk_is_an_error_before_a_row_is_written(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KB, where one may be mounted."""
+    """Mount a file system of 400 KB, or skip the test if none may be mounted."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "small", str(place)]
@@ -256,7 +256,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("mapped", [True, False])
 def test_a_full_disk_is_no_signal(mapped: bool, small_disk: Path) -> None:
-    """Where nothing takes up the space before it is mapped, SIGBUS ends the process without a word."""
+    """If the space is not reserved before it is mapped, SIGBUS ends the process without a message."""
     child = os.fork()
     if child == 0:
         code = 70

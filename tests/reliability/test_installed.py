@@ -1,4 +1,4 @@
-"""The wheel, where it is installed: a path with blanks, a user who may write nothing, no compiler, no compiled code."""
+"""Tests of the installed wheel: a path with blanks, a user without rights to write, no compiler, no compiled code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Path]:
-    """The content of the wheel in a folder that every user may read and nobody may write."""
+    """Unpack the wheel into a folder that every user may read and nobody may write."""
     place = Path(tempfile.mkdtemp(prefix="a path with blanks "))
     sources = place / "sources"
     sources.mkdir()
@@ -51,7 +51,7 @@ def site() -> Iterator[Path]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A working directory of everyone's; pytest's own are their user's alone."""
+    """Make a working directory that everyone may use; only their user may use those of pytest."""
     place = Path(tempfile.mkdtemp(prefix="work in "))
     place.chmod(0o777)
     (place / "tiny.yaml").write_text(TINY)
@@ -61,7 +61,7 @@ def folder() -> Iterator[Path]:
 
 
 def command(site: Path, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command of the wheel, as somebody without home or rights."""
+    """Run a command of the wheel as a user without a home directory or special rights."""
     path = [str(site), *(entry for entry in sys.path if entry.endswith("-packages"))]
     given = {"PATH": os.environ["PATH"], "HOME": "/proc/none", "PYTHONPATH": os.pathsep.join(path)}
     given |= {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1", **environment}
@@ -72,7 +72,7 @@ def command(site: Path, folder: Path, *arguments: str, **environment: str) -> su
 
 @cache
 def _without_rights() -> tuple[str, ...]:
-    """What a command begins with, so that root is refused as others are: by the rights of files."""
+    """Return the prefix of a command by which even root is bound by the permissions of files."""
     if os.geteuid() != 0:
         return ()
     setpriv = shutil.which("setpriv")
@@ -81,7 +81,7 @@ def _without_rights() -> tuple[str, ...]:
     program = "import subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
     for rights in (
         (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
-        ("--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"),  # an interpreter of root's alone
+        ("--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"),  # if only root may run the interpreter
     ):
         if subprocess.run([setpriv, *rights, sys.executable, "-c", program], capture_output=True).returncode == 0:
             return (setpriv, *rights)
@@ -139,7 +139,7 @@ def test_without_a_compiler(site: Path, folder: Path) -> None:
     for compiled in ("auto", "false"):
         done = run(site, folder, "train", "tiny.yaml", "--compile", compiled, PATH=path)
         assert done.returncode == 0, done.stderr
-    # One that is named and is not there: the updates are carried out as they are written.
+    # If the compiler that is named does not exist, the updates run without compilation.
     done = run(site, folder, "train", "tiny.yaml", "--compile", "true", "--steps", "7", PATH=path, CXX="none-such")
     assert done.returncode == 0, done.stderr
     assert "updates are not compiled" in done.stderr

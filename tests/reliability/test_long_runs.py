@@ -1,4 +1,4 @@
-"""What a run holds does not grow with its steps, and what a long run wrote is read in parts."""
+"""Tests that the memory and handles of a run do not grow with its steps, and that long records are read in part."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STEPS, EVERY = 120, 6
 
 
 class Watched(Callback):
-    """Counts what a process holds, now and then."""
+    """Counts from time to time the handles, threads, files, objects and bytes of a process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,18 +60,18 @@ def test_handles_files_threads_and_memory_stay_flat(tmp_path: Path) -> None:
     tracemalloc.start()
     train(config, tmp_path / "run", callbacks=[watched])
     tracemalloc.stop()
-    counts = watched.counts[4:]  # what is loaded or made once is there by then
+    counts = watched.counts[4:]  # by then everything that is loaded or made once exists
     early, late = counts[: len(counts) // 2], counts[len(counts) // 2 :]
     room = {"objects": 50, "bytes": 20_000}
     for name in counts[0]:
         most = max(each[name] for each in early)
-        # Half of them: what the interpreter keeps for itself comes and goes.
+        # The median, because what the interpreter keeps for itself comes and goes.
         later = statistics.median(each[name] for each in late)
         assert later <= most + room.get(name, 0), f"{name} grow: {[each[name] for each in counts]}"
 
 
 def bytes_read(do: Callable[[], object]) -> int:
-    """By this process, from the disk or not."""
+    """Return how many bytes this process reads, from the disk or not, while it calls `do`."""
 
     def count() -> int:
         return int(Path("/proc/self/io").read_text().split()[1])
@@ -83,7 +83,7 @@ def bytes_read(do: Callable[[], object]) -> int:
 
 @pytest.fixture
 def long_run(tmp_path: Path) -> Path:
-    """A finished run with some thousands of lines more than its steps."""
+    """Return a finished run with 6,000 lines of metrics."""
     run = write_run(tmp_path / "run", "ls", 0)
     record = metrics(1, np.random.default_rng(0))
     lines = (json.dumps({**record, "step": step}) + "\n" for step in range(1, 6001))
@@ -92,7 +92,7 @@ def long_run(tmp_path: Path) -> Path:
 
 
 def test_runs_are_listed_by_the_ends_of_their_records(long_run: Path, tmp_path: Path) -> None:
-    main(["runs", str(tmp_path)])  # which loads modules
+    main(["runs", str(tmp_path)])  # loads modules
     size = (long_run / "metrics.jsonl").stat().st_size
     assert bytes_read(lambda: main(["runs", str(tmp_path)])) < size / 4
     assert issubclass(reading._Loader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), "PyYAML's own takes seconds"

@@ -1,4 +1,4 @@
-"""The first cases of `make chaos` and `make fuzz`."""
+"""Tests that run the first cases of `make chaos` and `make fuzz`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_five_kills_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_sixty_command_lines_end_in_a_code_and_a_line(tmp_path: Path) -> None:
-    """Run in another process: cases are forks, and a fork lacks the threads that other tests have started."""
+    """The cases run in another process, because they fork, and a fork lacks the threads that other tests started."""
     command = [sys.executable, "-m", "tests.reliability.fuzz", "--cases", "60", "--keep", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -36,7 +36,7 @@ def test_sixty_command_lines_end_in_a_code_and_a_line(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_and_a_refusal_leave_a_folder_as_it_was(tmp_path: Path) -> None:
-    """An empty folder, that the user has made for the run, too."""
+    """This includes an empty folder that the user made for the run."""
     (tmp_path / "table.csv").write_text(hostile.TABLE)
     (tmp_path / "run").mkdir()
     command = ["supervised", "regression", "--targets", "a,b", "--balancer", "ls", "--run-dir", "run"]
