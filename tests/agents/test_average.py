@@ -1,4 +1,4 @@
-"""The policy that acts deterministically: the actor, or the average of its weights."""
+"""Tests of the policy that acts deterministically: the actor, or one with the average of its weights."""
 
 from __future__ import annotations
 

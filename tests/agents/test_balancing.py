@@ -1,4 +1,4 @@
-"""A balancer of an agent is a name, a class, or an object, of which every component has a copy."""
+"""Tests that an agent takes a balancer as a name, a class or an object, and copies it for every component."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .test_mtsac import SMALL, SPEC, K, make_batch, parameters
 
 
 class Louder(Balancer):
-    """The task with the larger loss counts twice."""
+    """A balancer that weights the task with the largest loss `times` as much as the others."""
 
     needs_losses = True
     paper = "none"

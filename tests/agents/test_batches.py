@@ -1,4 +1,4 @@
-"""Balancers that take several independent batches: what the agent asks for, and what each component gets."""
+"""Tests of balancers that take several batches: which rows the agent asks for, and which each component gets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.agents.test_mtsac import SMALL, SPEC, A, B, D, K, make_batch, paramet
 
 
 class TheSecond(Balancer):
-    """The mean gradient of the second of two batches."""
+    """A balancer that returns the mean gradient of the second of two batches."""
 
     paper = "none"
     batches = 2
@@ -48,7 +48,7 @@ def test_the_loop_is_asked_for_all_batches_at_once() -> None:
 
 
 def test_a_component_sees_the_batches_one_by_one() -> None:
-    """The step along the second batch's mean gradient is that of `ls` on this batch, to the last bit."""
+    """The step along the second batch's mean gradient is the step of `ls` on this batch alone."""
     first, second = critic_rows(0), critic_rows(1)
     both = tuple(torch.cat(pair, 1) for pair in zip(first, second, strict=True))
     ours, plain = agent(TheSecond), agent("ls")
@@ -73,7 +73,7 @@ def test_a_component_that_takes_one_batch_gets_the_first() -> None:
 
 @pytest.mark.parametrize("network", ["shared", "multihead", "paco"])
 def test_joined_gradients_are_those_of_each_batch(network: str) -> None:
-    """Whatever form they are kept in; heads get the mean."""
+    """This holds for every form in which gradients are kept; the gradients of heads are averaged."""
     component: Component = agent("ls", network=network, width=64).critic
     made = [task_gradients(component.layout, critic_losses, *critic_rows(seed)) for seed in (0, 1)]
     together = TaskGradients.joined(made)

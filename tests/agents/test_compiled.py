@@ -1,4 +1,4 @@
-"""Compiled updates equal ordinary ones up to rounding."""
+"""Tests that compiled updates equal ordinary ones up to rounding."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STRONG = {"base": "strong", "width": 24, "actor_width": 16, "batch_size": 6}
 
 
 def distance(**options: Any) -> float:
-    """The largest difference of any number after updates of both kinds, with and without comparison."""
+    """Return the largest difference between the parameters of two agents after ordinary and compiled updates."""
     plain, compiled = (MTSAC(SPEC, device="cpu", execution=way, **options) for way in (Eager(), Compiled()))
     for update in range(4):
         told, found = (agent.update(make_batch(update)) for agent in (plain, compiled))

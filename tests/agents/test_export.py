@@ -1,4 +1,4 @@
-"""An exported policy says what it is, beside the files that it acts from."""
+"""Tests that an exported policy is described next to the files that it is loaded from."""
 
 from __future__ import annotations
 

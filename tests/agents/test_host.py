@@ -1,4 +1,4 @@
-"""An update never waits for the device, so that a GPU is fed without a pause and the update can be captured."""
+"""Tests that an update never waits for the device, so a GPU is kept busy and the update can be captured."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ numbers made a tensor."""
 
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the loop that is compiled for processors."""
+    """Turn off the compiled loop for processors, as on a GPU."""
     monkeypatch.setattr(gramian, "_suits_compiled", lambda jacobian: False)
 
 
 class Waits(TorchDispatchMode):
-    """Counts them."""
+    """Records the operations for whose result the host has to wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Waits(TorchDispatchMode):
 
 def waits(balancer: str, **options: Any) -> list[str]:
     agent = MTSAC(SPEC, balancer=balancer, device="cpu", **options)
-    for update in range(3):  # the first makes the optimisers' state
+    for update in range(3):  # the first update makes the optimisers' state
         batch = make_batch(update)
         with Waits() as mode:
             agent.update(batch)
@@ -81,7 +81,7 @@ BATCH = make_batch()
 
 
 class Crossings(TorchDispatchMode):
-    """Notes the operations between tensors of two devices."""
+    """Records the operations between tensors on two devices."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,11 +97,11 @@ class Crossings(TorchDispatchMode):
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> torch.device:
-    """Torch's meta device instead of a GPU, with the parts of a GPU that it lacks."""
+    """Put torch's meta device in the place of a GPU, and replace the functions that it does not support."""
     generator, device = torch.Generator, torch.device("meta")
     monkeypatch.setattr("mtrl_conic.agents.mtsac.agent.choose_device", lambda name: device)
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator())
-    randn = torch.randn  # the generator above draws on a processor alone
+    randn = torch.randn  # the generator above draws on the CPU only
     monkeypatch.setattr(torch, "randn", lambda *shape, generator, **options: randn(*shape, **options))
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
     optimizer = sys.modules["torch.optim.optimizer"]  # torch.optim deletes the name
@@ -113,7 +113,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> torch.device:
 def test_an_update_stays_on_its_device(balancer: str, elsewhere: torch.device) -> None:
     batch = Batch(*(torch.empty(part.shape, device=elsewhere) for part in BATCH if isinstance(part, torch.Tensor)))
     agent = MTSAC(SPEC, balancer=balancer, base="strong", width=16, network="multihead")
-    agent.update(batch)  # a balancer's state follows its first input
+    agent.update(batch)  # a balancer's state moves to the device of its first input
     with Crossings() as mode:
         statistics = agent.update(batch)
     assert mode.found == []

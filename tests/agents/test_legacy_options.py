@@ -1,4 +1,4 @@
-"""Options for the older MT10 tables, each compared with its formula on both bases."""
+"""Tests of the options for the older MT10 tables, each compared with its formula on both bases."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ OF_ONE_BATCH = [name for name in balancers.available() if balancers.make(name, 3
 
 
 def uneven(batch: Batch, counts: tuple[int, ...]) -> Batch:
-    """The first rows of each task of a batch."""
+    """Return a batch in which only the first rows of each task, as many as `counts` says, have a weight."""
     weights = torch.zeros(K, B)
     for task, count in enumerate(counts):
         weights[task, :count] = 1 / max(count, 1)
     return batch._replace(weights=(weights,))
 
 
-# Rewards over their deviation.
+# Rewards divided by their standard deviation.
 
 
 def test_rewards_are_divided_by_the_root_of_a_running_variance() -> None:
@@ -119,7 +119,7 @@ def test_a_shared_temperature_is_saved(tmp_path: Path) -> None:
     assert torch.equal(agent.temperatures.log, again.temperatures.log)
 
 
-# Batches drawn over all tasks.
+# Batches that are drawn uniformly over all tasks.
 
 
 def filled(tasks: int = 3, n_step: int = 1) -> Replay:
@@ -144,7 +144,7 @@ def test_rows_are_drawn_uniformly_over_tasks(n_step: int) -> None:
         assert (batch.observations == torch.arange(3.0).view(3, 1, 1)).all()
         drawn.append(counts)
     counts = torch.stack(drawn).double()
-    # Binomial: 48 draws with a chance of a third.
+    # The counts are binomial: 48 draws with a probability of one third.
     assert torch.allclose(counts.mean(0), torch.tensor(16.0).double(), atol=0.7)
     assert torch.allclose(counts.var(0), torch.tensor(48 * 2 / 9).double(), rtol=0.25)
 
@@ -160,7 +160,7 @@ def test_few_rows_may_miss_a_task() -> None:
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("network", ["shared", "multihead"])
 def test_losses_are_means_over_the_rows_there_are(base: str, network: str) -> None:
-    """Unequal rows give each task the loss and gradient that a batch of its rows alone gives."""
+    """With unequal numbers of rows each task gets the loss and gradient of a batch of its own rows only."""
     fields = {"base": base, "network": network, **SMALL}
     counts = (1, 5, 8)
     agent = MTSAC(SPEC, balancer="ls", **fields)
@@ -176,7 +176,7 @@ def test_losses_are_means_over_the_rows_there_are(base: str, network: str) -> No
 
 @pytest.mark.parametrize("name", [name for name in OF_ONE_BATCH if not balancers.get(name).every_task])
 def test_a_task_without_rows_is_left_out_of_the_update(name: str) -> None:
-    """The others are combined as by a balancer of them alone, and nothing of the absent one moves."""
+    """The others are combined as by a balancer for them alone, and no parameter of the absent task changes."""
     agent = MTSAC(SPEC, balancer=name, network="multihead", seed=2, **CLASSIC)
     batch = uneven(make_batch(), (4, 0, 8))
     few = balancers.make(name, 2, seed=2 * agent.seed)
@@ -259,7 +259,7 @@ def test_the_log_deviation_may_be_bounded_by_tanh(tmp_path: Path) -> None:
 
 
 def test_soft_modularisation_routes_by_place_where_observations_tell_no_task() -> None:
-    """It is the same function, given the one-hots."""
+    """A network that sees the one-hots computes the same function."""
     bare = TaskSpec(SPEC.task_names, D - K, A, False)
     fields = {**CLASSIC, "network": "soft_modularization", "seed": 4}
     told, untold = MTSAC(SPEC, balancer="ls", **fields), MTSAC(bare, balancer="ls", **fields)
@@ -283,7 +283,7 @@ def test_every_network_runs_without_a_one_hot_or_says_what_it_misses() -> None:
     assert "shared" not in refused
 
 
-# All of it at once.
+# All options at once.
 
 
 @pytest.mark.parametrize("base", BASES)

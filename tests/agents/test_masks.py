@@ -1,4 +1,4 @@
-"""Tasks with actions of different sizes: what pads them has no entropy, no density and no gradient."""
+"""Tests of tasks with actions of different sizes: the padding has no entropy, no density and no gradient."""
 
 from __future__ import annotations
 

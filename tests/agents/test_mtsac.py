@@ -1,4 +1,4 @@
-"""The agent against plain autograd, and its contract."""
+"""Tests of the agent against plain autograd, and of its contract."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parameters(agent: MTSAC) -> Tensor:
 
 @pytest.mark.parametrize("network", ["shared", "multihead"])
 def test_update_equals_textbook_sac(network: str) -> None:
-    """With `ls` one update is SAC on the mean over tasks, written here with plain autograd and Adam."""
+    """With `ls` an update is one of SAC on the mean over tasks, written here with plain autograd and Adam."""
     agent = MTSAC(SPEC, balancer="ls", network=network, seed=1, **SMALL)
     twin = MTSAC(SPEC, balancer="ls", network=network, seed=1, **SMALL)
     batch = make_batch()
@@ -54,7 +54,7 @@ def test_update_equals_textbook_sac(network: str) -> None:
         action, log_density = squashed_sample(actor(batch.next_observations), next_noise)
         bootstrap = target(batch.next_observations, action).squeeze(-1).amin(0) - alpha * log_density
         targets = batch.rewards + batch.discounts * bootstrap
-    # Heads get the plain gradient of their own loss, K times that of the mean: Adam's first step only sees signs.
+    # Heads get the gradient of their own loss, K times that of the mean: Adam's first step depends on signs only.
     values = critic(batch.observations, batch.actions).squeeze(-1)
     _adam(critic, (values - targets).square().mean(-1).sum(0).mean())
     action, log_density = squashed_sample(actor(batch.observations), noise)
@@ -80,7 +80,7 @@ def _adam(network: torch.nn.Module, loss: Tensor) -> None:
 
 
 def test_only_termination_ends_the_value() -> None:
-    """Rows of discount 0 have the reward as target; all others bootstrap."""
+    """The target of rows with discount 0 is the reward; all others bootstrap."""
     agent = MTSAC(SPEC, balancer="ls", **SMALL)
     batch = make_batch()
     targets = agent._targets(batch, torch.ones(K), torch.zeros(K, B, A), agent.return_scale.factors)
@@ -89,7 +89,7 @@ def test_only_termination_ends_the_value() -> None:
 
 
 def test_balancers_of_components_are_separate() -> None:
-    """A balancer shared by critic and actor mixes their states: two updates of one would show in the other."""
+    """A balancer shared by critic and actor would mix their states: an update of one would change the other."""
     agent = MTSAC(SPEC, balancer="conicgrad", **SMALL)
     assert agent.critic.balancer is not agent.actor.balancer
     before = agent.actor.balancer.state_dict()

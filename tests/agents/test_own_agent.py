@@ -1,4 +1,4 @@
-"""The example of an agent of one's own, `agents/td3.py`, trained as it is; and the page about it."""
+"""Tests of the example of a custom agent, `agents/td3.py`, trained as it is, and of the page about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Aim(gym.Env):
-    """Five shots at a mark that is shown; the reward is minus the distance."""
+    """An environment with five shots at a visible mark; the reward is minus the distance from it."""
 
     observation_space = Box(-1.0, 1.0, (1,), np.float32)
 
@@ -79,7 +79,7 @@ def test_it_goes_on_bit_for_bit(td3: ModuleType) -> None:
     agent, other = make_agent(td3, "conicgrad"), make_agent(td3, "conicgrad")
     trainer = Trainer(make_envs(), agent, config=TrainingConfig(replay_capacity=100))
     trainer.train(220)
-    other.load_state_dict(copy.deepcopy(agent.state_dict()))  # optimisers take over what they get
+    other.load_state_dict(copy.deepcopy(agent.state_dict()))  # optimisers keep the tensors that they are given
     batch = trainer.replay.sample(8)
     told, found = agent.update(batch), other.update(batch)
     assert told.keys() == found.keys()

@@ -1,4 +1,4 @@
-"""A policy acts as the agent that made it, in the environment's units where asked for, and is never saved by half."""
+"""Tests that a policy acts as its agent does, in the environment's units if asked, and is saved whole or not at all."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_loaded_policy_acts_as_the_agent_does(network: str, scale: str, tmp_pa
     policy = Policy.load(tmp_path / "new" / "folder")
     for rows in observations(20).swapaxes(0, 1):
         assert np.array_equal(policy.act(rows), agent.policy().act(rows))
-        # The agent's own weights lie in one block, and products round by where their factors lie.
+        # The agent's weights lie in one block, and the rounding of products depends on where their factors lie.
         assert np.allclose(policy.act(rows), agent.act(rows, deterministic=True), atol=1e-6)
     own = rows[0, :2]
     assert np.allclose(policy.act(own, task="one"), agent.act(own, task="one", deterministic=True), atol=1e-6)

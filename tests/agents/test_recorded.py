@@ -1,7 +1,7 @@
-"""Recorded updates equal ordinary ones.
+"""Tests that recorded updates equal ordinary ones.
 
-Where there is no GPU, a list of the operations that an update calls stands in for the CUDA graph: it is replayed on the
-same tensors, as a graph is, so whatever an update keeps elsewhere than in tensors written in place shows here too.
+Without a GPU, a list of the operations that an update calls replaces the CUDA graph. It is replayed on the same
+tensors, as a graph is, so an update that keeps anything outside of tensors written in place fails here too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RECORDED = [name for name in balancers.available() if not balancers.make(name, 3
 
 @pytest.fixture
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Updates are recorded on a CPU; the list holds how many were replayed."""
+    """Record updates on the CPU, and return a list with the number of replays."""
     replays = [0]
 
     def record(function: Callable[..., Any], inputs: tuple[Any, ...]) -> tuple[Callable[[], None], Any]:
@@ -45,7 +45,7 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 operations.graph.erase_node(node)
         operations.recompile()
         outputs = pytree.tree_map(torch.empty_like, kept[0])
-        done = [kept[0]]  # tracing carries the operations out, a graph's recording does not
+        done = [kept[0]]  # tracing carries out the operations; recording a graph does not
 
         def replay() -> None:
             replays[0] += 1
@@ -57,12 +57,12 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(recorded, "warm_up", lambda function, inputs: function(*inputs))
     monkeypatch.setattr(recorded, "record", record)
-    monkeypatch.setattr(gramian, "_suits_compiled", lambda jacobian: False)  # a list of torch's operations lacks it
+    monkeypatch.setattr(gramian, "_suits_compiled", lambda jacobian: False)  # it is not among torch's operations
     return replays
 
 
 def distance(replays: list[int], *, updates: int = 7, **options: Any) -> float:
-    """The largest difference of any number between ordinary and recorded updates."""
+    """Return the largest difference between the parameters of two agents after ordinary and recorded updates."""
     ordinary, replayed = (MTSAC(SPEC, device="cpu", execution=way, **options) for way in (Eager(), CudaGraph()))
     for update in range(updates):
         batch = make_batch(update)
@@ -98,12 +98,12 @@ def test_every_network(network: str, on_cpu: list[int]) -> None:
     ids=str,
 )
 def test_options(option: dict[str, Any], on_cpu: list[int]) -> None:
-    """Those that change from update to update what is done, or in which tensors."""
+    """These options change from update to update what is computed, or in which tensors."""
     assert distance(on_cpu, updates=13, balancer="ls", **STRONG, **option) == 0
 
 
 def test_loaded_agents_are_recorded_again(on_cpu: list[int]) -> None:
-    """Optimisers take over the tensors they are given."""
+    """Optimisers keep the tensors that they are given, so an earlier recording would update the old ones."""
     one, other = (MTSAC(SPEC, balancer="ls", device="cpu", execution=way, **SMALL) for way in (Eager(), CudaGraph()))
     for update in range(14):
         if update == 7:
@@ -130,7 +130,7 @@ def test_updates_are_recorded_on_a_gpu_alone() -> None:
 @pytest.mark.parametrize("balancer", RECORDED if torch.cuda.is_available() else ["any"])
 def test_on_a_gpu(balancer: str) -> None:  # pragma: no cover  # no GPU in continuous integration
     agents = [MTSAC(SPEC, balancer=balancer, device="cuda", execution=way, **STRONG) for way in (Eager(), CudaGraph())]
-    for update in range(45):  # an update that compares gradients comes every tenth time
+    for update in range(45):  # every tenth update compares gradients
         batch = Batch(*(part.cuda() for part in make_batch(update)))
         for agent in agents:
             agent.update(batch)

@@ -1,4 +1,4 @@
-"""The parts of the strong base, each alone and all together."""
+"""Tests of the parts of the strong base, each alone and all together."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PARTS: dict[str, dict[str, Any]] = {
 
 
 def observations(seed: int) -> NDArray[np.float32]:
-    """A step's, of one environment per task."""
+    """Return the observations of a step with one environment per task."""
     return np.random.default_rng(seed).normal(3, 0.1, size=(K, D)).astype(np.float32)
 
 
@@ -72,7 +72,7 @@ def test_each_part_updates_and_continues_bit_for_bit(part: str, balancer: str, t
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_fits_fixed_targets(part: str) -> None:
-    """Discount 0: the critic regresses on rewards; a part that trains badly, or not at all, shows here."""
+    """With discount 0 the critic regresses on rewards, so a part that trains badly or not at all fails here."""
     fields = {key: value for key, value in PARTS[part].items() if key != "reset_every"}
     agent = MTSAC(SPEC, balancer="ls", learning_rate=3e-3, initial_temperature=1e-6, **SMALL | fields)
     batch = make_batch()
@@ -101,7 +101,7 @@ def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target() -> No
     value = (logits.softmax(-1) * centers).sum(-1).mean(0)
     rewards = batch.rewards * torch.tensor([[0.5], [2.5], [1.0]])
     scalar = rewards + batch.discounts * (value - alpha[:, None] * log_density)
-    # The histogram of a Gaussian of .75 bins around the scalar, cut to the support.
+    # The target is the histogram of a Gaussian of 0.75 bins around the scalar, truncated to the support.
     edges = torch.linspace(-10.1, 10.1, 102)
     normal = torch.distributions.Normal(scalar.clamp(-10, 10)[..., None], 0.75 * 0.2)
     histogram = normal.cdf(edges).diff(dim=-1)
@@ -125,7 +125,7 @@ def test_targets_over_bins_are_distributions_around_the_value(spread: float) -> 
     assert torch.allclose(target.sum(-1), torch.ones(6), atol=1e-6)
     assert (target >= 0).all()
     mean = target @ value.centers
-    inner = wanted.abs() < 6  # a Gaussian near the end of the bins loses a side
+    inner = wanted.abs() < 6  # near the end of the bins a Gaussian is truncated on one side
     assert torch.allclose(mean[inner], wanted[inner], atol=1e-4)
     assert (target.argmax(-1) - (wanted + 10) / 0.5).abs().max() <= 0.5 + 1e-5
     beyond = value.target(torch.tensor([-50.0, 50.0]))
@@ -145,7 +145,7 @@ def test_return_scale_is_the_largest_discounted_return() -> None:
     rows = [([1.0, 0.0], False), ([2.0, -1.0], True), ([0.5, 0.0], False), ([-3.0, 0.0], False)]
     for rewards, ended in rows:
         scale.observe(np.array(rewards), np.array([ended, False]))
-    # Task 0: 1, then 2.5, ended, .5, then -2.75: largest 2.75. Task 1: 0, -1, -.5, -.25.
+    # Returns of task 0: 1, then 2.5, end, 0.5, then -2.75, so 2.75 is the largest. Task 1: 0, -1, -0.5, -0.25.
     assert torch.allclose(scale.factors, torch.tensor([[4 / 2.75], [4.0]]))
     again = ReturnScale(2, discount=0.5, limit=4.0)
     again.load_state_dict(scale.state_dict())
@@ -193,7 +193,7 @@ def test_a_constant_feature_is_not_blown_up() -> None:
 
 
 def test_updates_and_actions_see_standardized_observations() -> None:
-    """An agent whose observations were moved and stretched learns and acts as one that was given the standard ones."""
+    """An agent given shifted and scaled observations learns and acts as one given the standardized ones."""
     standard, moved = (MTSAC(SPEC, balancer="ls", seed=1, observation_scale=how, **SMALL) for how in ("none", "shared"))
     assert moved.observation_scale is not None
     for seed in range(50):
@@ -251,7 +251,7 @@ def test_the_learned_code_takes_the_place_of_the_one_hot() -> None:
 
 @pytest.mark.parametrize("base", ["classic", "strong"])
 def test_bfloat16_points_where_float32_does(base: str) -> None:
-    """On a trained critic, for a batch it has not seen; weights and gradients stay float32."""
+    """A trained critic gets a batch that it has not seen; weights and gradients stay float32."""
     fields: dict[str, Any] = {"base": base, "width": 128, "actor_width": 128, "depth": 3}
     agent = MTSAC(SPEC, balancer="conicgrad", learning_rate=1e-3, **fields)
     generator = torch.Generator().manual_seed(0)
