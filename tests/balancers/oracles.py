@@ -1,4 +1,4 @@
-"""Slow, explicit versions in the space of the gradients, written from the papers, to compare with."""
+"""Slow reference versions of the methods in the space of the gradients, written from the papers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def gradients(num_tasks: int, dim: int = 30, *, seed: int = 0, shift: float = 0.0) -> Tensor:
-    """Random float64 gradients (K, P); `shift` adds a common part, which makes conflicts rarer."""
+    """Return random float64 gradients (K, P); `shift` adds a common part, which makes conflicts rarer."""
     generator = torch.Generator().manual_seed(seed)
     common = torch.randn(dim, generator=generator, dtype=torch.float64)
     return torch.randn(num_tasks, dim, generator=generator, dtype=torch.float64) + shift * common
@@ -22,7 +22,7 @@ def rank_deficient(num_tasks: int, rank: int, dim: int = 30, *, seed: int = 0) -
 
 
 def pcgrad(jacobian: Tensor, order: Tensor) -> Tensor:
-    """The direction for the given visiting order (K, K - 1), a row per task."""
+    """Return the direction for a visiting order (K, K - 1), with a row per task."""
     changed = jacobian.clone()
     for i, others in enumerate(order.tolist()):
         for j in others:
@@ -33,7 +33,7 @@ def pcgrad(jacobian: Tensor, order: Tensor) -> Tensor:
 
 
 def conicgrad(jacobian: Tensor, weights: Tensor, c: float) -> Tensor:
-    """The d in the cone that maximises g_w.d, at the norm of the mean gradient."""
+    """Return the d in the cone that maximises g_w.d, with the norm of the mean gradient."""
     mean, combined = jacobian.mean(0), weights @ jacobian
     axis = mean / mean.norm()
     along = axis @ combined
@@ -44,7 +44,7 @@ def conicgrad(jacobian: Tensor, weights: Tensor, c: float) -> Tensor:
 
 
 def conicgrad_printed(jacobian: Tensor, weights: Tensor, c: float) -> Tensor:
-    """The paper's equation 8, by an explicit solve in P dimensions."""
+    """Return the direction of the paper's equation 8, by an explicit solve in P dimensions."""
     mean = jacobian.mean(0)
     matrix = c * c * (mean @ mean) * torch.eye(len(mean), dtype=mean.dtype) - torch.outer(mean, mean)
     direction = torch.linalg.solve(matrix, weights @ jacobian)
@@ -52,7 +52,7 @@ def conicgrad_printed(jacobian: Tensor, weights: Tensor, c: float) -> Tensor:
 
 
 def cone_samples(jacobian: Tensor, c: float, count: int, *, seed: int = 0) -> Tensor:
-    """Random feasible directions (count, P) of ConicGrad: in the span, in the cone, as long as the mean."""
+    """Return random feasible directions (count, P) of ConicGrad: in the span and the cone, as long as the mean."""
     generator = torch.Generator().manual_seed(seed)
     mean = jacobian.mean(0)
     axis = mean / mean.norm()
@@ -64,7 +64,7 @@ def cone_samples(jacobian: Tensor, c: float, count: int, *, seed: int = 0) -> Te
 
 
 def gradvac(jacobian: Tensor, order: Tensor, targets: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """The direction, and the running cosines afterwards, from the paper's formulas on the gradients."""
+    """Return the direction and the updated running cosines, from the paper's formulas on the gradients."""
     targets, changed = targets.clone(), jacobian.clone()
     for i, others in enumerate(order.tolist()):
         for j in others:
@@ -78,7 +78,7 @@ def gradvac(jacobian: Tensor, order: Tensor, targets: Tensor, beta: float) -> tu
 
 
 def off_the_others(jacobian: Tensor) -> Tensor:
-    """GradOPS' g'_i, each projected by least squares on the span of all others where it conflicts."""
+    """Return GradOPS' g'_i: each gradient in conflict loses its least-squares projection on the span of the others."""
     changed = jacobian.clone()
     for i in range(len(jacobian)):
         others = torch.cat([jacobian[:i], jacobian[i + 1 :]])
@@ -88,7 +88,7 @@ def off_the_others(jacobian: Tensor) -> Tensor:
 
 
 def gradops(jacobian: Tensor, alpha: float) -> Tensor:
-    """GradOPS' direction by Algorithm 1."""
+    """Return GradOPS' direction by Algorithm 1."""
     changed = off_the_others(jacobian)
     projections = jacobian @ changed.sum(0) / jacobian.norm(dim=1)
     ratios = projections / projections.mean()
@@ -97,7 +97,7 @@ def gradops(jacobian: Tensor, alpha: float) -> Tensor:
 
 
 def nonnegative_least_squares(matrix: Tensor, target: Tensor) -> Tensor:
-    """The x >= 0 with the least ||A x - b||, by trying every set of positive entries."""
+    """Return the x >= 0 with the least ||A x - b||, by trying every set of positive entries."""
     best, least = torch.zeros(matrix.shape[1], dtype=matrix.dtype), target.norm()
     for code in range(1, 2 ** matrix.shape[1]):
         chosen = torch.tensor([j for j in range(matrix.shape[1]) if code >> j & 1])
@@ -110,5 +110,5 @@ def nonnegative_least_squares(matrix: Tensor, target: Tensor) -> Tensor:
 
 
 def upgrad(jacobian: Tensor) -> Tensor:
-    """The mean of the projections on the dual cone: g_i + G^T x with the least norm, x >= 0."""
+    """Return the mean of the projections on the dual cone: each is the shortest g_i + G^T x with x >= 0."""
     return (jacobian + torch.stack([nonnegative_least_squares(jacobian.mT, -g) @ jacobian for g in jacobian])).mean(0)

@@ -1,4 +1,4 @@
-"""IMTL-G and Aligned-MTL: equal projections, and condition number one."""
+"""Tests of IMTL-G and Aligned-MTL: equal projections, and condition number one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_imtl_g_without_a_sum_is_the_mean_and_counted() -> None:
     gramian = torch.tensor([[1.0, 2.0], [2.0, 8.0]], dtype=torch.float64)
     cosines = torch.tensor([[1.0, 2 / 8**0.5], [2 / 8**0.5, 1.0]], dtype=torch.float64)
     raw = torch.linalg.solve(cosines, torch.ones(2, dtype=torch.float64)) / gramian.diagonal().sqrt()
-    assert raw.sum().abs() > 0.1  # an ordinary case, for comparison
-    # For K = 3 the sum of D^-1 C^-1 1 changes its sign as one norm grows: take the norm at which it is zero.
+    assert raw.sum().abs() > 0.1  # an ordinary case for comparison
+    # For K = 3 the sum of D^-1 C^-1 1 changes its sign as one norm grows; this is the norm at which it is zero.
     cosines = torch.tensor([[1, 0.9, 0.9], [0.9, 1, 0.7], [0.9, 0.7, 1]], dtype=torch.float64)
     solved = torch.linalg.solve(cosines, torch.ones(3, dtype=torch.float64))
     assert solved[0] < 0 < solved[1]

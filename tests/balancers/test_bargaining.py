@@ -1,4 +1,4 @@
-"""Nash-MTL and FairGrad: M w = w^(-1/alpha)."""
+"""Tests of Nash-MTL and FairGrad, which solve M w = w^(-1/alpha)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_fairgrad_solves_its_equation(num_tasks: int, alpha: float) -> None:
 
 
 def test_singular_gramian_with_a_solution() -> None:
-    """Equal gradients: a is determined only up to what M does not see; its sum is."""
+    """With two equal gradients only the sum of their weights is determined, not each weight."""
     jacobian = oracles.gradients(3)[[0, 0, 1, 2]]
     gramian = jacobian @ jacobian.mT
     weights, statistics = balancers.make("nashmtl", 4)(gramian)
@@ -62,7 +62,7 @@ def test_on_the_pareto_front_the_fallback_is_counted(name: str) -> None:
 
 
 def test_linear_scalarisation_in_place_of_a_missing_solver_is_told_apart() -> None:
-    """Public code catches every exception of its solver, also that it is not installed, and keeps equal weights."""
+    """Public code catches every exception, even that of a solver that is not installed, and keeps equal weights."""
 
     def faulty(gramian: Tensor) -> Tensor:
         weights = torch.ones(len(gramian), dtype=gramian.dtype)
@@ -78,7 +78,7 @@ def test_linear_scalarisation_in_place_of_a_missing_solver_is_told_apart() -> No
 
 
 def test_no_clipping_happens_here() -> None:
-    """Public code clips its gradient to a norm that its scale never reaches; scale is the optimiser's business."""
+    """Public code clips the direction to a norm that it never reaches; the scale is left to the optimiser."""
     jacobian = oracles.gradients(4) * 1e6
     direction = balancers.make("nashmtl", 4).direction(jacobian)
     torch.testing.assert_close(direction.norm(), torch.tensor(2.0, dtype=torch.float64))

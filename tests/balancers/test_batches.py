@@ -1,4 +1,4 @@
-"""Methods that take several independent batches in an update: single, double and triple sampling."""
+"""Tests of methods that take several independent batches in an update: single, double and triple sampling."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ sampled = pytest.mark.parametrize(("name", "options", "count"), SAMPLED, ids=lam
 
 
 def batches(count: int, seed: int, num_tasks: int = 3) -> Tensor:
-    """(count, K, P): the same gradients with noise of their own, of a mean square of one."""
+    """Return (count, K, P): the same gradients with independent noise, scaled to a mean square norm of one."""
     noise = torch.stack([oracles.gradients(num_tasks, seed=100 + 10 * seed + each) for each in range(count)])
     made = oracles.gradients(num_tasks, seed=seed) + 0.5 * noise
     return made / made.square().sum(-1).mean().sqrt()
@@ -69,7 +69,7 @@ def test_a_poisoned_batch_is_named_and_leaves_no_trace(name: str, options: dict[
     balancer.direction(batches(count, 0).flatten(0, 1))
     before = balancer.state_dict()
     rows = batches(count, 1).flatten(0, 1)
-    rows[-1, 0] = torch.nan  # of the last task, in the last batch
+    rows[-1, 0] = torch.nan  # the last task in the last batch
     with pytest.raises(FloatingPointError, match="gradient of task 2 is not finite"):
         balancer.direction(rows)
     balancer.on_nonfinite = "skip"
@@ -114,7 +114,7 @@ def test_sdmgrad_by_three_batches_is_that_of_torchjd() -> None:
     theirs = pytest.importorskip("torchjd.aggregation").SDMGradWeighting(lr=0.3, momentum=0.0, n_iter=1, lambda_=0.4)
     made = batches(3, 0)
     across = made[0] @ made[1].mT
-    # It counts in mean lengths of that product's diagonal, we in the mean square of all gradients, which is one here.
+    # torchjd's step is relative to this product's diagonal, ours to the mean square of all gradients, here one.
     ours = balancers.make(
         "sdmgrad", 3, lam=0.4, gamma=0.3 / across.diagonal().sqrt().mean().item() ** 2, sampling="triple"
     )
@@ -144,7 +144,7 @@ def test_moco_by_two_batches_takes_the_second_for_the_slope() -> None:
 
 
 def test_two_batches_take_the_noise_out_of_the_slope() -> None:
-    """The gradient that is short but noisy looks long to one batch, and short to two."""
+    """A gradient that is short but noisy looks long in one batch, and short in the product of two."""
     count, dim = 20_000, 8
     generator = torch.Generator().manual_seed(0)
     true = torch.tensor([[0.1] + [0.0] * 7, [0.0, 1.0] + [0.0] * 6], dtype=torch.float64)
@@ -160,6 +160,6 @@ def test_two_batches_take_the_noise_out_of_the_slope() -> None:
         step = (balancer.state["lambda"] - 0.5) * size[:, None] / 0.01
         moved[sampling] = step.mean(0)
     exact = -(true @ true.mT).sum(1) / 2
-    exact = exact - exact.mean()  # on the simplex
+    exact = exact - exact.mean()  # projected on the simplex
     assert (moved["double"] - exact).abs().amax() < 0.02
     assert (moved["single"] - exact).abs().amax() > 0.4

@@ -1,4 +1,4 @@
-"""A method that weighs losses, followed by one that combines the gradients of the weighted losses."""
+"""Tests of a method that weights losses, followed by one that combines the gradients of the weighted losses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_its_state_is_that_of_both(losses: str, of: str) -> None:
 
 
 def test_two_methods_that_draw_never_share_a_number() -> None:
-    """The same seed at the same count would give the order of the tasks the numbers of their weights."""
+    """With the same seed and count, the order of the tasks would come from the random numbers of their weights."""
     both = balancers.make("rlw+pcgrad", 4, seed=1)
     both.direct(oracles.gradients(4), some_losses(4))
     assert both.state["draws"] == 2

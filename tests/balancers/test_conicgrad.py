@@ -57,7 +57,7 @@ def test_both_branches_are_met() -> None:
 
 
 def test_online_step_is_adams_on_the_dual() -> None:
-    """Against torch's Adam on F(softmax(xi)), differentiated by autograd in the space of the gradients."""
+    """The reference is torch's Adam on F(softmax(xi)), differentiated by autograd in the space of the gradients."""
     balancer = ConicGrad(4, c=0.5, gamma=0.01, lr=0.025)
     xi = torch.zeros(4, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([xi], lr=0.025, weight_decay=0.01)
@@ -121,7 +121,7 @@ def test_scales_with_the_gradients(solver: str, scale: float) -> None:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_collinear_gradients_never_make_a_giant_step(solver: str) -> None:
-    """||g_w||^2 - p^2 cancels where g_w is nearly parallel to g0, on a front for example."""
+    """||g_w||^2 - p^2 cancels if g_w is nearly parallel to g0, for example on a Pareto front."""
     generator = torch.Generator().manual_seed(0)
     axis = torch.randn(30, generator=generator, dtype=torch.float64)
     for size in (0.0, 1e-16, 1e-12, 1e-9, 1e-6, 1e-3):

@@ -1,4 +1,4 @@
-"""The running mean of any method's weights."""
+"""Tests of the running mean of any method's weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GradOPS where no gradient keeps a part that is orthogonal to the others."""
+"""Tests of GradOPS on gradients of which none has a part that is orthogonal to the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtrl_conic import balancers
 
 @pytest.mark.parametrize("entry", [0.02726, 0.0273, 0.02730000019073486, 0.02734375])
 def test_dependent_gradients_fall_back_in_any_order(entry: float) -> None:
-    """In some orders rounding left 1e-5 of one gradient and gave a direction of length 1e-8 instead of MGDA's."""
+    """In some orders rounding once left 1e-5 of a gradient, and the direction had length 1e-8 instead of MGDA's."""
     rows = [[0.0, 2.0, -1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [-2.5, entry, 1.0]]
     jacobian = torch.tensor(rows, dtype=torch.float64)
     expected = 4 * balancers.make("mgda", 4).direction(jacobian)

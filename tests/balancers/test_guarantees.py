@@ -1,4 +1,4 @@
-"""What the methods promise, kept on hard gradients; where a solver cannot, a fallback that is counted."""
+"""Tests that the methods keep their guarantees on hard gradients, or fall back, which is counted."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def test_ten_thousand_hard_draws() -> None:
 
 
 def single_precision(gradients: Tensor) -> Tensor:
-    """A Gram matrix summed in float32: its cosines have eigenvalues down to -3e-7."""
+    """Return a Gram matrix summed in float32, whose cosines have eigenvalues down to -3e-7."""
     return (gradients.float() @ gradients.float().mT).double()
 
 
 @methods
 def test_a_gramian_that_is_not_quite_one(name: str, options: dict[str, Any]) -> None:
-    """Someone may pass his own: weights stay finite and of the size that the method has on the exact one."""
+    """A caller may pass an inexact Gram matrix: the direction stays finite and of the method's usual size."""
     for kind in KINDS:
         for num_tasks in (2, 10):
             gradients = jacobians(kind, 4, num_tasks, 60, torch.float32, seed=3, scaled=False)
@@ -52,7 +52,7 @@ def test_a_gramian_that_is_not_quite_one(name: str, options: dict[str, Any]) -> 
             losses = torch.ones(4, num_tasks)
             outcome = SeenByGradients(gradients, balancer.weights(single_precision(gradients), losses))
             assert outcome.direction.isfinite().all()
-            if balancer.scaling == 0 and name != "imtl_g":  # whose weights may be of any size
+            if balancer.scaling == 0 and name != "imtl_g":  # imtl_g's weights may be of any size
                 longest = num_tasks if name in ("gradops", "gradnorm", "config") else 2
                 assert (outcome.square.sqrt() <= longest * outcome.norms.amax(-1, keepdim=True)).all(), kind
 
@@ -106,7 +106,7 @@ def test_fairgrad_solves_its_whole_range(alpha: float) -> None:
 
 @pytest.mark.parametrize("name", ["nashmtl", "fairgrad"])
 def test_weights_that_grow_without_end_are_no_solution(name: str) -> None:
-    """At a stationary point M w = w^-p has none; the rounding of M has one, and it is huge."""
+    """At a stationary point M w = w^-p has no solution; with the rounded M it has one, which is huge."""
     gradients = jacobians("independent", 50, 3, 40, torch.float64, scaled=False)
     gradients[:, 2] = -0.3 * gradients[:, 0] - 0.8 * gradients[:, 1]
     balancer = balancers.make(name, 3)
@@ -117,7 +117,7 @@ def test_weights_that_grow_without_end_are_no_solution(name: str) -> None:
 
 
 class Broken(Balancer):
-    """Promises what it does not keep: equal weights are to be on the simplex, and every other problem has twos."""
+    """A balancer that breaks its guarantee: its weights leave the simplex in every other problem, and one is NaN."""
 
     paper = "none"
 
@@ -138,7 +138,7 @@ def test_a_promise_that_is_not_kept_is_noticed_problem_by_problem() -> None:
 
 
 def test_a_missed_guarantee_seen_by_the_gradients_is_told_apart() -> None:
-    """The oracle of the study is not vacuous."""
+    """The check of the study is not vacuous."""
     gradients = jacobians("independent", 1, 3, 20, torch.float64, scaled=False)
     outcome = SeenByGradients(gradients, torch.tensor([[1.0, -1.0, 0.0]], dtype=torch.float64))
     for name in ("mgda", "upgrad", "cagrad", "conicgrad", "nashmtl", "imtl_g"):

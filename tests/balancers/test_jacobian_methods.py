@@ -1,4 +1,4 @@
-"""GradDrop and MoCo: methods that need the gradients themselves."""
+"""Tests of GradDrop and MoCo, methods that need the gradients themselves."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_moco_equals_its_algorithm() -> None:
 
 
 def test_softmax_of_a_point_of_the_simplex_is_told_apart() -> None:
-    """Public code puts lambda through a softmax: no weight can then leave [1, e] / (K - 1 + e)."""
+    """Public code puts lambda through a softmax, so that no weight can exceed e / (K - 1 + e)."""
     axis, other = torch.eye(2, dtype=torch.float64)
     jacobian = torch.stack([axis, 0.2 * axis + other, 2 * axis])  # MGDA's optimum gives the last two no weight alone
     balancer = balancers.make("moco", 3, beta=1.0, gamma=1.0)

@@ -1,4 +1,4 @@
-"""The methods that weight losses, against autograd of the losses they stand for."""
+"""Tests of the methods that weight losses, against autograd of the objectives that they descend."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def test_gls_is_the_gradient_of_the_geometric_mean() -> None:
     torch.testing.assert_close(
         balancers.make("gls", 3).weights(GRAMIAN, LOSSES), gradient(lambda losses: losses.prod() ** (1 / 3))
     )
-    many = torch.full((50,), 1e-7, dtype=torch.float64)  # their product underflows
+    many = torch.full((50,), 1e-7, dtype=torch.float64)  # the product of these losses underflows
     torch.testing.assert_close(balancers.make("gls", 50).weights(torch.eye(50), many), torch.full_like(many, 1 / 50))
 
 
 @pytest.mark.parametrize("name", ["si", "gls", "stch"])
 def test_a_loss_that_vanishes_asks_for_nothing(name: str) -> None:
-    """1 / L would be infinite, and a floor of 1e-8 under L makes the direction 1e8 times as long."""
+    """1 / L would be infinite, and a floor of 1e-8 under L would make the direction 1e8 times as long."""
     weights, statistics = balancers.make(name, 3)(GRAMIAN, torch.tensor([0.0, 1e-9, 1.0], dtype=torch.float64))
     assert statistics["small"] == 2
     assert weights[0] == 0
     assert weights.isfinite().all()
-    for least in (2e-8, 1e-6):  # above the floor nothing is changed
+    for least in (2e-8, 1e-6):  # above the floor nothing changes
         weights = balancers.make("si", 2).weights(torch.eye(2), torch.tensor([least, 1.0], dtype=torch.float64))
         torch.testing.assert_close(weights[0], torch.tensor(1 / least, dtype=torch.float64))
 
@@ -121,7 +121,7 @@ def test_stch_is_the_gradient_after_its_warm_up() -> None:
 
 
 def famo_by_autograd(steps: list[tuple[Tensor, Tensor]], lr: float, gamma: float) -> list[Tensor]:
-    """The paper's algorithm, its loss sum_i z_i log L_i / c differentiated with respect to the losses."""
+    """Return the weights of the paper's algorithm: the gradient of sum_i z_i log L_i / c in the losses."""
     xi = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([xi], lr=lr, weight_decay=gamma)
     weights = []
@@ -151,7 +151,7 @@ def test_famo_equals_its_algorithm() -> None:
 
 
 def test_famo_multiplied_by_its_constant_is_told_apart() -> None:
-    """Public code multiplies by c where the paper divides: the weights then sum to c^2, not to one."""
+    """Public code multiplies by c instead of dividing, so that the weights sum to c^2 and not to one."""
     before, _ = famo_steps()[0]
     shares = torch.full((3,), 1 / 3, dtype=torch.float64)
     constant = (shares / before).sum()
@@ -161,7 +161,7 @@ def test_famo_multiplied_by_its_constant_is_told_apart() -> None:
 
 
 def test_famo_takes_negative_losses() -> None:
-    """Public code takes the logarithm of a loss less a constant zero: NaN for an actor's."""
+    """Public code takes the logarithm of a loss minus a constant zero, which is NaN for the losses of an actor."""
     losses = torch.tensor([-3.0, 0.5, 2.0], dtype=torch.float64)
     assert (losses - 0.0 + 1e-8).log().isnan().any()
     balancer = balancers.make("famo", 3, components="both")
@@ -217,7 +217,7 @@ def test_gradnorm_evens_the_norms_out() -> None:
 
 
 def test_gradnorm_keeps_its_first_losses() -> None:
-    """Public code reads L(0) again at every step, so that all rates are one and slow tasks get no larger weight."""
+    """Public code replaces L(0) at every step, so that all rates are one and slow tasks get no larger weight."""
     balancer = balancers.make("gradnorm", 3, alpha=1.5)
     slow = LOSSES * torch.tensor([1.0, 0.1, 0.1], dtype=torch.float64)
     balancer.weights(GRAMIAN, LOSSES)

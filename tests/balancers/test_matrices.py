@@ -1,7 +1,7 @@
-"""The properties that torchjd states of its aggregators, on matrices made the way its own tests make them.
+"""Tests of the properties that torchjd states for its aggregators, on matrices made as in its own tests.
 
-Ranks from one to full, scales of 0 to 1e15, and stationary ones: strongly, where a positive mixture of all gradients
-vanishes, and weakly, where one of some of them does.
+They have ranks from one to full and scales from 0 to 1e15. Some are stationary: strongly, if a positive combination of
+all gradients vanishes, or weakly, if one of some gradients does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def of_rank(num_tasks: int, parameters: int, rank: int, seed: int = 0) -> Tensor
 
 
 def stationary(num_tasks: int, parameters: int, rank: int, *, strongly: bool, seed: int = 0) -> Tensor:
-    """Gradients with u J = 0 for a u that is positive, or positive in its first half and zero in the rest."""
+    """Return gradients with u J = 0 for a u that is positive, or positive in its first half and zero in the rest."""
     generator = torch.Generator().manual_seed(seed)
     u = torch.rand(num_tasks, generator=generator, dtype=torch.float64) + 0.1
     if not strongly:

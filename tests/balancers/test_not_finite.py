@@ -1,4 +1,4 @@
-"""Input that is not finite: an error that names the tasks, or skipped; in both cases it leaves no trace."""
+"""Tests of input that is not finite: it gives an error that names the tasks or is skipped, and leaves no trace."""
 
 from __future__ import annotations
 
@@ -111,16 +111,16 @@ def test_each_problem_of_a_batch_for_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not balancers.get(name).waits])
 def test_what_is_only_recorded_is_skipped(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a CUDA graph: the host cannot look, and later input may be poisoned."""
-    monkeypatch.setattr(gram, "_suits_compiled", lambda jacobian: False)  # a loop for processors is no operation
+    """In a CUDA graph the host cannot check the input, and later input may not be finite."""
+    monkeypatch.setattr(gram, "_suits_compiled", lambda jacobian: False)  # the compiled loop is not recorded
     balancer, alone = made(name), made(name)
 
     def work(jacobian: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
         direction, statistics = balancer.direct(jacobian, losses)
         return direction, statistics["skipped"]
 
-    update(balancer, oracles.gradients(3), LOSSES)  # what is made at first use
-    recorded = make_fx(work)(oracles.gradients(3, seed=1), LOSSES)  # which carries the operations out
+    update(balancer, oracles.gradients(3), LOSSES)  # makes what is made at first use
+    recorded = make_fx(work)(oracles.gradients(3, seed=1), LOSSES)  # carries out the operations once
     update(alone, oracles.gradients(3), LOSSES)
     alone.direction(oracles.gradients(3, seed=1), LOSSES)
     alone.observe(LOSSES)

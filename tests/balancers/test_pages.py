@@ -1,4 +1,4 @@
-"""docs/balancers: a page per balancer, up to date with the code, with its picture, and code that runs."""
+"""Tests of docs/balancers: each balancer has a page that matches the code, with a picture and code that runs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_page_says_what_it_must(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*NAMES, "rotograd"])
 def test_every_method_has_a_reference_and_its_page_a_link_to_the_paper(name: str) -> None:
-    """`mtrl_conic/balancers/references.bib` has an entry for each."""
+    """`mtrl_conic/balancers/references.bib` has an entry for each method."""
     entry = references()[name]
     for field in ("title", "author", "year"):
         assert re.search(rf"^  {field} = {{.+}},$", entry, flags=re.MULTILINE), field

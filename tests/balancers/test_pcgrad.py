@@ -13,7 +13,7 @@ from tests.balancers import oracles
 
 
 def next_orders(balancer: PCGrad) -> Tensor:
-    """The orders that the balancer's next call will use."""
+    """Return the orders that the balancer's next call will use."""
     twin = PCGrad(balancer.num_tasks, seed=balancer.seed)
     twin.load_state_dict(balancer.state_dict())
     return random_orders(twin._uniform((twin.num_tasks, twin.num_tasks)))
@@ -74,7 +74,7 @@ def test_mean_over_draws_is_the_mean_over_orders() -> None:
 
 
 def test_visits_in_fixed_order_are_told_apart() -> None:
-    """Public code that discards its shuffle always visits 0, 1, 2, ..."""
+    """Public code that discards its shuffle always visits the tasks in the order 0, 1, 2, ..."""
     jacobian = oracles.gradients(5, seed=2)
     fixed = torch.tensor([[j for j in range(5) if j != i] for i in range(5)])
     discarded = oracles.pcgrad(jacobian, fixed)
@@ -84,7 +84,7 @@ def test_visits_in_fixed_order_are_told_apart() -> None:
 
 
 def test_projection_on_itself_is_told_apart() -> None:
-    """Once a gradient was turned around by the others, projecting it on itself changes it."""
+    """If other projections turn a gradient against its original, a projection on itself changes it."""
     differing = 0
     for seed in range(300):
         jacobian = oracles.gradients(4, dim=3, seed=seed)
@@ -98,7 +98,7 @@ def test_projection_on_itself_is_told_apart() -> None:
 
 
 def test_input_is_left_alone() -> None:
-    """Public code shuffles its caller's list of gradients in place."""
+    """Public code shuffles the caller's list in place; the input must not change."""
     jacobian = oracles.gradients(4)
     gramian = jacobian @ jacobian.mT
     kept, kept_gramian = jacobian.clone(), gramian.clone()

@@ -1,4 +1,4 @@
-"""The two steps of PMGDA, and the Pareto point of a preference where a weighted sum cannot reach it."""
+"""Tests of the two steps of PMGDA, and of the Pareto point of a preference that no weighted sum reaches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def imbalance(losses: Tensor, preference: Tensor) -> Tensor:
 
 
 def gradients(seed: int, *, balanced: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients, losses, and the gradient of the imbalance with respect to the parameters."""
+    """Return gradients, losses, and the gradient of the imbalance with respect to the parameters."""
     generator = torch.Generator().manual_seed(seed)
     preference = torch.tensor(PREFERENCE, dtype=torch.float64)
     spread = 0.005 if balanced else 0.5
@@ -79,7 +79,7 @@ def test_equal_losses_and_no_preference_give_the_direction_of_mgda() -> None:
 
 @pytest.mark.parametrize("first", [0.3, 0.6])
 def test_it_reaches_the_point_of_a_preference_on_a_concave_front(first: float) -> None:
-    """On the front of Fonseca and Fleming, where every weighted sum of the losses ends at one task's optimum."""
+    """On the front of Fonseca and Fleming every weighted sum of the losses ends at the optimum of one task."""
     size = 5
     centre = torch.full((size,), size**-0.5, dtype=torch.float64)
 
@@ -96,7 +96,7 @@ def test_it_reaches_the_point_of_a_preference_on_a_concave_front(first: float) -
             losses, jacobian = problem(x)
             x = x - 0.2 * balancer.direction(jacobian, losses)
         ends[name] = problem(x)[0]
-        assert (x - x.mean()).norm() < 1e-3  # on the front
+        assert (x - x.mean()).norm() < 1e-3  # x is on the front
     ratio = first * ends["pmgda"][0] / ((1 - first) * ends["pmgda"][1])
     assert ratio.log().abs() < 0.04
     assert ends["ls"].min() < 0.01

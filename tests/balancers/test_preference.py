@@ -1,4 +1,4 @@
-"""A preference over tasks: how it is written, and what each method that takes it makes of it."""
+"""Tests of a preference over tasks: how it is written, and how each method uses it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def losses() -> Tensor:
     return torch.tensor([0.5, 2.0, 1.0, 0.3], dtype=torch.float64)
 
 
-# How it is written.
+# The notation of a preference.
 
 
 def test_one_preference_has_one_text() -> None:
@@ -73,7 +73,7 @@ def test_names_are_put_in_the_order_of_the_tasks(name: str) -> None:
     assert torch.equal(by_name, balancers.make(name, K, preference=TEXT).direction(*given))
 
 
-# What it does.
+# The effect of a preference.
 
 
 def test_these_methods_take_it() -> None:
@@ -126,7 +126,7 @@ def test_the_same_as_torchjd(name: str, theirs: str) -> None:
     for seed in range(4):
         expected = getattr(aggregation, theirs)(pref_vector=SHARES)(jacobian(seed))
         found = balancers.make(name, K, preference=TEXT).direction(jacobian(seed))
-        assert torch.allclose(found, expected, rtol=1e-4, atol=2e-3)  # their solver's accuracy
+        assert torch.allclose(found, expected, rtol=1e-4, atol=2e-3)  # the accuracy of torchjd's solver
 
 
 def test_upgrad_is_the_mean_of_the_projections_that_each_task_alone_asks_for() -> None:
@@ -164,7 +164,7 @@ def test_among_the_tasks_of_a_batch_it_is_what_is_left_of_it(name: str) -> None:
     assert torch.allclose(parameter.grad, expected, rtol=1e-9)
 
 
-# Where tasks have names.
+# Preferences by the names of the tasks.
 
 
 def test_an_agent_takes_it_by_the_names_of_its_tasks() -> None:

@@ -1,4 +1,4 @@
-"""GradOPS, UPGrad and GradVac against explicit loops over the gradients, and what they guarantee."""
+"""Tests of GradOPS, UPGrad and GradVac against explicit loops over the gradients, and of their guarantees."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_upgrad_conflicts_with_no_task(num_tasks: int) -> None:
 
 @pytest.mark.parametrize(("num_tasks", "rank"), [(4, 1), (10, 5), (50, 25)])
 def test_upgrad_on_rank_deficient_gradients(num_tasks: int, rank: int) -> None:
-    """Where only zero conflicts with no task, zero it is."""
+    """The direction conflicts with no task, and is zero if only zero does so."""
     for seed in range(3):
         jacobian = oracles.rank_deficient(num_tasks, rank, seed=seed)
         direction = balancers.make("upgrad", num_tasks).direction(jacobian)
@@ -135,11 +135,11 @@ def test_gradvac_with_frozen_zero_targets_is_pcgrad() -> None:
 @pytest.mark.parametrize("alpha", [0.0, -1.5, 1.0])
 @pytest.mark.parametrize("reweight", ["pcgrad", "uniform"])
 def test_gradops_weighs_other_gradients_too(reweight: str, alpha: float) -> None:
-    """Its dynamic weights on PCGrad's gradients, two tasks, and on the tasks' own, against the formulas."""
+    """Its dynamic weights follow the formulas on PCGrad's gradients of two tasks, and on the original gradients."""
     generator = torch.Generator().manual_seed(5)
     rows = torch.randn(2 if reweight == "pcgrad" else 4, 7, generator=generator, dtype=torch.float64)
     if reweight == "pcgrad":
-        rows[1] -= 2 * rows[0]  # they conflict
+        rows[1] -= 2 * rows[0]  # the two gradients conflict
     changed = rows.clone()
     if reweight == "pcgrad":
         for own, other in ((0, 1), (1, 0)):

@@ -1,4 +1,4 @@
-"""Properties that hold for any gradients, searched for counterexamples by hypothesis."""
+"""Tests of properties that hold for any gradients; hypothesis searches for counterexamples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMBERS = st.floats(-3, 3, allow_nan=False, width=32)
 
 @st.composite
 def jacobians(draw: st.DrawFn) -> Tensor:
-    """Up to five gradients of up to four coordinates: small numbers, often zero, equal or opposed."""
+    """Draw up to five gradients of up to four coordinates: small numbers, often zero, equal or opposed."""
     num_tasks, dim = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     rows = draw(st.lists(st.lists(NUMBERS, min_size=dim, max_size=dim), min_size=num_tasks, max_size=num_tasks))
     return torch.tensor(rows, dtype=torch.float64) * 10.0 ** draw(st.integers(-6, 6))
@@ -56,7 +56,7 @@ def test_conicgrad_stays_in_its_cone(jacobian: Tensor, c: float) -> None:
     mean = jacobian.mean(0)
     for solver in ("online", "exact"):
         direction = balancers.make("conicgrad", len(jacobian), c=c, solver=solver).direction(jacobian)
-        # M holds squares: lengths below 1e-7 of the gradients' own are rounding.
+        # M contains squares, so lengths below 1e-7 of the gradients' lengths are rounding errors.
         noise = 1e-6 * scale(jacobian) ** 0.5
         assert abs(direction.norm() - mean.norm()) <= 1e-3 * mean.norm() + noise
         assert mean @ direction >= c * (1 - 1e-3) * mean.norm() * direction.norm() - noise * mean.norm()

@@ -1,4 +1,4 @@
-"""What every registered balancer must do; a new one is tested by being registered."""
+"""Tests that every registered balancer must pass; registering a new one is enough for it to be tested."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.balancers import oracles
 NAMES = balancers.available()
 GRAMIAN = [name for name in NAMES if balancers.get(name).needs in ("gramian", "nothing")]
 STATEFUL = [name for name in NAMES if balancers.make(name, 3).state]
-# Statements hold for the variants too.
+# The tests hold for these variants too.
 VARIANTS: dict[str, dict[str, Any]] = {
     "cagrad": {"c": 0.9, "rescale": "square"},
     "conicgrad": {"solver": "exact"},
@@ -46,7 +46,7 @@ def some_losses(num_tasks: int, seed: int = 0) -> Tensor:
 
 
 def run(balancer: Balancer, jacobians: list[Tensor], first_seed: int = 0) -> list[Tensor]:
-    """The directions of a few updates, with the losses before and after each step."""
+    """Run a few updates, with losses before and after each step, and return their directions."""
     directions = []
     for count, jacobian in enumerate(jacobians):
         losses = some_losses(jacobian.shape[-2], first_seed + count).expand(*jacobian.shape[:-2], -1)
@@ -223,7 +223,7 @@ def test_state_dict_is_a_copy_and_state_is_written_in_place(name: str, options: 
 
 @every
 def test_two_components_share_nothing(name: str, options: dict[str, Any]) -> None:
-    """Public code hands one balancer object to critic, actor and temperature: its state then mixes them."""
+    """Public code shares one balancer among critic, actor and temperature, which mixes their states."""
     critic, actor = balancers.make(name, 4, **options), balancers.make(name, 4, **options)
     alone = run(balancers.make(name, 4, **options), few(4))
     between = [oracles.gradients(4, seed=100 + seed) for seed in range(4)]
@@ -236,7 +236,7 @@ def test_two_components_share_nothing(name: str, options: dict[str, Any]) -> Non
 
 
 def test_a_shared_object_would_be_told_apart() -> None:
-    """The check above is not vacuous: methods with a state do mix when one object serves two components."""
+    """The check above is not vacuous: a method with a state does mix if one object serves two components."""
     differing = set()
     for name in STATEFUL:
         shared = balancers.make(name, 4)
@@ -431,7 +431,7 @@ def test_input_of_another_kind_is_told_in_one_line(name: str) -> None:
 
 
 def test_a_state_knows_its_method() -> None:
-    """All that rlw and pcgrad carry is a count of draws."""
+    """The state of rlw and pcgrad is only a count of draws, but one cannot load that of the other."""
     with pytest.raises(UserError, match="saved by pcgrad, not by this rlw of 3 tasks"):
         balancers.make("rlw", 3).load_state_dict(balancers.make("pcgrad", 3).state_dict())
     older = {"draws": torch.tensor(7)}

@@ -9,7 +9,7 @@ from mtrl_conic.supervised.rotograd import RotoGrad
 
 
 def loss_gradients(module: RotoGrad, targets: Tensor, representation: Tensor) -> Tensor:
-    """Gradients of <r_k, t_k> with respect to each task's own rows."""
+    """Return the gradients of <r_k, t_k> with respect to each task's own rows."""
     rows = representation.expand(module.num_tasks, -1, -1).clone().requires_grad_()
     (module(rows) * targets).sum().backward()
     assert rows.grad is not None

@@ -1,4 +1,4 @@
-"""MGDA, CAGrad and SDMGrad: optima over the simplex, by their optimality conditions."""
+"""Tests that MGDA, CAGrad and SDMGrad meet the optimality conditions of their problems over the simplex."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def examples(num_tasks: int) -> list[Tensor]:
 
 
 def kkt_gap(weights: Tensor, slope: Tensor) -> Tensor:
-    """How much the objective could still fall over the simplex, to first order."""
+    """Return how much the objective could still fall over the simplex, to first order."""
     return weights @ slope - slope.min()
 
 
 def frank_wolfe(gramian: Tensor, steps: int) -> Tensor:
-    """MGDA as public code solves it, with exact line search."""
+    """Solve MGDA as public code does, with exact line search."""
     weights = torch.full((len(gramian),), 1 / len(gramian), dtype=gramian.dtype)
     for _ in range(steps):
         slope = gramian @ weights
@@ -64,10 +64,10 @@ def test_mgda_on_known_answers() -> None:
 
 
 def test_frank_wolfe_that_stops_early_is_told_apart() -> None:
-    """Public code stops at up to 2.5 times the least norm; the optimality conditions do not let that pass."""
+    """Public code stops at up to 2.5 times the least norm; the optimality conditions detect that."""
     worst = 0.0
     for seed in range(10):
-        # One small gradient among large ones: Frank-Wolfe zigzags.
+        # With ten tasks in twelve dimensions Frank-Wolfe zigzags.
         jacobian = oracles.gradients(10, dim=12, seed=seed)
         gramian = jacobian @ jacobian.mT
         exact, faulty = balancers.make("mgda", 10).weights(gramian), frank_wolfe(gramian, 20)
@@ -85,7 +85,7 @@ def test_cagrad_is_optimal(num_tasks: int, c: float) -> None:
         result = balancers.make("cagrad", num_tasks, c=c).direct(jacobian)
         assert (result.direction - mean).norm() <= c * mean.norm() * (1 + 1e-9)
         assert abs(result.statistics["dual_gap"]) < 1e-8
-        # The dual gap is of weak duality: no feasible direction does better, here some random ones.
+        # By weak duality no feasible direction is better; here random ones are compared.
         worst = (jacobian @ result.direction).min()
         generator = torch.Generator().manual_seed(0)
         rays = torch.randn(500, num_tasks, generator=generator, dtype=torch.float64) @ jacobian
@@ -102,7 +102,7 @@ def test_cagrad_rescale_and_limits() -> None:
 
 
 def cagrad_by_slsqp(gramian: Tensor, c: float) -> Tensor:
-    """The weights on the simplex as public code finds them: SLSQP on M as it comes, with default tolerances."""
+    """Solve for the weights on the simplex as public code does: SLSQP on an unscaled M with default tolerances."""
     optimize = pytest.importorskip("scipy.optimize")
     matrix, count = gramian.numpy(), len(gramian)
     uniform = torch.full((count,), 1 / count, dtype=torch.float64).numpy()
@@ -119,7 +119,7 @@ def cagrad_by_slsqp(gramian: Tensor, c: float) -> Tensor:
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-4, 1e4])
 def test_solver_on_an_unscaled_gramian_is_told_apart(scale: float) -> None:
-    """Public code's SLSQP gives uniform weights for gradients of norm 1e-4 and less, and says nothing."""
+    """Public code's SLSQP silently returns uniform weights for gradients of norm 1e-4 and less."""
     jacobian = oracles.gradients(6) * scale
     mean = jacobian.mean(0)
     uniform = torch.full((6,), 1 / 6, dtype=torch.float64)
@@ -164,7 +164,7 @@ def test_sdmgrad_limits() -> None:
 
 @pytest.mark.parametrize("name", balancers.available())
 def test_state_tensors_are_not_names_of_one(name: str) -> None:
-    """SDMGrad's public code keeps `[tensor] * 3`: three names for one tensor."""
+    """SDMGrad's public code keeps `[tensor] * 3`, which is three references to one tensor."""
     assert distinct(balancers.make(name, 3).state)
     first, second = balancers.make(name, 3), balancers.make(name, 3)
     both: dict[str, Any] = {f"{key}{i}": value for i, b in enumerate((first, second)) for key, value in b.state.items()}

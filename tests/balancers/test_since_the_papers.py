@@ -1,4 +1,4 @@
-"""Methods that came after the two papers: each against its defining equation, and torchjd's where it has the method."""
+"""Tests of later methods than the two papers, against their defining equations and, if it has them, torchjd's."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_dualproj_is_the_mean_where_nothing_conflicts_with_it_and_the_nearest_di
         jacobian[1] -= 2 * jacobian[0]
         mean, direction = jacobian.mean(0), balancers.make("dualproj", 4).direction(jacobian)
         assert (jacobian @ direction).amin() > -1e-9
-        # The residual of a projection on a cone is orthogonal to it, and no direction of the cone comes nearer.
+        # The residual of the projection is orthogonal to it, and no direction of the cone is nearer to the mean.
         assert abs((direction - mean) @ direction) < 1e-9
         generator = torch.Generator().manual_seed(seed)
         others = torch.randn(200, 30, generator=generator, dtype=torch.float64) + 3 * direction
@@ -125,7 +125,7 @@ def test_go4align_gives_a_group_the_mean_of_its_indicators(groups: int) -> None:
 
 
 def best_clusters(values: Tensor, count: int) -> Tensor:
-    """Every way to cut the sorted values is tried."""
+    """Return the cluster means of least cost, by trying every way to cut the sorted values."""
     order = values.argsort()
     best, found = torch.inf, values
     for cuts in itertools.combinations(range(1, len(values)), count - 1):

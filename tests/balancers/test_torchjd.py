@@ -1,4 +1,4 @@
-"""Directions against torchjd's, for the methods where its own are exact."""
+"""Tests of directions against torchjd's, for the methods that it solves exactly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAIRS: list[tuple[str, dict[str, Any], Callable[[int], Any]]] = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")  # of its Nash-MTL
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")  # torchjd's Nash-MTL warns
 @pytest.mark.parametrize(("name", "options", "make"), PAIRS, ids=[name for name, *_ in PAIRS])
 @pytest.mark.parametrize("num_tasks", [2, 5, 10])
 def test_same_direction(name: str, options: dict[str, Any], make: Callable[[int], Any], num_tasks: int) -> None:
@@ -41,6 +41,6 @@ def test_same_direction(name: str, options: dict[str, Any], make: Callable[[int]
 
 
 def test_its_mgda_is_not_converged() -> None:
-    """Why MGDA is missing above: ours is shorter, and shortest is what it is about."""
+    """MGDA is missing above because torchjd's is not converged: ours is shorter, and MGDA asks for the shortest."""
     jacobian = oracles.gradients(10, dim=60, seed=10)
     assert aggregation.MGDA()(jacobian).norm() > 1.0001 * balancers.make("mgda", 10).direction(jacobian).norm()

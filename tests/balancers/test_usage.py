@@ -1,4 +1,4 @@
-"""Balancers in a training loop of one's own: mixed precision, accumulation, clipping, no extra imports."""
+"""Tests of balancers in a custom training loop: mixed precision, accumulation, clipping, no extra imports."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_imports_neither_environments_nor_solvers() -> None:
 
 
 def descend(name: str, steps: int) -> tuple[Tensor, Tensor]:
-    """Plain descent in float32 on two convex losses to their Pareto front: where it ends, and the furthest it got."""
+    """Descend two convex losses in float32 to their Pareto front; return the end and the largest coordinate reached."""
     targets = torch.tensor([[1.0, 0.0, 2.0], [-1.0, 0.5, 2.0]])
     point = torch.tensor([3.0, -4.0, 0.3])
     balancer = balancers.make(name, 2)
@@ -113,7 +113,7 @@ step is as long as one over the distance to it."""
 )
 @pytest.mark.parametrize("name", balancers.available())
 def test_descent_to_a_pareto_front_stays_finite(name: str, steps: int) -> None:
-    """Where gradients are opposed to the last bit that float32 has."""
+    """On the front the gradients are opposed to the last bit of float32."""
     point, furthest = descend(name, steps)
     assert point.isfinite().all()
     if name not in UNBOUNDED:
