@@ -1,4 +1,4 @@
-"""The benchmarks of update and training step run, and say what they measured."""
+"""Tests that the benchmarks of updates and training steps run and print what they measured."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_matrix_products_of_a_step() -> None:
     layer, rows = torch.nn.Linear(3, 5), torch.randn(7, 3, requires_grad=True)
     with MatrixProducts() as products:
         layer(rows).sum().backward()
-    assert products.multiplications == 3 * (7 * 3 * 5)  # forward, inputs' gradient, weights' gradient
+    assert products.multiplications == 3 * (7 * 3 * 5)  # forward, and the gradients of inputs and weights
     with MatrixProducts() as repeated:
         products.again()()
     assert repeated.multiplications == products.multiplications
