@@ -1,4 +1,4 @@
-"""The command line: what it prints, and every wrong input in one line with exit code 2."""
+"""Tests of the command line: what it prints, and that wrong input ends in one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def preset(tmp_path: Path) -> str:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line on standard error of a command that exits with 2."""
+    """Run a command that exits with 2, and return its only line on standard error."""
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -138,7 +138,7 @@ def test_train_evaluate_and_train_again(preset: str, tmp_path: Path) -> None:
     shown = command("evaluate", directory, "--episodes-per-task", "2", "--json", str(rates))
     assert shown.returncode == 0, shown.stderr
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    # The same goals, the same policy: the same rates as at the end of training.
+    # With the same goals and policy the returns equal those at the end of training.
     assert json.loads(rates.read_text())["returns"] == result["returns"]
 
 
@@ -158,7 +158,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(preset: str, tmp_path:
 
 
 def test_help_is_complete_and_light() -> None:
-    """Every field is a flag with its meaning, and neither help loads torch, mujoco or numba."""
+    """The whole help has a flag for every field, and neither help loads torch, mujoco or numba."""
     code = (
         "import sys, contextlib\n"
         "from mtrl_conic.cli import main\n"

@@ -1,4 +1,4 @@
-"""Flags made of a model's fields."""
+"""Tests of the flags that are made from the fields of a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mtrl_conic.runs.config import RunConfig
     ("flag", "value"), [("--layer-norm", "none"), ("--reward-scale", "return"), ("--target-entropy", None)]
 )
 def test_none_is_a_word_where_a_field_has_it(flag: str, value: str | None) -> None:
-    """And no value where it has not."""
+    """For other fields `none` means that there is no value."""
     parser = argparse.ArgumentParser()
     add_fields(parser, RunConfig)
     given = given_fields(parser.parse_args([flag, value or "none"]), RunConfig)

@@ -1,4 +1,4 @@
-"""Help in two lengths, near misses, versions and completion: what a stranger meets first."""
+"""Tests of what a new user sees first: help in two lengths, hints on misspellings, versions and completion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def value_of(text: str, flag: str) -> str:
-    """What stands in brackets at the end of the help of a flag."""
+    """Return the value in brackets at the end of the help of a flag."""
     found = re.search(rf"^  {flag} .*?\[([^\[\]]*)\]\n(?=  -|\n|$)", text, flags=re.DOTALL | re.MULTILINE)
     assert found, flag
     return found[1]

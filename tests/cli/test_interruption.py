@@ -1,4 +1,4 @@
-"""Stopping between two steps, whichever signal asks for it."""
+"""Tests that any of several signals stops a run between two steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtrl_conic.cli.interruption import asked_to_stop
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_is_a_request(number: signal.Signals) -> None:
-    as_found = signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup
+    as_found = signal.signal(number, signal.SIG_DFL)  # the tests may run under nohup
     try:
         with asked_to_stop() as asked:
             assert not asked()

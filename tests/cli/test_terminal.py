@@ -1,4 +1,4 @@
-"""What a terminal shows: 80 columns are enough, and there are no colours where somebody wants none."""
+"""Tests that output fits a terminal of 80 columns, and has no colours if the user wants none."""
 
 from __future__ import annotations
 
