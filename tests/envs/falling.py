@@ -1,4 +1,4 @@
-"""An environment whose process fails in a given way; a separate module, because every process imports it."""
+"""An environment whose process fails in a given way, in a module of its own because every process imports it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ AT = 6
 
 
 class Falling(gym.Env[NDArray[Any], NDArray[Any]]):
-    """A position on a line. At step `AT` the process fails, unless the file `once` exists.
+    """A position on a line, whose process fails at step `AT` unless the file `once` exists.
 
     Args:
-        what: happens: killed, hangs, or leaves; empty: nothing.
-        once: made when it happens, so that it does not again.
-        random: move by what no seed determines, too.
+        what: How the process fails: `killed`, `hangs` or `leaves`; if empty, it does not.
+        once: A file that is made at the failure, so that there is no second one.
+        random: Whether the position also moves at random, independently of the seed.
     """
 
     def __init__(self, what: str = "", once: str | None = None, random: bool = False) -> None:
@@ -39,7 +39,7 @@ class Falling(gym.Env[NDArray[Any], NDArray[Any]]):
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         self.steps += 1
-        apart = multiprocessing.parent_process() is not None  # not in that of the tests, which looks at it first
+        apart = multiprocessing.parent_process() is not None  # not in the process of the tests, which probes it first
         if self.steps == AT and apart and not (self.once and os.path.exists(self.once)):
             self._happens()
         self.place += 0.1 * float(action[0]) + self.random * float(np.random.default_rng().uniform())

@@ -1,4 +1,4 @@
-"""What compiled stepping promises beside its numbers."""
+"""Tests of what compiled stepping guarantees besides its numbers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def actions_of(seed: int, steps: int, tasks: int) -> NDArray[np.float32]:
 
 
 def play(stepper: FastStepper, episode: int, actions: NDArray[np.float32]) -> list[NDArray[np.float64]]:
-    """All that an episode shows, copied."""
+    """Play an episode of every task, and return copies of all observations and step results."""
     history = [stepper.reset(task, episode) for task in range(len(stepper.task_names) * stepper.copies)]
     for action in actions:
         history += [array.copy() for array in stepper.step(action) if array is not None]
@@ -129,7 +129,7 @@ def test_what_the_kernel_writes_to_outlives_everything_else() -> None:
     actions = actions_of(0, 30, 4)
     expected = play(FastStepper(NAMES, GOALS), 1, actions)
     stepper = FastStepper(NAMES, {name: goals.copy() for name, goals in GOALS.items()})
-    for seed in range(3):  # memory that was used before is used again
+    for seed in range(3):  # freed memory is used again
         play(FastStepper(NAMES, GOALS), 0, actions_of(seed, 3, 4))
         gc.collect()
     assert same(play(stepper, 1, actions), expected)
@@ -196,7 +196,7 @@ def test_supported_tasks() -> None:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, package: str, version: str | None) -> None:
-    """Let another version of a package seem to be installed, or none."""
+    """Make another version of a package, or none, seem to be installed."""
     installed = metadata.version
 
     def seems(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The benchmark of stepping, in small."""
+"""Tests of a short run of the benchmark of stepping."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mtrl_conic.errors import UserError
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of Meta-World's own making, at every construction
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Meta-World warns at every construction
 def test_every_way_of_stepping_is_measured() -> None:
     bench = env.run(seconds=0, steps=10)
     assert list(bench.rounds) == ["random", "scripted"]

@@ -1,4 +1,4 @@
-"""Compiled stepping against Meta-World's own environments, step by step."""
+"""Tests of compiled stepping against Meta-World's own environments, step by step."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def made(task_names: Sequence[str], version: str, seed: int) -> tuple[FastSteppe
 
 
 def random_actions(seed: int, task_names: Sequence[str]) -> Act:
-    """Actions beyond the bounds now and then, which Meta-World clips for the arm alone."""
+    """Return a policy of random actions, some beyond the bounds, which Meta-World clips for the arm only."""
     generator = np.random.default_rng(seed)
     return lambda observations: generator.uniform(-1.2, 1.2, (len(task_names), 4)).astype(np.float32)
 
@@ -60,7 +60,7 @@ def scripted_actions(seed: int, task_names: Sequence[str]) -> Act:
 
     def act(observations: NDArray[np.float64]) -> NDArray[np.float32]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the policies warn that they ask for more than 1
+            warnings.simplefilter("ignore", UserWarning)  # the policies warn that their actions exceed 1
             actions = np.array([policy.get_action(o) for policy, o in zip(policies, observations, strict=True)])
         return (actions + generator.normal(0, 0.1, actions.shape)).astype(np.float32)
 
@@ -70,7 +70,7 @@ def scripted_actions(seed: int, task_names: Sequence[str]) -> Act:
 def compare_episode(
     fast: FastStepper, reference: MetaWorldStepper, episode: int, act: Act, steps: int = HORIZON
 ) -> dict[str, int]:
-    """Play one episode of all tasks in both; how often each task was solved at a step."""
+    """Play one episode of all tasks in both, and return at how many steps each task was solved."""
     tasks = range(len(reference.envs))
     observations = np.stack([reference.reset(task, episode) for task in tasks])
     assert np.array_equal(np.stack([fast.reset(task, episode) for task in tasks]), observations)
@@ -94,7 +94,7 @@ def compare_episode(
 
 
 def same_state(env: Any, fast: FastStepper, task: int) -> bool:
-    """Whether positions, velocities and the solver's warm start are the same bit for bit."""
+    """Return whether positions, velocities and the solver's warm start are the same bit for bit."""
     data = fast.simulations[task].data
     fields = ("qpos", "qvel", "qacc_warmstart", "mocap_pos", "mocap_quat", "ctrl")
     return all(np.array_equal(getattr(env.data, field), getattr(data, field)) for field in fields)
@@ -147,7 +147,7 @@ def test_steps_and_autoresets_are_those_of_make_vec(tasks: str | list[str], hori
     if isinstance(tasks, str):
         options = {"id": f"Meta-World/{tasks.upper()}"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Meta-World's own making, at every construction
+        warnings.simplefilter("ignore")  # Meta-World warns at every construction
         theirs = gym.make_vec(**options, vector_strategy="sync", seed=5, use_one_hot=True, max_episode_steps=horizon)
     expected, _ = theirs.reset()
     observations, _ = mine.reset(seed=5)
@@ -174,7 +174,7 @@ def test_steps_and_autoresets_are_those_of_make_vec(tasks: str | list[str], hori
 def test_unstable_physics_recover_as_metaworlds(
     field: str, value: float, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file there
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file in the working directory
     names = ["push-v3", "door-open-v3"]
     goals = draw_goals(names, 0, num_goals=1)
     fast, reference = FastStepper(names, goals), MetaWorldStepper(names, goals)

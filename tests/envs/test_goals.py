@@ -25,8 +25,8 @@ def assert_same(mine: Goals, theirs: Goals) -> None:
         assert np.array_equal(mine[name], goals), name
 
 
-# Each draws in its own way: without rejection, with it, and with it by a fixed target, which seed 10 tells
-# from the goal's own.
+# Each draws in another way: without rejection, with rejection, and with rejection by a fixed target. With seed 10
+# rejection by the goal's own target would give other goals.
 @pytest.mark.parametrize(("name", "seed"), [("door-open-v3", 0), ("peg-insert-side-v3", 0), ("sweep-into-v3", 10)])
 def test_goals_are_those_of_mt1(name: str, seed: int) -> None:
     assert_same(draw_goals([name], seed), goals_of(metaworld.MT1(name, seed=seed)))

@@ -1,4 +1,4 @@
-"""Task sets of Gymnasium environments: sizes, ends, rewards, success, resuming, and what is refused."""
+"""Tests of task sets of Gymnasium environments: sizes, ends, rewards, success, resuming and refusals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mtrl_conic.evaluation.success import Evaluator
 
 
 class Point(gym.Env[NDArray[Any], NDArray[Any]]):
-    """A point on a line with `size` copies of its place as observation; ends beyond 1 on the right."""
+    """A point on a line, observed as `size` copies of its position; an episode ends beyond 1 on the right."""
 
     def __init__(self, size: int = 2, actions: int = 1, low: float = -2.0, dtype: Any = np.float32) -> None:
         self.observation_space = Box(-np.inf, np.inf, (size,), dtype)
@@ -105,7 +105,7 @@ def test_terminations_truncations_and_true_last_observations_are_those_of_each_e
             if terminated[task] or truncated[task]:
                 lengths[task] = 0
         following = envs.reset()[1]["episode_index"] if (terminated | truncated).any() else None
-        if following is not None:  # start the twins where all tasks are now
+        if following is not None:  # start the twins in the new episodes of the tasks
             lengths[:] = 0
             for twin, seed in zip(twins, following, strict=True):
                 twin.reset(seed=int(seed))
@@ -217,7 +217,7 @@ def test_copies_of_a_task_are_environments_of_it_side_by_side() -> None:
     for row, twin in enumerate(twins):
         first, _ = twin.reset(seed=int(infos["episode_index"][row]))
         assert np.array_equal(observations[row, : twin.size], first)
-    for actions in np.random.default_rng(0).uniform(-0.45, -0.25, (6, 6, 3)).astype(np.float32):  # near no end
+    for actions in np.random.default_rng(0).uniform(-0.45, -0.25, (6, 6, 3)).astype(np.float32):  # ends no episode
         _, rewards, *_, infos = envs.step(actions)
         for row, twin in enumerate(twins):
             own = (-2 + (actions[row, : (1, 3, 2)[row // 2]].astype(float) + 1) * 3).astype(np.float32)
@@ -255,7 +255,7 @@ def raises() -> gym.Env[Any, Any]:
 
 
 class Broken(Point):
-    """Wrong in one way."""
+    """A point whose environment is wrong in one way."""
 
     def __init__(self, how: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Several steppers as one: each task is what it is alone, in the order of the set."""
+"""Tests of several steppers joined in one: each task behaves as it does alone, in the order of the set."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.envs.test_task_set import NAMES, Walk, actions_of, flat
 
 
 class Cut(Walk):
-    """A walk that cuts its own episodes behind 0.5."""
+    """A walk that truncates its episodes beyond 0.5."""
 
     def step(self, actions: NDArray[np.float32]) -> Step:
         return super().step(actions)._replace(truncated=self.state[:, 0] > 0.5)
 
 
 def test_a_joined_set_is_the_whole_one() -> None:
-    """The parts hold the tasks in another order than the set."""
+    """The order of the tasks in the parts differs from that of the set."""
     whole = TaskSet(Walk(), seed=1, horizon=9)
     joined = TaskSet(JoinedStepper([Walk(("far", "near")), Walk(("middle",))], NAMES), seed=1, horizon=9)
     assert flat(whole.reset()) == flat(joined.reset())
@@ -64,7 +64,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 
 @pytest.mark.parametrize("copies", [1, 2])
 def test_compiled_and_plain_tasks_of_one_set_are_metaworlds(copies: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One task with a kernel, one that is made to have none, against Meta-World's own code for both."""
+    """The reference for a task with a kernel and one without is Meta-World's own code for both."""
     from mtrl_conic.envs import make
     from mtrl_conic.envs.metaworld import fast
 

@@ -1,4 +1,4 @@
-"""The example of one's own, from the command line: trained, stopped, resumed, evaluated, exported, compared."""
+"""Tests of the custom example on the command line: trained, stopped, resumed, evaluated, exported, compared."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_run_says_which_import_it_needs_and_imports_nothing_by_itself(
     lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "lab", IMPORT, "--network=waves", "--run-dir=runs/a", *SMALL, "--steps=25"]) == 0
-    del sys.modules["lab"]  # what a process knows that does not get the module
+    del sys.modules["lab"]  # as in a process that has not imported the module
     for command in (
         ["evaluate", "runs/a"],
         ["export", "runs/a", "--out=exported"],
@@ -216,7 +216,7 @@ def test_a_video_of_environments_that_draw_themselves(lab: Path, monkeypatch: py
     pytest.importorskip("imageio", reason="imageio is not installed")
     from mtrl_conic.evaluation import pictures
 
-    monkeypatch.setattr(pictures, "check_gl", lambda: None)  # only where MuJoCo draws
+    monkeypatch.setattr(pictures, "check_gl", lambda: None)  # these environments do not use MuJoCo
     (lab / "drawn.py").write_text(DRAWN)
     try:
         assert main(["train", "drawn", "--import=drawn.py", "--run-dir=a", "--balancer=ls", *SMALL, "--steps=25"]) == 0

@@ -1,4 +1,4 @@
-"""Meta-World behind the task set, against the environments of `gym.make_vec`, exactly."""
+"""Tests that Meta-World task sets equal the environments of `gym.make_vec` exactly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SEED = 0
 @pytest.fixture(scope="module")
 def theirs() -> Iterator[gym.vector.VectorEnv]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Meta-World's own making, at every construction
+        warnings.simplefilter("ignore")  # Meta-World warns at every construction
         envs = gym.make_vec(
             "Meta-World/MT10", vector_strategy="sync", seed=SEED, use_one_hot=True, max_episode_steps=HORIZON
         )
@@ -42,7 +42,7 @@ def mine() -> Iterator[TaskSet]:
 
 
 def indices(envs: gym.vector.VectorEnv) -> list[int]:
-    """Which of its goals each of Meta-World's environments plays."""
+    """Return the index of the goal that each of Meta-World's environments plays."""
     found = []
     for env, tasks in zip(envs.unwrapped.envs, envs.unwrapped.get_attr("tasks"), strict=True):
         goals = np.array([pickle.loads(task.data)["rand_vec"] for task in tasks])
@@ -55,7 +55,7 @@ def test_goals_and_their_order_are_those_of_make_vec(theirs: gym.vector.VectorEn
     for name, tasks in zip(mine.task_names, theirs.unwrapped.get_attr("tasks"), strict=True):
         assert np.array_equal(goals[name], [pickle.loads(task.data)["rand_vec"] for task in tasks])
 
-    # New environments, because the other tests share theirs and the position in the stream.
+    # New environments, because the other tests share theirs and their position in the stream of goals.
     played = make_task_set("mt10", seed=SEED, stepping="metaworld", goal_stream="metaworld")
     for env in theirs.unwrapped.envs:
         env.unwrapped.seed(SEED)
@@ -112,7 +112,7 @@ def test_seed_zero_of_a_list_is_a_seed() -> None:
 
 
 def drive(env: SawyerXYZEnv, policy: Any, goal: metaworld.Task, steps: int) -> list[tuple[Any, ...]]:
-    """Play a raw environment by a scripted policy until success, at most `steps` steps."""
+    """Play a raw environment with a scripted policy until success, for at most `steps` steps."""
     env.set_task(goal)
     observation, _ = env.reset()
     history: list[tuple[Any, ...]] = []
@@ -123,7 +123,7 @@ def drive(env: SawyerXYZEnv, policy: Any, goal: metaworld.Task, steps: int) -> l
     return history
 
 
-@pytest.mark.filterwarnings("ignore:Constant:UserWarning")  # of the scripted policy
+@pytest.mark.filterwarnings("ignore:Constant:UserWarning")  # from the scripted policy
 def test_last_step_tells_the_true_observation_and_success() -> None:
     name = "drawer-close-v3"
     goal = draw_goals([name], 0)[name][7]
@@ -132,7 +132,7 @@ def test_last_step_tells_the_true_observation_and_success() -> None:
     history = drive(raw, ENV_POLICY_MAP[name](), metaworld.Task(name, pickle.dumps(data)), 500)
     assert history[-1][3], "the scripted policy is expected to succeed"
 
-    # The horizon is such that the one success of the episode is at its very last step.
+    # With this horizon the only success of the episode is at its last step.
     envs = make_task_set(f"mt1:{name}", seed=0, stepping="metaworld", horizon=len(history), one_hot=False)
     envs.reset(options={"episodes": [7]})
     for action, observation, reward, success in history:
@@ -192,7 +192,7 @@ def test_goals_seed_draws_the_goals_and_seed_chooses_among_them() -> None:
 
 
 def play(stepper: MetaWorldStepper, episode: int, steps: int) -> list[Any]:
-    """All that one episode of every task shows for the same random actions."""
+    """Play one episode of every task with the same random actions; return all observations and rewards."""
     tasks = len(stepper.task_names)
     history: list[Any] = [stepper.reset(task, episode).tolist() for task in range(tasks)]
     for actions in np.random.default_rng(1).uniform(-1, 1, (steps, tasks, 4)).astype(np.float32):
@@ -237,10 +237,10 @@ def test_v1_rewards_differ_from_v2() -> None:
 
 
 def test_one_fixed_goal_v1_and_no_code_are_make_vecs_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The older tables' protocol but for the horizon, which is shorter here: goals, observations, rewards, resets."""
-    monkeypatch.setattr(metaworld, "_N_GOALS", 50)  # `num_goals` sets it for everyone
+    """This is the protocol of the older tables (goals, observations, rewards, resets) with a shorter horizon."""
+    monkeypatch.setattr(metaworld, "_N_GOALS", 50)  # `num_goals` sets it globally
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Meta-World's own making, at every construction
+        warnings.simplefilter("ignore")  # Meta-World warns at every construction
         theirs = gym.make_vec(
             "Meta-World/MT10",
             vector_strategy="sync",
@@ -319,7 +319,7 @@ def test_the_stepper_refuses_what_metaworld_takes_silently() -> None:
     goals = draw_goals(["coffee-pull-v3"], 0, num_goals=2)
     with pytest.raises(UserError, match="unknown reward version 'v3'"):
         MetaWorldStepper(["coffee-pull-v3"], goals, reward_version="v3")
-    # Meta-World would draw this goal again for ever: a frozen goal never changes.
+    # Meta-World would draw this goal again for ever, because a frozen goal never changes.
     near = {"coffee-pull-v3": np.array([[0.0, 0.7, 0.0, 0.0, 0.65, 0.0]])}
     with pytest.raises(UserError, match=r"goal 0 of coffee-pull-v3 has the object too near"):
         MetaWorldStepper(["coffee-pull-v3"], near)
@@ -370,7 +370,7 @@ def test_a_loaded_state_goes_on_bit_for_bit_in_mid_episode() -> None:
 
 @pytest.mark.parametrize("stepping", ["auto", "metaworld"])
 def test_copies_of_a_task_play_what_one_environment_plays(stepping: Literal["auto", "metaworld"]) -> None:
-    """Several environments of a task, each with its own episode."""
+    """The copies of a task are several environments, each with its own episode."""
     options: dict[str, Any] = {"seed": 3, "horizon": 9, "stepping": stepping}
     envs, alone = make_task_set(["reach", "push"], copies=2, **options), make_task_set(["reach", "push"], **options)
     assert (envs.num_envs, envs.num_tasks) == (4, 2)

@@ -1,4 +1,4 @@
-"""Environments of one's own: task sets by name, entries of a list, success, and where something fails."""
+"""Tests of custom environments: task sets by name, entries of a list, success, and failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mtrl_conic.errors import UserError
 
 
 class Line(gym.Env[NDArray[Any], NDArray[Any]]):
-    """A place on a line, times `scale`; `info` gets what `tell` makes of place and whether the episode ends."""
+    """A position on a line, scaled by `scale`; `tell` makes `info` from the position and whether the episode ends."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  # as Gymnasium declares it
 
@@ -229,7 +229,7 @@ def test_a_misspelt_key_is_an_error_that_names_those_that_were_there() -> None:
         TaskSet.from_gymnasium({"a": lambda: Line(tell=always)}, success="is_sucess")
     with pytest.raises(UserError, match=r"'won'.*and info was always empty"):
         TaskSet.from_gymnasium({"a": Line}, success={"a": "won"})
-    # One that is there only in the first episode is told of when it is missing.
+    # A key that exists only in the first episode is reported when it is missing.
     calls = iter(range(100))
     envs = TaskSet.from_gymnasium(
         {"a": lambda: Line(tell=lambda place, ends: {"won": False} if next(calls) < 9 else {"lost": True})},
@@ -261,7 +261,7 @@ def test_success_that_is_neither_true_nor_false_is_an_error(value: Any, shown: s
 
 
 class Failing(Line):
-    """Fails in one way at step 6 of an episode, in which the first ones of a probe do not end."""
+    """A line that fails in one way at step 6 of an episode, which the probe of one step does not reach."""
 
     def __init__(self, how: str) -> None:
         super().__init__()
@@ -319,7 +319,7 @@ def test_a_failing_reset_names_task_and_episode() -> None:
         envs.reset()
 
 
-# Coming back.
+# Resuming.
 
 
 @pytest.mark.parametrize("scale", [1e5, 1.0, 1e-7])

@@ -1,4 +1,4 @@
-"""A task set with a small stepper, whose tasks terminate at different times."""
+"""Tests of task sets with a small stepper whose tasks terminate at different times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = ("near", "middle", "far")
 
 
 class Walk(Stepper):
-    """Points on a line, pushed by the actions; an episode ends where the point leaves its task's interval."""
+    """Points on a line, pushed by the actions; an episode ends when a point leaves the interval of its task."""
 
     def __init__(self, task_names: tuple[str, ...] = NAMES, spacing: float = 0.01) -> None:
         self.task_names = task_names
@@ -53,7 +53,7 @@ def actions_of(seed: int, steps: int, tasks: int = 3) -> NDArray[np.float32]:
 
 
 def flat(result: tuple[Any, ...]) -> dict[str, list[Any]]:
-    """A step's or reset's arrays by name, as lists that compare exactly."""
+    """Return the arrays of a step or reset by name, as lists that compare exactly."""
     *arrays, infos = result
     return {str(i): array.tolist() for i, array in enumerate(arrays)} | {k: v.tolist() for k, v in infos.items()}
 
@@ -113,7 +113,7 @@ def test_infos_are_dense_and_tell_of_the_episode_the_step_belonged_to() -> None:
         ends["truncated"] += int(truncations.sum())
         assert np.array_equal(observations[~ended], infos["final_obs"][~ended])
         for task in np.flatnonzero(ended):
-            # The new episode's number is what its first observation shows.
+            # The first observation contains the number of the new episode.
             episodes[task] = round(float(observations[task, 0]) / 0.01)
             assert np.array_equal(observations[task, :2], twin.reset(int(task), episodes[task]).astype(np.float32))
             lengths[task], returns[task], successes[task] = 0, 0.0, False
@@ -142,7 +142,7 @@ def test_arrays_given_are_never_written_again() -> None:
         results.append(envs.step(actions))
         copies.append(flat(results[-1]))
     assert [flat(result) for result in results] == copies
-    # Nor is a change to them felt: the next state does not depend on what became of an observation.
+    # Writing to them has no effect either: the next state does not depend on the arrays that were returned.
     results[-1][0][:] = np.nan
     assert torch.isfinite(envs.state_dict()["observations"]).all()
 

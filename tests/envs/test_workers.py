@@ -1,4 +1,4 @@
-"""Processes of environments that are killed, hang, are asked to stop, or lose their parent."""
+"""Tests of processes of environments that are killed, hang, are asked to stop, or lose their parent."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def program(tmp_path: Path, what: str, end: str) -> subprocess.Popen[str]:
 
 
 def is_running(process: int) -> bool:
-    """Whether it runs; one that nobody has waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -170,7 +170,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    """Also one that never comes back from its step."""
+    """This includes a process that never returns from its step."""
     with program(tmp_path, "hangs", "\n    ".join(["for _ in range(9):", "    envs.step(np.zeros((2, 1)))"])) as parent:
         assert parent.stdout is not None
         children = [int(number) for number in parent.stdout.readline().split()]
