@@ -1,4 +1,4 @@
-"""Fronts of points: who is beaten by nobody, and the volume that they cover."""
+"""Tests of fronts: which points are not dominated, and their hypervolume."""
 
 from __future__ import annotations
 

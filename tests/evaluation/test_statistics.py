@@ -1,4 +1,4 @@
-"""Statistics of runs: against enumeration of every resample, closed forms, and a published set of runs."""
+"""Tests of statistics of runs against enumeration of every resample, closed forms and published runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RATES = arrays(np.float64, (4, 5), elements=st.floats(0, 1))
 
 
 def every_resample(scores: Array, statistic: Statistic, *, whole_runs: bool) -> Array:
-    """The statistic of each of the equally likely resamples: (R^R)^K within tasks, R^R of whole runs."""
+    """Return the statistic of each equally likely resample: (R^R)^K within tasks, R^R of whole runs."""
     runs, tasks = scores.shape
     draws = [list(draw) for draw in itertools.product(range(runs), repeat=runs)]
     if whole_runs:
@@ -32,7 +32,7 @@ def every_resample(scores: Array, statistic: Statistic, *, whole_runs: bool) -> 
 
 def test_aggregates_by_hand() -> None:
     assert float(statistics.mean(TINY)) == pytest.approx(3.2 / 6)
-    # Of six scores int(6 / 4) = 1 falls off at each end.
+    # Of six scores int(6 / 4) = 1 is dropped at each end.
     assert float(statistics.iqm(TINY)) == pytest.approx((0.2 + 0.5 + 0.6 + 0.9) / 4)
     assert float(statistics.optimality_gap(TINY)) == pytest.approx(1 - 3.2 / 6)
     assert float(statistics.optimality_gap(TINY, target=0.6)) == pytest.approx((0.6 + 0.1 + 0.4) / 6)
@@ -54,7 +54,7 @@ def test_bootstrap_is_the_enumeration(statistic: Statistic, whole_runs: bool) ->
 
 
 def same_interval(interval: tuple[float, float], exact: Array) -> None:
-    """The values are discrete: the interval's ends are those of the enumeration at nearly the same percentile."""
+    """Check the ends of an interval against the enumeration at nearly the same percentile: the values are discrete."""
     for end, tail in zip(interval, (0.025, 0.975), strict=True):
         below, above = np.quantile(exact, [max(tail - 0.005, 0), min(tail + 0.005, 1)], method="inverted_cdf")
         assert below - 1e-12 <= end <= above + 1e-12
@@ -85,7 +85,7 @@ def test_the_band_of_a_profile_is_the_enumeration() -> None:
 
 
 def test_bootstrap_of_the_mean_has_its_closed_form() -> None:
-    """The variance of a stratified resample's mean is the sum of the tasks' (1/n) variances over R K^2."""
+    """The variance of the mean of a stratified resample is the sum of the tasks' (1/n) variances over R K^2."""
     scores = np.random.default_rng(0).uniform(size=(8, 6))
     drawn = statistics._resampled(scores, 60_000, np.random.default_rng(1), whole_runs=False)
     expected = scores.var(0).sum() / (8 * 6**2)
@@ -137,7 +137,7 @@ def test_probability_of_improvement_is_the_count_of_pairs() -> None:
 
 
 def resampled_means(scores: Array) -> Array:
-    """(resamples, K): the tasks' means of every resample of three runs of two tasks."""
+    """Return (resamples, K): the means of the tasks in every resample of three runs of two tasks."""
     draws = [scores[list(draw)].mean(0) for draw in itertools.product(range(3), repeat=3)]
     return np.array([[one[0], other[1]] for one in draws for other in draws])
 
@@ -155,7 +155,7 @@ def test_mean_ranks_are_counted_and_their_intervals_enumerated() -> None:
 
 
 def counted_ranks(scores: list[Array]) -> Array:
-    """Counted: one plus the methods that are better on the task, a half for each other one that is equal."""
+    """Return mean ranks: one plus the number of methods better on a task, and a half for each other equal one."""
     means = np.stack([of.mean(0) for of in scores])
     ranks = [[1 + (column > v).sum() + ((column == v).sum() - 1) / 2 for v in column] for column in means.T]
     return np.array(ranks).mean(0)
@@ -186,10 +186,10 @@ def test_wilson_against_scipy() -> None:
 
 
 def test_runs_that_disagree_widen_a_tasks_interval() -> None:
-    # Four runs of 50 episodes, rate 0.5 in both columns: the episodes agree across runs in one of them only.
+    # Four runs of 50 episodes have rate 0.5 in both columns, but the runs agree only in the first.
     agreeing, disagreeing = statistics.task_rates(np.array([[0.5, 0.0], [0.5, 1.0], [0.5, 1.0], [0.5, 0.0]]), 50)
     assert agreeing.interval == pytest.approx(statistics.wilson(0.5, 200))
-    # The variance between runs is 1/3, that of independent episodes 0.25 / 50.
+    # The variance between runs is 1/3; that of independent episodes is 0.25 / 50.
     assert disagreeing.interval == pytest.approx(statistics.wilson(0.5, 200 / (1 / 3 / 0.005)))
     (never,) = statistics.task_rates(np.zeros((3, 1)), 50)
     assert never.interval == pytest.approx(statistics.wilson(0, 150))
@@ -274,7 +274,7 @@ def test_area_and_threshold() -> None:
 
 @pytest.fixture(scope="module")
 def published() -> Array:
-    """(seeds, checkpoints, tasks) of a published MT50 run set: 20 checkpoints to 1M steps, 10 episodes each."""
+    """Load (seeds, checkpoints, tasks) of published MT50 runs: 20 checkpoints to 1M steps, 10 episodes each."""
     folder = os.environ.get("MTRL_CONIC_DATA")
     if not folder:
         pytest.skip("MTRL_CONIC_DATA does not say where the published arrays are")
@@ -287,7 +287,7 @@ def published() -> Array:
 def test_published_runs(published: Array) -> None:
     assert published.shape == (5, 20, 50)
     means = published.mean((0, 2))
-    # Stated by its authors at 100k, 200k, 500k and 1M steps.
+    # The authors state these values at 100k, 200k, 500k and 1M steps.
     assert means[[1, 3, 9, 19]] == pytest.approx([0.55, 0.74, 0.85, 0.88], abs=0.01)
     scores = np.stack([curves.final(run) for run in published])
     estimate = bootstrap(statistics.mean, scores, seed=0)
@@ -304,7 +304,7 @@ def test_published_runs(published: Array) -> None:
 
 
 def test_published_bootstrap_against_scipy(published: Array) -> None:
-    """SciPy's percentile bootstrap of one task's mean over seeds: a stratum by itself."""
+    """The reference is SciPy's percentile bootstrap of one task's mean over seeds, which is a single stratum."""
     from scipy import stats
 
     task = int(published[:, -1].var(0).argmax())

@@ -1,4 +1,4 @@
-"""The success protocol: each goal once, success anywhere or at the end, the experts nearly always."""
+"""Tests of the success protocol: each goal once, success anywhere or at the end, and experts that succeed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtrl_conic.evaluation.success import Evaluator
 
 
 class Counting(Stepper):
-    """Two tasks whose episodes are plain arithmetic: success where the count of steps says so."""
+    """Two tasks in which success depends only on the numbers of the step and the episode."""
 
     task_names = ("early", "late")
     observation_dim, action_dim, num_episodes = 1, 1, 6
@@ -30,7 +30,7 @@ class Counting(Stepper):
 
     def step(self, actions: np.ndarray) -> Step:
         self.count += 1
-        # `early` succeeds in passing at its second step on odd episodes, `late` at the last step on episode 0 and 1.
+        # `early` succeeds only at its second step in odd episodes, `late` at the last step of episodes 0 and 1.
         early = self.count[0] == 2 and self.episode[0] % 2 == 1
         late = self.count[1] == 5 and self.episode[1] < 2
         return Step(self.count[:, None].copy(), self.episode + 0.0, np.array([early, late]), np.zeros(2, dtype=bool))
@@ -48,7 +48,7 @@ def test_rates_by_hand() -> None:
     assert result.success == {"early": 3 / 6, "late": 2 / 6}
     assert result.success_at_end == {"early": 0.0, "late": 2 / 6}
     assert result.returns == {"early": 5 * 2.5, "late": 5 * 2.5}
-    deviation = 5 * np.std(range(6), ddof=1)  # an episode's return is five times its number
+    deviation = 5 * np.std(range(6), ddof=1)  # the return of an episode is five times its number
     assert result.return_std == {"early": pytest.approx(deviation), "late": pytest.approx(deviation)}
     assert result.record()["mean_return"] == 12.5
     assert Evaluator(TaskSet(Counting(), horizon=5), 1).evaluate(zeros).return_std == {"early": 0.0, "late": 0.0}
@@ -58,7 +58,7 @@ def test_rates_by_hand() -> None:
 
 
 def test_every_goal_is_visited_exactly_once() -> None:
-    """Counted where steps were taken: the resets at an episode's end draw another one that is never stepped."""
+    """Only episodes with steps count: the reset at an episode's end draws another one that is never stepped."""
     stepper = Counting()
     envs = TaskSet(stepper, horizon=5)
     visited: list[tuple[float, float]] = []
@@ -96,7 +96,7 @@ def test_breaking_off() -> None:
 
 @pytest.mark.parametrize("stepping", ["fast", "metaworld"])
 def test_experts_succeed(stepping: str) -> None:
-    """Catches every trap of autoreset, success and observations at once: a few goals here, all of them when slow."""
+    """An error in autoreset, success or observations would fail here; the slow test below uses all goals."""
     envs = make_task_set("mt10", stepping=stepping, seed=1)  # type: ignore[arg-type]
     episodes = 4 if stepping == "fast" else 1
     result = Evaluator(envs, episodes).evaluate(expert_policy(envs))

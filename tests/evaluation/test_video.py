@@ -1,4 +1,4 @@
-"""Videos of a real run, drawn without a display; the refusal where there is no GL."""
+"""Tests of videos of a real run, drawn without a display, and of the error without GL."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SIZE = 64
 
 
 def video(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run in another process, because MuJoCo chooses its GL when it is imported."""
+    """Run `video` in another process, because MuJoCo chooses its GL when it is imported."""
     command = [sys.executable, "-m", "mtrl_conic", "video", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, check=False)
 
 
 def drawn(*arguments: str) -> list[np.ndarray]:
-    """The frames of a video of tasks in one row that `video` wrote to the last of its arguments."""
+    """Run `video`, and return the frames of the file in its last argument, with all tasks in one row."""
     done = video(*arguments)
     if done.returncode == 2 and "MuJoCo cannot render here" in done.stderr:
         pytest.skip(done.stderr.strip())
@@ -51,7 +51,7 @@ def drawn(*arguments: str) -> list[np.ndarray]:
 
 
 def is_green(frame: np.ndarray, place: int) -> bool:
-    """Whether the left edge of a cell in the upper row is as the mark of success, but for the video's losses."""
+    """Return whether the left edge of a cell has the colour of success, up to the losses of the video."""
     edge = frame[SIZE // 3 : SIZE // 2, place * SIZE + 1, :3].mean(0)
     return bool(np.abs(edge - GREEN).max() < 40)
 
@@ -105,7 +105,7 @@ def test_gymnasium_tasks(tmp_path: Path) -> None:
 
 
 def test_without_gl_one_line_says_what_to_install(run: Path, tmp_path: Path) -> None:
-    # GL's dispatcher then finds no driver, as on a machine that has none.
+    # With this variable GL's dispatcher finds no driver, as on a machine without one.
     out = tmp_path / "new" / "video.mp4"
     done = video(str(run), "--out", str(out), __EGL_VENDOR_LIBRARY_FILENAMES="/nowhere.json")
     assert (done.returncode, done.stdout) == (2, "")

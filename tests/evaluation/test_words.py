@@ -1,4 +1,4 @@
-"""Evaluations in words."""
+"""Tests of evaluations in words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_outcome_names_the_tasks_without_success() -> None:
 def test_intervals_of_returns_are_over_episodes() -> None:
     record = {"returns": {"a": 2.0, "b": -1.0}, "return_std": {"a": 1.0, "b": 0.0}, "episodes_per_task": 4}
     a, b = words.return_estimates(record).values()
-    assert a.interval == pytest.approx((2 - 3.18244630 / 2, 2 + 3.18244630 / 2))  # t of 3 degrees of freedom
+    assert a.interval == pytest.approx((2 - 3.18244630 / 2, 2 + 3.18244630 / 2))  # t quantile, 3 degrees of freedom
     assert b.interval == (-1.0, -1.0)
     assert words.return_estimates({**record, "episodes_per_task": 2})["a"].interval is None
     del record["return_std"]
