@@ -274,4 +274,4 @@ def test_models_have_the_whole_models_physics(name: str) -> None:
 
 
 POINTERS = {"body_geomnum", "body_geomadr", "body_bvhadr", "body_bvhnum", "site_matid"}
-"""What tells where in other arrays a body's or a site's visual parts lie."""
+"""Fields with the positions of a body's or site's visual parts in other arrays."""

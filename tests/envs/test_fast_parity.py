@@ -110,7 +110,7 @@ def test_scripted_steps_are_metaworlds(both: tuple[FastStepper, MetaWorldStepper
 
 
 SLOW_TO_SOLVE = {"peg-insert-side-v3", "pick-out-of-hole-v3", "stick-pull-v3"}
-"""What the scripted policies do not solve within 150 steps; of all others success is seen both ways."""
+"""Tasks that the scripted policies do not solve within 150 steps; in all others, success occurs in both ways."""
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from mtrl_conic.linalg import gram
 from mtrl_conic.linalg.gram import gramian_of, sum_of_gramians
 
 EXACT = 1e-14
-"""Of an entry, as a share of the norms of its two rows; products summed in float32 are off by 1e-8 and more."""
+"""The largest error of an entry relative to the norms of its rows; sums in float32 have errors of 1e-8 and more."""
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 

@@ -35,11 +35,11 @@ from tests.reliability import hostile
 _WRITES, _STEPS = 60, 40
 """The latest write or step of an evaluation that a kill comes at; a run that has fewer is not killed."""
 _SHOTS = "MTRL_CONIC_CHAOS"
-"""The environment variable by which a process of a comparison's run learns when it dies."""
+"""The environment variable that tells a process of a comparison's run when to die."""
 _HANGS = 124
 _EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
 _PATIENCE = 300.0
-"""Seconds until a command that should have ended counts as hanging."""
+"""Seconds after which a command that should have ended counts as hanging."""
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ from pathlib import Path
 from tests.reliability import hostile
 
 SECONDS = 60.0
-"""Limit of one case: none that is refused, and none over the tiny presets here, takes more than a few."""
+"""The limit of a case in seconds; cases that are refused, and runs of the tiny presets, take a few seconds."""
 _REFUSED = 2
 _ATTEMPTS = "provenance.jsonl"
-"""It says of every attempt to take up a run when and by what it was made."""
+"""The file that records every attempt to resume a run, with time and versions."""
 
 
 @dataclass
@@ -222,7 +222,7 @@ class Runner:
 
 
 _CASES = 20
-"""Command lines of one process: forking one that has everything imported takes longer than most of them."""
+"""The number of command lines per process; forking one with everything imported takes longer than most of them."""
 
 
 def _serve(commands: int, answers: int, cwd: Path, output: int) -> None:

@@ -33,7 +33,7 @@ training:
 """
 TABLE = "a,b,c,d\n" + "".join(f"{i},{i * i % 7},{i % 3},{(i * 5) % 11}\n" for i in range(40))
 _BUDGETS = ("--steps", "--minutes", "--epochs", "--seconds", "--rounds", "--every", "--fps", "--episodes-per-task")
-"""What makes a command that is right take long: these get wrong values only."""
+"""Flags that make a correct command take long; they only get wrong values."""
 _NEVER_LONG = ("train", "compare", "supervised")
 
 TEXTS = (
@@ -434,7 +434,7 @@ def _load_agent(path: Path) -> None:
 
 
 DOORS = {"Policy.load": _load_policy, "MTSAC.load": _load_agent}
-"""What reads files but for the commands."""
+"""Functions of the Python interface that read files."""
 
 
 def _flags(name: str) -> list[str]:

@@ -121,7 +121,7 @@ def test_a_run_that_is_killed_every_time_has_failed(preset: str, tmp_path: Path)
 
 
 UNTOLD = {"step": 80, "time": 12.0, "mean_success": None, "success": {}, "returns": {}, "episodes_per_task": 1}
-"""An evaluation that says nothing of any task."""
+"""An evaluation without values of any task."""
 
 
 def test_the_board_on_a_terminal(preset: str, tmp_path: Path) -> None:
