@@ -13,6 +13,7 @@ tasks at once, `whole_runs=True` draws rows instead of single scores and gives w
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 Array = NDArray[np.float64]
 Statistic = Callable[..., Array]
@@ -31,6 +32,10 @@ MIN_RUNS = 3
 FEW_RUNS = 5
 """With fewer runs than this, an interval is too narrow to be reliable."""
 LEVEL = 0.95
+POWER = 0.8
+"""The probability with which a comparison of sufficient size finds a difference."""
+MOST_RUNS = 1000
+"""The largest number of runs for which the power is computed."""
 RESAMPLES = 2000
 
 
@@ -215,6 +220,65 @@ def paired_p(ours: Array, theirs: Array) -> float:
         return 1.0
     error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
     return float(2 * stats.t.sf(abs(differences.mean()) / error, len(differences) - 1)) if error > 0 else 0.0
+
+
+def paired_power(difference: float, deviation: float, count: int) -> float:
+    """Return the probability that Student's paired test finds a difference, at a level of 95 %, two-sided.
+
+    Args:
+        difference: true mean of the differences.
+        deviation: standard deviation of the differences, positive.
+        count: number of pairs, at least 2.
+    """
+    limit = stats.t.ppf((1 + LEVEL) / 2, count - 1)
+    shift = abs(difference) * math.sqrt(count) / deviation
+    opposite = np.nan_to_num(stats.nct.cdf(-limit, count - 1, shift))  # SciPy returns NaN where it all but vanishes
+    return float(stats.nct.sf(limit, count - 1, shift) + opposite)
+
+
+def detectable_difference(found: Estimate) -> float | None:
+    """Return the smallest difference that as many pairs find with a power of `POWER`; None without an interval.
+
+    Args:
+        found: a paired difference, whose deviation is taken for the true one.
+    """
+    deviation = _deviation(found)
+    if deviation is None:
+        return None
+
+    def lacking(effect: float) -> float:
+        return paired_power(effect, 1.0, found.runs) - POWER
+
+    largest = 1.0
+    while lacking(largest) < 0:
+        largest *= 2
+    return deviation * float(optimize.brentq(lacking, 0.0, largest))
+
+
+def pairs_needed(found: Estimate) -> int | None:
+    """Return how many pairs find this difference with a power of `POWER`; None without interval or difference.
+
+    Args:
+        found: a paired difference; it and its deviation are taken for the true ones.
+
+    Returns:
+        The number of pairs, or `MOST_RUNS + 1` if it is larger than `MOST_RUNS`.
+    """
+    deviation = _deviation(found)
+    if deviation is None or found.value == 0:
+        return None
+    if deviation == 0:
+        return MIN_RUNS
+    return MIN_RUNS + bisect.bisect_left(
+        range(MIN_RUNS, MOST_RUNS + 1), POWER, key=lambda count: paired_power(found.value, deviation, count)
+    )
+
+
+def _deviation(found: Estimate) -> float | None:
+    """Return the standard deviation behind the interval of `student`."""
+    if found.high is None:
+        return None
+    return (found.high - found.value) * math.sqrt(found.runs) / float(stats.t.ppf((1 + LEVEL) / 2, found.runs - 1))
 
 
 def permutation_p(ours: Array, theirs: Array, *, seed: int, most: int = RESAMPLES) -> float:

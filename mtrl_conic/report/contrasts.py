@@ -6,11 +6,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mtrl_conic.errors import unknown
-from mtrl_conic.evaluation.statistics import FEW_RUNS, Estimate, holm
+from mtrl_conic.evaluation.statistics import (
+    FEW_RUNS,
+    MOST_RUNS,
+    Estimate,
+    detectable_difference,
+    holm,
+    pairs_needed,
+)
 
 BASELINE = "ls"
 ALPHA = 0.05
 """Significance level: a p-value below it supports a difference."""
+
+
+POWER_COLUMNS = ("detectable", "seeds needed")
+POWER_NOTE = (
+    "Detectable: the difference that a test with these seeds finds with a probability of 80 %. Seeds needed: how many "
+    "find a difference of the measured size with that probability. Both use the measured spread and no correction for "
+    "several comparisons."
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,15 @@ class Contrast:
         if self.difference is not None:
             return self.difference.value > 0
         return self.chance is not None and self.chance.value > 0.5
+
+    @property
+    def power(self) -> list[float | str | None]:
+        """The smallest difference that these pairs find with a power of 80 %, and how many pairs find this one."""
+        if self.difference is None:
+            return [None, None]
+        needed = pairs_needed(self.difference)
+        too_many = needed is not None and needed > MOST_RUNS
+        return [detectable_difference(self.difference), f"> {MOST_RUNS:,}" if too_many else needed]
 
     @property
     def p_in_words(self) -> str:

@@ -209,6 +209,41 @@ def test_paired_difference_against_scipy() -> None:
     assert estimate.value == pytest.approx((ours - theirs).mean())
 
 
+@pytest.mark.parametrize(("effect", "pairs"), [(0.5, 34), (0.8, 15), (1.0, 10)])
+def test_pairs_needed_are_those_of_the_textbook(effect: float, pairs: int) -> None:
+    """Tables of the paired t test give these sizes for a power of 80 % at 5 %, two-sided (Cohen, 1988)."""
+    for runs in (3, 20):
+        found = statistics.student(effect * 2.5, 2.5, runs)
+        assert statistics.pairs_needed(found) == pairs
+        assert statistics.pairs_needed(statistics.student(-effect * 2.5, 2.5, runs)) == pairs
+    detectable = statistics.detectable_difference(statistics.student(0.1, 2.5, pairs))
+    assert detectable is not None
+    assert statistics.paired_power(detectable, 2.5, pairs) == pytest.approx(statistics.POWER, abs=1e-4)
+    assert detectable / 2.5 == pytest.approx(effect, rel=0.03), "the next smaller number of pairs would need more"
+
+
+def test_power_is_the_share_of_tests_that_find_the_difference() -> None:
+    from scipy.stats import ttest_1samp
+
+    drawn = np.random.default_rng(0).normal(0.12, 0.1, (20_000, 5))
+    share = (ttest_1samp(drawn, 0, axis=1).pvalue < 0.05).mean()
+    assert statistics.paired_power(0.12, 0.1, 5) == pytest.approx(share, abs=0.01)
+
+
+def test_power_at_its_limits() -> None:
+    assert statistics.detectable_difference(statistics.student(0.1, 0.2, 2)) is None
+    assert statistics.pairs_needed(statistics.student(0.1, 0.2, 2)) is None
+    assert statistics.pairs_needed(statistics.student(0.0, 0.2, 5)) is None
+    assert statistics.pairs_needed(statistics.student(0.1, 0.0, 5)) == statistics.MIN_RUNS
+    assert statistics.detectable_difference(statistics.student(0.1, 0.0, 5)) == 0
+    assert statistics.pairs_needed(statistics.student(1e-4, 1.0, 5)) == statistics.MOST_RUNS + 1
+    assert statistics.pairs_needed(statistics.student(1.0, 1e-9, 5)) == statistics.MIN_RUNS
+    for runs in (3, 10, 100, 1000):
+        found = statistics.detectable_difference(statistics.student(0.1, 0.2, runs))
+        assert found is not None
+        assert 0.01 < found < 0.7
+
+
 def test_task_means_against_scipy() -> None:
     from scipy.stats import ttest_1samp
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtrl_conic.evaluation import curves, statistics
 from mtrl_conic.evaluation.statistics import bootstrap
-from mtrl_conic.report.contrasts import Contrast
+from mtrl_conic.report.contrasts import POWER_COLUMNS, POWER_NOTE, Contrast
 from mtrl_conic.report.reinforcement.measures import Measure
 from mtrl_conic.report.reinforcement.source import Comparison, Method, Run
 from mtrl_conic.report.tables import Cell, Table, joined
@@ -146,7 +146,7 @@ def against(measure: Measure, base: str, found: Sequence[Contrast]) -> Table:
         found: the contrasts with it.
     """
     rows: list[list[Cell]] = [
-        [one.method, one.chance, *([one.difference, one.pairs] if measure.combines else []), one.p_in_words]
+        [one.method, one.chance, *([one.difference, one.pairs, *one.power] if measure.combines else []), one.p_in_words]
         for one in found
     ]
     note = (
@@ -159,9 +159,10 @@ def against(measure: Measure, base: str, found: Sequence[Contrast]) -> Table:
         note += (
             f" Paired difference: the difference of mean {measure.words} on shared seeds, with Student's t interval."
         )
-        columns += ["paired difference", "paired seeds"]
+        columns += ["paired difference", "paired seeds", *POWER_COLUMNS]
         test = "of the paired difference, by Student's t"
     note += f" p: p-value {test}, two-sided, corrected with Holm's procedure for the number of methods in this table."
+    note += f" {POWER_NOTE}" if measure.combines else ""
     title = measure.titled(f"Comparison with {base}")
     return Table(measure.name("against"), title, note, [*columns, "p (Holm)"], rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtrl_conic.evaluation import statistics
-from mtrl_conic.report.contrasts import Contrast, with_holm
+from mtrl_conic.report.contrasts import POWER_COLUMNS, POWER_NOTE, Contrast, with_holm
 from mtrl_conic.report.supervised.source import FinishedRun, Summary
 from mtrl_conic.report.tables import Cell, Table
 from mtrl_conic.supervised import measures
@@ -40,11 +40,11 @@ def _contrast(label: str, ours: dict[int, float], theirs: dict[int, float]) -> C
 
 def against(base: str, found: Sequence[Contrast]) -> Table:
     """Return a table with a row per method that is compared with `base`."""
-    rows: list[list[Cell]] = [[one.method, one.difference, one.pairs, one.p_in_words] for one in found]
+    rows: list[list[Cell]] = [[one.method, one.difference, one.pairs, *one.power, one.p_in_words] for one in found]
     note = (
         f"Gain: the relative gain over {base} in per cent, mean over the metrics and over the seeds that both methods "
         "have, with Student's t interval. p: the two-sided p-value of the gain, corrected with Holm's procedure for "
-        "the number of methods in this table."
+        f"the number of methods in this table. {POWER_NOTE}"
     )
-    columns = ["method", "mean gain, %", "paired seeds", "p (Holm)"]
+    columns = ["method", "mean gain, %", "paired seeds", *POWER_COLUMNS, "p (Holm)"]
     return Table("against", f"Comparison with {base}", note, columns, rows)
