@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from mtrl_conic.cli import main
 from mtrl_conic.cli.bench import MEASURES
 
 ROOT = Path(__file__).parent.parent
@@ -110,3 +111,14 @@ def test_metrics_are_compared_with_the_single_tasks(script: ModuleType, tmp_path
     assert [layer["mark"]["type"] for layer in drawn["spec"]["layer"]] == ["rule", "point", "tick"]
     write(tmp_path / "results.csv", rows[2:])
     assert len(script.supervised(tmp_path).to_dict()["spec"]["layer"]) == 2
+
+
+@pytest.mark.parametrize("script", ["kept_runs"], indirect=True)
+def test_the_report_of_kept_evaluations_keeps_them(script: ModuleType, tmp_path: Path) -> None:
+    result = RESULTS / "mt10" / "balancers_classic"
+    script.write(result, tmp_path / "runs")
+    assert main(["report", str(tmp_path / "runs"), "--out", str(tmp_path / "evaluations.csv")]) == 0
+    kept, again = (script.read_rows(folder / "evaluations.csv") for folder in (result, tmp_path))
+    assert [row | {"run": ""} for row in again] == [row | {"run": ""} for row in kept]
+    assert main(["report", str(tmp_path / "runs"), "--out", str(tmp_path / "report.md")]) == 0
+    assert "unknown, ? of ? cores" in (tmp_path / "report.md").read_text()

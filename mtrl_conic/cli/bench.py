@@ -46,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="update, train: transitions per task [that of the base]; scaling: number of rows [256]",
     )
     parser.add_argument(
-        "--compile", action="store_true", default=None, help="update, train: also compile the networks of this package"
+        "--compile",
+        action="store_true",
+        default=None,
+        help="update, train: also compile the networks and balancers of this package",
     )
     parser.add_argument(
         "--peer", help="update: also measure the classic update in another library: jax, which must be installed"
