@@ -14,8 +14,8 @@ from typing import Any
 import vl_convert
 from PIL import Image
 
-COLOURS = 128
-"""The number of colours of a picture; its file is then about a third as large."""
+COLOURS = 32
+"""The number of colours of a picture; its file is then about a fourth as large."""
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
