@@ -1,6 +1,6 @@
-"""A comparison on a Ray cluster of two nodes on this machine, one of which is killed in the middle.
+"""Run a comparison on a Ray cluster of two nodes on this machine, and kill one node in the middle.
 
-`python -m tests.runs.cluster_program PRESET OUT` prints, as its last line, what became of it in JSON.
+`python -m tests.runs.cluster_program PRESET OUT` prints the outcome as JSON on its last line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STORE = 100 * 2**20
 
 
 class KillsANode:
-    """SIGKILL for everything of the second node, once both nodes have a run that is past its first checkpoint."""
+    """A watcher that kills the second node by SIGKILL, once each node has a run that is past its first checkpoint."""
 
     def __init__(self, cluster: Any, node: Any) -> None:
         self.cluster, self.node = cluster, node

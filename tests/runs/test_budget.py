@@ -1,4 +1,4 @@
-"""A larger budget extends an existing run; budget and execution are not part of its identity."""
+"""Tests that a larger budget extends an existing run, and that budget and execution are not part of its identity."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.training.conftest import tiny_values
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of 100 steps."""
+    """Return the directory of a finished run of 100 steps."""
     directory = tmp_path_factory.mktemp("short")
     train(parse(RunConfig, tiny_values(steps=100)), directory)
     return directory
@@ -43,7 +43,7 @@ def test_a_finished_run_goes_on_with_more_steps_and_equals_the_longer_one(short:
 
 
 def test_an_extension_that_is_killed_goes_on_too(short: Path, tmp_path: Path) -> None:
-    """At once, with the earlier result put aside and nothing more done; the final evaluation of it still stands."""
+    """The kill comes right after the earlier result is set aside; the final evaluation of that result is kept."""
     shutil.copytree(short, tmp_path / "run")
     config = parse(RunConfig, tiny_values())
     open_run(tmp_path / "run", config).close()

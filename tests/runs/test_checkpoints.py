@@ -1,4 +1,4 @@
-"""No bit of a checkpoint changes unseen, and one damaged checkpoint costs no run."""
+"""Tests that no flipped bit changes a checkpoint undetected, and that a run survives one damaged checkpoint."""
 
 from __future__ import annotations
 

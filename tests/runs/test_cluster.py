@@ -1,4 +1,4 @@
-"""Comparisons on a real Ray cluster, all of its nodes on this machine: a node lost, a crash, a stop, wrong input."""
+"""Tests of comparisons on a real Ray cluster on this machine: a lost node, a crash, a stop, wrong input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
     "COLUMNS": "200",
-    # Ray gives its workers the lowest priority, which starves them where other processes are busy.
+    # Ray gives its workers the lowest priority, which starves them when other processes are busy.
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
@@ -70,7 +70,7 @@ def compare(*arguments: str) -> subprocess.Popen[str]:
 @needs_ray
 @pytest.mark.slow
 def test_a_crash_is_recorded_and_a_stop_leaves_checkpoints(preset: str, tmp_path: Path) -> None:
-    """The first learning rate diverges; the second one would train for ever, the third waits for a processor."""
+    """The first learning rate diverges; the other two runs train for a million steps unless they are stopped."""
     out = tmp_path / "out"
     rates = ["--learning-rate", "1e30,1e-3,1e-4", "--steps", "1000000", "--jobs", "2", "--ray-address", "local"]
     bad, stopped, waiting = (out / f"conicgrad_learning_rate={rate}/seed_3" for rate in ("1e+30", "0.001", "0.0001"))
@@ -110,7 +110,7 @@ def test_a_cluster_that_is_not_there(preset: str, tmp_path: Path, capsys: pytest
         address = f"127.0.0.1:{server.getsockname()[1]}"
     arguments = ["--out", str(tmp_path / "out"), "--engine", "ray", "--ray-address", address]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Ray's import
+        warnings.simplefilter("ignore")  # importing Ray warns
         assert main(["compare", preset, *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"no Ray cluster at {address}: " in line

@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read on: how and where a run is carried out stood in several sections."""
+"""Tests that files of earlier versions are still read, which kept the execution settings in several sections."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.training.conftest import tiny_values
 
 
 def as_before(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a configuration as an earlier version wrote them."""
-    execution = {key: value for key, value in values["execution"].items() if key != "worker_timeout"}  # since then
+    """Return the values of a configuration as an earlier version wrote them."""
+    execution = {key: value for key, value in values["execution"].items() if key != "worker_timeout"}  # is newer
     sections: dict[str, dict[str, Any]] = {"environment": {}, "agent": {}}
     for name in ("stepping", "stepping_threads", "vector"):
         sections["environment"][name] = execution.pop(name)
@@ -51,7 +51,7 @@ def test_a_run_that_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_run_of_before_fields_were_there_goes_on(tmp_path: Path) -> None:
-    """What such a field does was done before it could be chosen otherwise."""
+    """A new field's default is what earlier versions did, so a configuration without the field means the default."""
     config = parse(RunConfig, tiny_values(steps=40))
     train(config, tmp_path / "run")
     file = tmp_path / "run" / "config.yaml"

@@ -1,4 +1,4 @@
-"""Comparisons on this machine: killed, crashing and interrupted runs, and what they lead to."""
+"""Tests of comparisons on this machine with runs that are killed, crash or are interrupted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 class Watcher:
-    """Writes down what it is told."""
+    """A watcher that records its calls."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
@@ -56,7 +56,7 @@ class Watcher:
 
 
 class KillsOnce(Watcher):
-    """SIGKILL for the process of one run when it is past its first checkpoint."""
+    """A watcher that kills the process of one run by SIGKILL once the run is past its first checkpoint."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def test_the_board_on_a_terminal(preset: str, tmp_path: Path) -> None:
         assert "0:06 left" in text.getvalue()
         assert "1 of 3 finished, 0 failed, 1 waiting" in text.getvalue()
         board.ended(run, "failed", "MemoryError: [all of it]")
-        # A Gymnasium environment may say nothing about success.
+        # A Gymnasium environment may not define success.
         (run.directory / "evaluations.jsonl").write_text(json.dumps(UNTOLD) + "\n")
         board.ended(run, "finished", "")
         (run.directory / "evaluations.jsonl").write_text("damaged\n")
@@ -181,7 +181,7 @@ def test_ctrl_c_stops_all_and_says_how_to_go_on(preset: str, tmp_path: Path) -> 
 
 
 def writers(folder: Path) -> list[int]:
-    """The processes that write runs below `folder`."""
+    """Return the ids of the processes that write runs below `folder`."""
     return [int(file.read_text()) for file in folder.rglob(".lock") if read_state(file.parent) == "running"]
 
 
@@ -203,7 +203,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 def test_a_comparison_that_is_killed_leaves_no_process_and_ends_with_the_same_numbers(
     preset: str, tmp_path: Path
 ) -> None:
-    """The parent by SIGKILL, so that it can tell its processes nothing; the same command at once goes on."""
+    """SIGKILL leaves the parent no time to stop its processes; the same command resumes at once."""
     out, runs = tmp_path / "out", ["conicgrad_c=0.25/seed_0", "conicgrad_c=0.9/seed_0"]
     arguments = [preset, "--balancers", "conicgrad:c=0.25,conicgrad:c=0.9", "--seeds", "0", "--out", str(out)]
     with compare(*arguments, "--jobs", "2") as first:
@@ -215,7 +215,7 @@ def test_a_comparison_that_is_killed_leaves_no_process_and_ends_with_the_same_nu
     assert (second.returncode, errors) == (0, "")
     assert len(orphans) == 2
     assert not any(map(alive, orphans))
-    # One that came to its end before the kill reached it is not taken up.
+    # A run that finished before the kill reached it is not resumed.
     finished = int(next(iter(re.findall(r"(\d+) finished", shown))))
     assert shown.count("resumes at step") + finished == 2
     for run in plan(preset, {"balancer": "conicgrad:c=0.25,conicgrad:c=0.9", "seed": 0}, tmp_path / "separate"):
@@ -236,7 +236,7 @@ def test_the_processes_of_a_killed_comparison_end(preset: str, tmp_path: Path) -
 def test_a_run_waits_for_the_process_of_a_comparison_before_it(
     tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That one may have loaded modules while the comparison was killed, and come after the directory was claimed."""
+    """An orphan that was still importing modules when its comparison was killed may briefly hold the directory."""
     before = open_run(tmp_path, tiny)
     with pytest.raises(UserError, match="is being written by process"):
         open_run(tmp_path, tiny)

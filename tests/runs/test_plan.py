@@ -1,4 +1,4 @@
-"""Which runs a description asks for."""
+"""Tests of the runs that a preset and its overrides plan."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_options_go_with_the_balancers_they_are_given_for(tmp_path: Path) -> Non
 
 
 def test_methods_with_options(tmp_path: Path) -> None:
-    """In a text as flags give it, in a list as YAML gives it; equal options are one method however they are written."""
+    """Flags give one text and YAML gives a list; equal options are one method however they are written."""
     text = "ls,conicgrad:c=0.25,solver=exact,conicgrad:c=.9,nashmtl:update_every=50"
     folders = ["ls", "conicgrad_c=0.25_solver=exact", "conicgrad_c=0.9", "nashmtl_update_every=50"]
     for given in (text, text.split(",")):

@@ -1,4 +1,4 @@
-"""A result that is JSON and still damaged is named, and the others are reported."""
+"""Tests that a damaged result is named even if it is valid JSON, and that the other runs are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does not fit the machine is told before anything starts, with a number that fits."""
+"""Tests that settings too large for the machine are refused before anything starts, with a number that fits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEMORY, DISK = 2_000_000_000, 1_000_000_000
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 2 GB of memory and 1 GB of disk, all of it free."""
+    """Make the machine appear to have 2 GB of free memory and 1 GB of free disk."""
     for module in (room, running):
         monkeypatch.setattr(module, "free_memory", lambda device: MEMORY)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=DISK))

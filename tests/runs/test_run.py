@@ -1,4 +1,4 @@
-"""Whole runs on real environments: what they write, that they repeat, that they resume exactly."""
+"""Tests of whole runs on real environments: their files, and that they repeat and resume exactly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lines(directory: Path, name: str) -> list[dict[str, Any]]:
 
 
 def same_run(a: Path, b: Path) -> bool:
-    """Bit for bit: metrics, evaluations, and everything in the last checkpoint but the clock."""
+    """Return whether metrics, evaluations and the last checkpoint are equal bit for bit, except for the clock."""
     logs = all(lines(a, name) == lines(b, name) for name in ("metrics", "evaluations"))
     left, right = read_checkpoint(a), read_checkpoint(b)
     assert left is not None
@@ -57,7 +57,7 @@ def same(a: Any, b: Any) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that was never interrupted."""
+    """Return the directory of a run that was never interrupted."""
     directory = tmp_path_factory.mktemp("whole")
     train(parse(RunConfig, tiny_values()), directory)
     return directory
@@ -126,7 +126,7 @@ def after(calls: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("calls", [0, 7, 33, 90, 91, 127, 240, 300])
 def test_interrupted_anywhere_it_goes_on_bit_for_bit(calls: int, whole: Path, tiny: RunConfig, tmp_path: Path) -> None:
-    """In mid-episode, between updates, within an evaluation, within the final one (the question is asked 310 times)."""
+    """The calls fall within an episode, between updates and within evaluations; a whole run asks 310 times."""
     with pytest.raises(Interrupted):
         train(tiny, tmp_path, interrupted=after(calls))
     assert not (tmp_path / "result.json").exists()
@@ -135,7 +135,7 @@ def test_interrupted_anywhere_it_goes_on_bit_for_bit(calls: int, whole: Path, ti
 
 
 def test_the_strong_base_resumes_bit_for_bit_too(tmp_path: Path) -> None:
-    """Return scales, n-step batches near the newest transition, resets counted in updates."""
+    """It also has return scales, n-step batches near the newest transition, and resets counted in updates."""
     fields = {"base": "strong", "bins": 11, "network_options": {"embedding": 4}, "reset_every": 50}
     config = parse(RunConfig, tiny_values(agent=fields, balancer="gradops"))
     train(config, tmp_path / "whole")
@@ -188,7 +188,7 @@ def test_divergence_is_told(tmp_path: Path) -> None:
 
 
 def test_killed_at_random_moments(whole: Path, tmp_path: Path) -> None:
-    """SIGKILL while it trains, evaluates, or writes a checkpoint; the same command again, until it is done."""
+    """SIGKILL may come while the run trains, evaluates or writes a checkpoint; the same command then finishes it."""
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_values()))
     command = [sys.executable, "-m", "mtrl_conic", "train", str(file), "--run-dir", str(tmp_path / "run")]
@@ -200,7 +200,7 @@ def test_killed_at_random_moments(whole: Path, tmp_path: Path) -> None:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
         )
         assert process.stdout is not None
-        process.stdout.readline()  # it has started; now wait for a moment of its work
+        process.stdout.readline()  # the run has started; kill it some time later
         time.sleep(moments.uniform(0, 1.5))
         process.send_signal(signal.SIGKILL)
         process.communicate()

@@ -1,4 +1,4 @@
-"""The run directory: claimed once, written whole, refused in one line."""
+"""Tests of the run directory: one process claims it, files are replaced whole, refusals take one line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_another_configuration_is_refused(other: dict[str, object], words: str, 
         RunDirectory(tmp_path, other)
     assert words in str(caught.value)
     assert read_config(tmp_path) == CONFIG
-    RunDirectory(tmp_path, CONFIG).close()  # the refusal let go of the lock
+    RunDirectory(tmp_path, CONFIG).close()  # the refusal released the lock
 
 
 def test_where_it_runs_may_change(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_killed_process_lets_go(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 def test_no_permission() -> None:
-    """Nobody may write to /proc, not even root, who may write anywhere else."""
+    """The directory is in /proc because root, who can write anywhere else, cannot write there either."""
     with pytest.raises(UserError, match="cannot write to run directory"):
         RunDirectory("/proc/run", CONFIG)
 
@@ -133,7 +133,7 @@ def test_rewinding_long_records_takes_no_more_room_than_a_line(tmp_path: Path) -
 
 
 def test_a_checkpoint_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crash in the middle of writing leaves the one before."""
+    """A crash in the middle of writing leaves the previous checkpoint."""
     run = RunDirectory(tmp_path, CONFIG)
     assert run.load_checkpoint() is None
     run.save_checkpoint({"step": 1, "weights": torch.ones(3)})

@@ -1,4 +1,4 @@
-"""What a run tells and checks before and beside its steps: provenance, probes, what it waits for, its clock."""
+"""Tests of what a run records and checks besides its steps: provenance, current activity, its clock, dry runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.training.conftest import tiny_values
 
 
 class Looks(Callback):
-    """Writes down what it is told, and what the directory says when training starts."""
+    """A callback that records each activity it is told of, and the provenance at the start of training."""
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.told, self.left = directory, [], []
@@ -64,7 +64,7 @@ def test_provenance_and_what_it_is_doing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["step", "update", "later"])
 def test_compiling_costs_no_minutes(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds of it at the first step, the first update, or by a compiler later, of a budget of 1.2 seconds."""
+    """Two seconds of it, at the first step, the first update or later, do not count against a budget of 1.2 seconds."""
     update, calls = MTSAC.update, 0
 
     def slow(agent: MTSAC, *arguments: Any) -> Any:

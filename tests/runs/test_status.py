@@ -1,4 +1,4 @@
-"""What has become of a run, as its directory tells it."""
+"""Tests of the state and the progress of a run, read from its directory."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_runs_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_is_skipped_and_named(tmp_path: Path) -> None:
-    """But for the files that a logger keeps within a run."""
+    """The configuration that a logger keeps within a run is neither a run nor named."""
     for name, text in (
         ("run", f"kind: supervised\nepochs: 1\n{METHOD}"),
         ("run/wandb/files", "_wandb: {value: 1}\n"),
