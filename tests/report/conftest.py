@@ -1,4 +1,4 @@
-"""Run directories with numbers made up, in the files that a real run writes."""
+"""Fixtures of run directories with made-up numbers, in the files that a real run writes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ LEVELS = {"ls": 0.3, "conicgrad": 0.6}
 
 
 def load(folder: Path) -> Comparison:
-    """The runs of agents at and below a folder."""
+    """Return the comparison of the runs of agents at and below a folder."""
     return source.load(find([folder]).directories)
 
 
 def evaluation(
     step: int, rates: np.ndarray, episodes: int, *, tasks: Sequence[str] = TASKS, rated: Sequence[str] = TASKS
 ) -> dict[str, Any]:
-    """A task's return is 1000 times its rate minus 500 times its index, so that each task has a different scale."""
+    """Return the record of an evaluation with success `rates`.
+
+    A task's return is 1000 times its rate minus 500 times its index, so that each task has a different scale.
+    """
     success = {task: float(rate) for task, rate in zip(tasks, rates, strict=True) if task in rated}
     mean = float(np.mean(list(success.values()))) if success else None
     returns = {
@@ -78,7 +81,7 @@ def write_run(
     rated: Sequence[str] = TASKS,
     **overrides: Any,
 ) -> Path:
-    """A run on `tasks`, of which those in `rated` define success."""
+    """Write a run on `tasks`, of which those in `rated` define success, and return its directory."""
     config = parse(RunConfig, tiny_values(balancer=balancer, seed=seed, **overrides))
     run = RunDirectory(directory, config.model_dump(mode="json"))
     generator = np.random.default_rng([seed, len(balancer)])
@@ -99,7 +102,7 @@ def write_run(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two balancers, three seeds each, and a fourth of one that failed."""
+    """Return a folder with runs of two balancers by three seeds, and a fourth seed of `ls` that failed."""
     for balancer in LEVELS:
         for seed in range(3):
             write_run(tmp_path / "runs" / balancer / f"seed_{seed}", balancer, seed)
@@ -109,7 +112,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write_lab(folder: Path, rated: Sequence[str], tasks: Sequence[str] = LAB) -> Path:
-    """Two balancers by three seeds on Gymnasium tasks."""
+    """Write runs of two balancers by three seeds on Gymnasium tasks, and return their folder."""
     task_set = [f"gymnasium:{task}" for task in tasks]
     for balancer in LEVELS:
         for seed in range(3):
@@ -118,7 +121,7 @@ def write_lab(folder: Path, rated: Sequence[str], tasks: Sequence[str] = LAB) ->
 
 
 def results(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """What the runs wrote, by balancer, read without the report's code."""
+    """Return the results of the runs by balancer, read without the report's code."""
     found: dict[str, list[dict[str, Any]]] = {}
     for file in sorted(folder.rglob("result.json")):
         balancer = yaml.safe_load((file.parent / "config.yaml").read_text())["balancer"]

@@ -1,4 +1,4 @@
-"""The page in a browser: drawn, silent, alone, and moved by mouse and keys."""
+"""Tests of the page in a browser: it draws, logs and requests nothing, and follows mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_every_chart_has_words(browser: Any, file: Path) -> None:
 
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_small_chart_for_each_task(browser: Any, tmp_path: Path, width: int) -> None:
-    """Of a set where some tasks define success: both curves turn together, and none is wider than the page."""
+    """If only some tasks define success, both curves switch axes together, and none is wider than the page."""
     report = make_report(load(write_lab(tmp_path / "lab", rated=LAB[2:])))
     page = tmp_path / "report.html"
     page.write_text(html(report))
@@ -177,7 +177,7 @@ def test_numbers_in_cells_are_shown_where_they_fit(browser: Any, many: Path) -> 
 
 
 def test_on_paper_nothing_is_cut_off(browser: Any, many: Path) -> None:
-    """At the width of a letter page; on the screen the tables scroll there."""
+    """The window is as wide as a letter page; on the screen the tables scroll at this width."""
     opened = Opened(browser, many, viewport={"width": 740, "height": 900})
     cut = """() => [...document.querySelectorAll(".wide > table, svg.marks")].filter(part => part.offsetParent !== null
         || part.tagName === "svg").filter(part => part.getBoundingClientRect().right > innerWidth).length"""
@@ -215,7 +215,7 @@ COVERED = f"""
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of eight methods."""
+    """Return the page of a report on eight methods."""
     folder = tmp_path_factory.mktemp("many")
     for width in range(8, 16):
         for seed in range(2):

@@ -1,4 +1,4 @@
-"""What runs support: p-values against SciPy, Holm's correction, and the sentence that a report begins with."""
+"""Tests of contrasts: p-values against SciPy, Holm's correction, and the first sentence of a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables and figures for a paper: LaTeX with marks that intervals support, figures that fit a column."""
+"""Tests of tables and figures for a paper: LaTeX whose marks the intervals support, figures that fit a column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report: its numbers are those of the JSON, its page needs nothing else, its figures draw."""
+"""Tests of the report: its numbers equal those of the JSON, its page is self-contained, its figures draw."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FIGURES = 14
 
 
 class Page(HTMLParser):
-    """Tables by id, as (row name, column name) -> (shown text, exact value); links, scripts."""
+    """A parsed page: tables by id, as (row name, column name) -> (shown text, exact value), links and scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def test_tasks_over_steps_cover_training_without_gaps(page: Page) -> None:
 
 def test_cost(page: Page) -> None:
     costs = {column: cell for (method, column), cell in page.tables["table-costs"].items() if method == "ls"}
-    # Three runs of 150 steps and 15 s, of which 8 s of updates, balancing included, and 1 s of evaluation.
+    # Each of the three runs takes 150 steps and 15 s: 8 s are updates, balancing included, and 1 s is evaluation.
     assert costs["minutes per run"][1] == pytest.approx(0.25)
     assert costs["ms per step"][1] == pytest.approx(14_000 / 150)
     assert costs["ms per step: update"][1] == pytest.approx(8_000 / 150)
@@ -233,7 +233,7 @@ def test_few_and_short_runs_support_nothing(seeds: int, words: str | None, tmp_p
 
 
 def test_runs_that_share_no_step_but_their_end(tmp_path: Path) -> None:
-    """Two minutes of each of two runs: one evaluation each, at steps of their own."""
+    """Both runs end by the clock and have a single evaluation, at different steps."""
     for seed, step in ((0, 140), (1, 150)):
         run = write_run(tmp_path / f"ls/seed_{seed}", "ls", seed, minutes=2)
         last = json.loads((run / "evaluations.jsonl").read_text().splitlines()[-1])
@@ -332,7 +332,7 @@ def test_published_curves_over_ours(folder: Path, tmp_path: Path) -> None:
     assert "measured with another protocol: width 256 (V2, 10 seeds), V1." in page.words
     specification = page.specifications["success_over_steps"]
     points = specification["datasets"][specification["layer"][-1]["data"]["name"]]
-    # Steps per task; the point beyond our last step is left out.
+    # The steps are per task; the point beyond the last step of the runs is left out.
     assert [(point["step"], point["value"]) for point in points] == [(40, 0.15), (120, 0.3), (50, 0.2)]
     report = make_report(load(folder), reference=read_reference(f"V2={file}", 3))
     assert marks(report.figures[0], ["ls", "conicgrad"]) == 1, "it stays when all methods are hidden"
@@ -390,7 +390,7 @@ def test_conflict_over_all_of_training(folder: Path, page: Page) -> None:
         norms = [list(record["critic/gradient_norm"].values()) for record in records]
         return float(np.mean([(of < 0).mean() for of in pairs])), float(np.median([max(n) / min(n) for n in norms]))
 
-    for method in ("ls", "conicgrad"):  # of the finished runs
+    for method in ("ls", "conicgrad"):  # only finished runs count
         files = [folder / method / f"seed_{seed}" / "metrics.jsonl" for seed in range(3)]
         negative, norms = np.mean([of_run(file) for file in files], axis=0)
         row = page.tables["table-conflict"]
@@ -461,7 +461,7 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_program_is_passed_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """wandb writes its own `config.yaml` into a run's directory; other files beside the runs are named."""
+    """The `config.yaml` that wandb writes into a run's directory is skipped silently; other such files are named."""
     inside, own = folder / "ls/seed_0/wandb/offline-run-1/files", folder / "site"
     for place in (inside, own):
         place.mkdir(parents=True)

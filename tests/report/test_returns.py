@@ -1,4 +1,4 @@
-"""Returns as a measure: alone, beside success, and on one scale."""
+"""Tests of returns as a measure: alone, beside success, and normalised."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ RATED = LAB[2:]
 
 
 def returns(folder: Path, balancer: str) -> np.ndarray:
-    """(R, K) of the final evaluations."""
+    """Return the final returns of R runs on K tasks, of shape (R, K)."""
     return np.array([[result["returns"][task] for task in LAB] for result in results(folder)[balancer]])
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Path:
-    """Of four tasks none defines success."""
+    """Return a folder of runs on four tasks, none of which defines success."""
     return write_lab(tmp_path / "lab", rated=())
 
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """Of four tasks two define success."""
+    """Return a folder of runs on four tasks, two of which define success."""
     return write_lab(tmp_path / "mixed", rated=RATED)
 
 
@@ -112,7 +112,7 @@ def test_returns_stand_beside_success_where_all_tasks_define_it(folder: Path) ->
 
 
 def scale_files(tmp_path: Path) -> list[str]:
-    """What `evaluate --json` writes, and a file by hand."""
+    """Write one file like those of `evaluate --json` and one by hand, and return the options that name them."""
     random, reference = tmp_path / "random.json", tmp_path / "reference.yaml"
     random.write_text(json.dumps({"success": {}, "returns": {task: -500 * k for k, task in enumerate(LAB)}}))
     reference.write_text("".join(f"{task}: {500 - 500 * k}\n" for k, task in enumerate(LAB)))
