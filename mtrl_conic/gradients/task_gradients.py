@@ -124,7 +124,8 @@ class TaskGradients:
         if not self.parts:
             return {}, {}
         if self.present is None:
-            return balancer.combine(self, settle)
+            # A user's method may override `combine` without the second argument.
+            return balancer.combine(self) if settle is None else balancer.combine(self, settle)
         direction, statistics = combine_present(balancer, self._chosen(self.present), self.present)
         # A missing task has no statistics; NaN would spread to the means over updates.
         return direction, {name: value.nan_to_num() for name, value in statistics.items()}
