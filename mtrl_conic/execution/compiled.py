@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from mtrl_conic.execution.preparation import PREPARATION
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
 from mtrl_conic.gradients.ways import Losses
 
+State = Callable[[], Iterable[Tensor]]
 _COMPILERS = ("c++", "g++", "clang++")
 
 
@@ -70,15 +71,15 @@ class Compiled(Eager):
     def balance(self, part: str, gradients: TaskGradients, balancer: Balancer) -> tuple[Tensors, Tensors]:
         if not (self._starts and balancer.traceable and balancer.compares_gradients):
             return super().balance(part, gradients, balancer)
-        state = tuple(balancer.state.values())
-        return gradients.balance(balancer, self._compiled(f"{part}: balance", False, balancer.settle, state))
+        settle = self._compiled(f"{part}: balance", False, balancer.settle, lambda: balancer.state.values())
+        return gradients.balance(balancer, settle)
 
     @override
     def forget(self) -> None:
         self._functions.clear()
 
     def _compiled(
-        self, part: str, compare: bool, function: Callable[..., Any], state: Sequence[Tensor] = ()
+        self, part: str, compare: bool, function: Callable[..., Any], state: State = tuple
     ) -> CompiledFunction:
         if (part, compare) not in self._functions:
             self._functions[part, compare] = CompiledFunction(function, state)
@@ -95,13 +96,14 @@ class CompiledFunction:
     Args:
         function: a function of nested tuples and dicts of tensors with constant shapes, which it also returns. Other
             tensors that it reads, such as parameters, are read at each call and must stay the same objects.
-        state: tensors that the function changes in place.
+        state: returns the tensors that the function changes in place. It is called when the function is compiled,
+            because a balancer moves its state to the device of its first input.
 
     Raises:
         UserError: at the first call, if this machine has no C++ compiler.
     """
 
-    def __init__(self, function: Callable[..., Any], state: Sequence[Tensor] = ()) -> None:
+    def __init__(self, function: Callable[..., Any], state: State = tuple) -> None:
         self._function, self._state = function, state
         self._compiled: Callable[..., Any] | None = None
 
@@ -115,10 +117,11 @@ class CompiledFunction:
 
     def _compile(self, inputs: tuple[Any, ...]) -> Any:
         check_compiler()
-        before = [tensor.clone() for tensor in self._state]
+        state = tuple(self._state())
+        before = [tensor.clone() for tensor in state]
         # A lambda, because make_fx would count the `self` of a method as an input.
         operations = make_fx(lambda *given: self._function(*given))(*inputs)
-        for tensor, value in zip(self._state, before, strict=True):
+        for tensor, value in zip(state, before, strict=True):
             tensor.copy_(value)  # make_fx executes the operations
         operations.graph.eliminate_dead_code()
         operations.recompile()

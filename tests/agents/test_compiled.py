@@ -110,7 +110,7 @@ def test_every_network(network: str, base: str) -> None:
 def difference(name: str, **options: Any) -> float:
     """Return the largest difference of any number of a balancer whose weights are compiled, over a few updates."""
     plain, compiled = (balancers.make(name, 4, seed=3, **options) for _ in range(2))
-    settle = CompiledFunction(compiled.settle, tuple(compiled.state.values()))
+    settle = CompiledFunction(compiled.settle, compiled.state.values)
     largest = 0.0
     for update in range(5):
         generator = torch.Generator().manual_seed(update)
@@ -129,6 +129,15 @@ def difference(name: str, **options: Any) -> float:
 def test_weights_state_and_draws_of_a_compiled_balancer(name: str) -> None:
     """The tracing of a balancer executes it once, which must not count as an update."""
     assert difference(name) < 1e-12
+
+
+@needs_compiler
+def test_a_state_that_moves_before_the_first_update_counts_once() -> None:
+    """A balancer replaces its state when its first input is on another device."""
+    state = {"count": torch.zeros((), dtype=torch.int64)}
+    counted = CompiledFunction(lambda x: x + state["count"].add_(1), lambda: state.values())
+    state["count"] = state["count"].clone()
+    assert [int(counted(torch.zeros(()))) for _ in range(3)] == [1, 2, 3]
 
 
 @needs_compiler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,8 +27,8 @@ def test_an_unknown_peer(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_without_jax(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "jax", None)
-    monkeypatch.delitem(__import__("sys").modules, "mtrl_conic.bench.jax_peer", raising=False)
+    monkeypatch.setitem(sys.modules, "jax", None)
+    monkeypatch.delitem(sys.modules, "mtrl_conic.bench.jax_peer", raising=False)
     assert main(["bench", "update", "--peer", "jax", "--width", "8", "--batch-size", "2"]) == 2
     assert 'pip install -e ".[jax]"' in capsys.readouterr().err
 
@@ -82,7 +82,6 @@ def test_pcgrad_of_the_peer_is_pcgrad() -> None:
 
 def test_it_is_measured_beside_ours() -> None:
     pytest.importorskip("jax", reason='jax is not installed; pip install -e ".[jax]"')
-    random.seed(0)
     bench = update.run(["pcgrad"], rounds=1, peers=["jax"], width=8, batch_size=2)
     assert list(bench.rounds)[-2:] == [update.JAX, update.JAX_PCGRAD]
     assert "JAX, vmapped PCGrad" in bench.table()

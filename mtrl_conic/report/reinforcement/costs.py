@@ -53,13 +53,16 @@ def _row(method: Method) -> list[Cell]:
     updating = sum(spent.get(part, 0.0) for part in UPDATE)
     on_processors = all(result["machine"]["device"] == "cpu" for result in results)
     memory = [result["peak_memory_mib"] for result in results if result.get("peak_memory_mib")]
+    by_part: list[Cell] = [
+        *(1000 * part / steps for part in (seconds - evaluation, updating)),
+        _percent(balancing, updating) if "balancing" in spent and on_processors else None,
+        1000 * stepping / steps,
+        *(_percent(part, seconds) for part in (updating, stepping, evaluation)),
+    ]
     return [
         method.label,
         seconds / len(results) / 60,
-        *(1000 * part / steps if spent else None for part in (seconds - evaluation, updating)),
-        _percent(balancing, updating) if "balancing" in spent and on_processors else None,
-        1000 * stepping / steps if spent else None,
-        *(_percent(part, seconds) if spent else None for part in (updating, stepping, evaluation)),
+        *(by_part if spent else [None] * len(by_part)),
         float(np.mean(memory)) if memory else None,
         joined(_machine(result["machine"]) for result in results),
     ]
