@@ -18,5 +18,6 @@ bench update --compile --balancers pcgrad --peer jax
 bench update --compile --balancers pcgrad --peer jax --precision bfloat16
 bench solvers
 bench scaling --rounds 3 --tasks 2,10,40
+bench scaling --balancers aligned_mtl,cagrad,conicgrad,dualproj,fairgrad,gradops,gradvac,imtl_g,mgda,nashmtl,pcgrad,sdmgrad,upgrad --tasks 40 --ways representation,parameters,single --rounds 3
 bench scaling --network celeba --tasks 40 --batch-size 32 --rounds 5 --ways representation
 "${PYTHON:-python}" scripts/solver_residuals.py
