@@ -119,14 +119,15 @@ class ActionValue(_TrunkAndOutput):
 
 
 class Critic(nn.Module):
-    """Twin action-value networks with separate parameters.
+    """Action-value networks with separate parameters, by default two.
 
     Args:
         spec: names and sizes of the tasks.
         network: the network that they are built from.
         hidden: settings of their hidden layers.
         value: interpretation of their outputs.
-        twins: how their two values are combined.
+        critics: their number.
+        twins: how their values are combined.
         generator: random generator for the initial values.
     """
 
@@ -137,6 +138,7 @@ class Critic(nn.Module):
         hidden: Hidden,
         *,
         value: ScalarValue | CategoricalValue,
+        critics: int = 2,
         twins: Literal["min", "mean"] = "min",
         generator: torch.Generator,
     ) -> None:
@@ -144,14 +146,14 @@ class Critic(nn.Module):
         self.value = value
         self.reduce = torch.amin if twins == "min" else torch.mean
         self.twins = nn.ModuleList(
-            ActionValue(spec, spec.action_dim, value.outputs, network, hidden, generator) for _ in range(2)
+            ActionValue(spec, spec.action_dim, value.outputs, network, hidden, generator) for _ in range(critics)
         )
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """(K, B, D), (K, B, A) -> the twins' outputs, (2, K, B, outputs)."""
+        """(K, B, D), (K, B, A) -> the outputs of the C critics, (C, K, B, outputs)."""
         return torch.stack([twin(observations, actions) for twin in self.twins])
 
     def values(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """(K, B, D), (K, B, A) -> the twins' minimum or mean, (K, B)."""
+        """(K, B, D), (K, B, A) -> the critics' minimum or mean, (K, B)."""
         values: Tensor = self.reduce(self.value.mean(self(observations, actions)), 0)
         return values

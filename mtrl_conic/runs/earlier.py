@@ -16,7 +16,13 @@ _EXECUTION = {
 _SINCE: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("kind", "reinforcement"): {
         "": {"algorithm": "mtsac", "algorithm_options": {}},
-        "agent": {"temperatures": "task", "batch": "balanced", "log_std": "clamp", "deviation_rate": 0.001},
+        "agent": {
+            "temperatures": "task",
+            "batch": "balanced",
+            "log_std": "clamp",
+            "deviation_rate": 0.001,
+            "critics": 2,
+        },
     },
     ("problem", "census"): {"options": {"dropout": "each"}},
 }

@@ -32,6 +32,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "categorical": {"critic_loss": "categorical", "bins": 21},
     "two-hot": {"critic_loss": "categorical", "bins": 21, "bin_spread": 0},
     "mean of the twins": {"twins": "mean"},
+    "one critic": {"critics": 1, "critic_loss": "categorical", "bins": 21},
+    "mean of three critics": {"critics": 3, "twins": "mean"},
     "reward scale": {"reward_scale": "return"},
     "observation scale": {"observation_scale": "shared"},
     "observation scale of each task": {"observation_scale": "task"},
@@ -84,8 +86,9 @@ def test_each_part_fits_fixed_targets(part: str) -> None:
     assert (values - wanted).square().mean() < 0.3 * wanted.var()
 
 
-def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target() -> None:
-    agent = MTSAC(SPEC, balancer="ls", **SMALL | PARTS["strong"])
+@pytest.mark.parametrize("critics", [1, 2, 3])
+def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target(critics: int) -> None:
+    agent = MTSAC(SPEC, balancer="ls", **SMALL | PARTS["strong"], critics=critics)
     batch = make_batch()
     noise = torch.randn(K, B, A)
     alpha = torch.tensor([0.1, 0.2, 0.3])
@@ -97,6 +100,7 @@ def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target() -> No
     u = gaussian.mean + gaussian.log_std.exp() * noise
     log_density = (action.log_prob(u) - (1 - u.tanh().square()).log()).sum(-1)
     logits = torch.stack([twin(batch.next_observations, u.tanh()) for twin in agent.target.twins])
+    assert len(logits) == critics
     centers = torch.linspace(-10, 10, 101)
     value = (logits.softmax(-1) * centers).sum(-1).mean(0)
     rewards = batch.rewards * torch.tensor([[0.5], [2.5], [1.0]])

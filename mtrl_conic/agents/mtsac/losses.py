@@ -12,7 +12,7 @@ from mtrl_conic.networks.gaussian import squashed_sample
 def critic_losses(
     critic: Critic, observations: Tensor, actions: Tensor, targets: Tensor, weights: tuple[Tensor, ...] = ()
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean loss of each task, summed over the twins, (K,), and the mean value of each task, (K,).
+    """Return the mean loss of each task, summed over the critics, (K,), and the mean value of each task, (K,).
 
     `weights` are `Batch.weights`.
     """

@@ -61,7 +61,8 @@ def make_networks(
         generator: random generator for the initial values, on the CPU.
     """
     value, log_std_range = make_value(config), (config.log_std_min, config.log_std_max)
-    critic = Critic(spec, network, config.critic_layers, value=value, twins=config.twins, generator=generator)
+    of_critics: dict[str, Any] = {"value": value, "critics": config.critics, "twins": config.twins}
+    critic = Critic(spec, network, config.critic_layers, **of_critics, generator=generator)
     bounds: dict[str, Any] = {"log_std_range": log_std_range, "log_std": config.log_std}
     return critic, Actor(spec, network, config.actor_layers, generator=generator, **bounds)
 
