@@ -9,9 +9,10 @@ runs="${1:-runs/comparison}" out="${2:-results/comparison}"
 mkdir -p "$out"
 mtrl-conic report "$runs" --out "$out/evaluations.csv"
 mtrl-conic report "$runs" --out "$out/report.md"
-for method in "$runs"/*/; do
-  configs=("$method"seed_*/config.yaml)
-  [ ! -f "${configs[0]}" ] || cp "${configs[0]}" "$out/$(basename "$method").yaml"
+# In reverse order, so that the configuration of a method's first seed remains.
+find "$runs" -path '*/seed_*/config.yaml' | sort -r | while read -r config; do
+  method="${config%/seed_*}" && method="${method#"$runs"/}"
+  cp "$config" "$out/${method//\//_}.yaml"
 done
 "${PYTHON:-python}" scripts/draw_curves.py "$out"
 ls -l "$out"

@@ -20,7 +20,8 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.execution.eager import Eager, Tensors, Value
 from mtrl_conic.execution.preparation import PREPARATION
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
-from mtrl_conic.gradients.ways import Losses
+from mtrl_conic.gradients.calls import Losses
+from mtrl_conic.gradients.separate import are_separate
 
 State = Callable[[], Iterable[Tensor]]
 _COMPILERS = ("c++", "g++", "clang++")
@@ -59,6 +60,7 @@ class Compiled(Eager):
     ) -> TaskGradients:
         if not self._starts:
             return super().task_gradients(part, layout, losses, *inputs, compare=compare)
+        are_separate(layout, losses, inputs)  # while operations are traced, it cannot be determined
 
         def parts(*given: Any) -> tuple[Any, ...]:
             found = task_gradients(layout, losses, *given, compare=compare)

@@ -11,7 +11,7 @@ from torch import Tensor
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.execution.timing import Stopwatch
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
-from mtrl_conic.gradients.ways import Losses
+from mtrl_conic.gradients.calls import Losses
 
 Value = TypeVar("Value")
 Tensors = dict[str, Tensor]

@@ -48,6 +48,11 @@ class Layout:
             each.training or each.running_mean is None for each in self._batch_norms
         )
 
+    @property
+    def normalises_batches(self) -> bool:
+        """Whether a batch normalisation takes its statistics from the rows that it gets, in evaluation mode too."""
+        return any(each.running_mean is None for each in self._batch_norms)
+
     def trains(self, name: str) -> bool:
         """Return whether a parameter requires a gradient."""
         return _value((self.shared | self.own)[name]).requires_grad

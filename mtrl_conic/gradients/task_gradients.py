@@ -14,10 +14,11 @@ from torch.utils import _pytree as pytree
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.balancers.base import Settle
 from mtrl_conic.gradients.blocks import Blocks, split
+from mtrl_conic.gradients.calls import Losses
 from mtrl_conic.gradients.factors import Part, chosen, one_after_another
 from mtrl_conic.gradients.layout import Layout
 from mtrl_conic.gradients.present import combine_present
-from mtrl_conic.gradients.ways import Losses, compute
+from mtrl_conic.gradients.ways import compute
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,8 @@ def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any, com
         module: a module, or its `Layout`, which saves time in repeated calls. A module built from the layers of
             `mtrl_conic.gradients` needs one ordinary backward pass. Other modules are mapped over the tasks with
             `torch.func`, and those that it does not support (recurrent layers, batch normalisation in training and
-            others) are evaluated for one task at a time.
+            others) are evaluated for one task at a time. Modules that need the rows of all tasks, such as a list with
+            an encoder for each task, take K backward passes from one forward pass.
         losses: a pure function of (module, *inputs), whose loss k depends only on row k of the inputs.
         inputs: tensors, or tuples or dicts of tensors, each with a leading task axis K.
         compare: whether the gradients will be compared. If only their weighted sum is needed, they are kept as factors,
@@ -185,7 +187,8 @@ def task_gradients(module: nn.Module | Layout, losses: Losses, *inputs: Any, com
         The gradients; the `.grad` of the parameters does not change.
 
     Raises:
-        UserError: the inputs have no common task axis, or there is not one loss per task.
+        UserError: the inputs have no common task axis, there is not one loss per task, or losses of a module made of
+            the package's layers depend on the rows of other tasks.
     """
     layout = module if isinstance(module, Layout) else Layout(module)
     return TaskGradients.of(layout, *compute(layout, losses, inputs, compare=compare))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from mtrl_conic.gradients import (
     TaskLinear,
     task_gradients,
 )
+from mtrl_conic.gradients.separate import are_separate
 
 K, B, T, FEATURES, WIDTH = 3, 4, 7, 5, 6
 
@@ -194,15 +196,119 @@ def test_layers_that_mix_tasks_are_found_out() -> None:
         task_gradients(net, losses, torch.randn(K, B, FEATURES))
 
 
+@pytest.mark.parametrize("wrong", range(K))
+def test_any_loss_that_depends_on_other_rows_is_found(wrong: int) -> None:
+    """In one backward pass through the package's layers the gradients cannot be separated."""
+
+    def mixed(net: nn.Module, x: Tensor) -> tuple[Tensor, None]:
+        of_rows, _ = losses(net, x)
+        return of_rows + of_rows.roll(1) * (torch.arange(K) == wrong), None
+
+    with pytest.raises(UserError, match=r"depends on the rows of others"):
+        task_gradients(nn.Sequential(Linear(FEATURES, 1)), mixed, torch.randn(K, B, FEATURES))
+
+
+class Encoders(nn.Module):
+    """A layer for each task, selected by the position of the task's rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(FEATURES, WIDTH) for _ in range(K))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([layer(rows) for layer, rows in zip(self.layers, x, strict=False)])
+
+
+class Numbered(nn.Module):
+    """A learned vector for each position, added to the rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(K, FEATURES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.vectors(torch.arange(len(x))).unsqueeze(1)
+        return y
+
+
+class Centred(nn.Module):
+    """Rows relative to the mean over the tasks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0)
+
+
+WHOLE: dict[str, Callable[[], nn.Module]] = {
+    "a layer for each position": lambda: nn.Sequential(Encoders(), nn.ReLU(), nn.Linear(WIDTH, 2)),
+    "a vector for each position": lambda: nn.Sequential(Numbered(), nn.Linear(FEATURES, 2)),
+    "a mean over the tasks": lambda: nn.Sequential(nn.Linear(FEATURES, WIDTH), Centred(), nn.Linear(WIDTH, 2)),
+    "a layer for each position, zero at first": lambda: _zeroed(
+        nn.Sequential(nn.Linear(FEATURES, FEATURES), Encoders())
+    ),
+    "a layer for each position, dropout": lambda: nn.Sequential(Encoders(), nn.Dropout(0.0), nn.Linear(WIDTH, 2)),
+    "a layer for each position, task layers": lambda: nn.Sequential(Encoders(), TaskLinear(K, WIDTH, 2)),
+}
+
+
+def _zeroed(net: nn.Module) -> nn.Module:
+    for parameter in net[1].parameters():  # type: ignore[index]
+        nn.init.zeros_(parameter)
+    return net
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_modules_that_need_the_rows_of_all_tasks(kind: str, offset: float) -> None:
+    """They select parameters by position or mix tasks; the gradients of each loss still come out."""
+    torch.manual_seed(0)
+    net, x = WHOLE[kind](), torch.randn(K, B, FEATURES)
+
+    def shifted(net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = net(x)
+        return (y - offset).square().mean((1, 2)), y.mean((1, 2))
+
+    found = task_gradients(net, shifted, x)
+    expected, extra = shifted(net, x)
+    torch.testing.assert_close(found.losses, expected)
+    torch.testing.assert_close(found.extra, extra)
+    names = dict(net.named_parameters())
+    rows = [
+        torch.autograd.grad(loss, list(names.values()), retain_graph=True, materialize_grads=True) for loss in expected
+    ]
+    for name, *of_tasks in zip(names, *rows, strict=True):
+        if name in found.own:
+            torch.testing.assert_close(found.own[name], sum(of_tasks))
+        else:
+            torch.testing.assert_close(found.shared[name], torch.stack(of_tasks))
+    assert net.training
+
+
+def test_the_check_leaves_random_numbers_and_statistics_alone() -> None:
+    net = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.Dropout(0.5), OnSequences(nn.BatchNorm1d(WIDTH), WIDTH))
+    x, random, before = torch.randn(K, B, FEATURES), torch.get_rng_state(), copy.deepcopy(net.state_dict())
+    assert are_separate(Layout(net), losses, (x,))
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert all(module.training for module in net.modules())
+
+
 @pytest.mark.parametrize("linear", [Linear, nn.Linear], ids=["package", "torch"])
 @pytest.mark.parametrize("rows", [2, K])
 def test_a_shared_batch_is_refused(linear: Callable[..., nn.Module], rows: int) -> None:
-    """K losses of one batch, of as many rows as there are tasks, or of another number."""
+    """K losses of one batch, of as many rows as there are tasks, or of another number.
+
+    With as many rows and layers of others, every loss gets a backward pass of its own, which is right for them, too.
+    """
 
     def of_columns(net: nn.Module, x: Tensor) -> tuple[Tensor, None]:
         return net(x).square().flatten(0, -2).mean(0), None
 
     for shape in ((rows, FEATURES), (rows, T, FEATURES)):
+        if linear is nn.Linear and rows == K:
+            net, x = nn.Sequential(linear(FEATURES, K)), torch.randn(shape)
+            (expected,) = torch.autograd.grad(of_columns(net, x)[0][1], net.get_parameter("0.weight"))
+            torch.testing.assert_close(task_gradients(net, of_columns, x).shared["0.weight"][1], expected)
+            continue
         with pytest.raises(UserError, match=r"mtrl_conic.gradients.backward") as caught:
             task_gradients(nn.Sequential(linear(FEATURES, K)), of_columns, torch.randn(shape))
         assert "\n" not in str(caught.value)

@@ -34,7 +34,7 @@ from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.eager import Eager
 from mtrl_conic.gradients import TaskGradients
-from mtrl_conic.gradients.ways import Losses
+from mtrl_conic.gradients.calls import Losses
 from mtrl_conic.networks.actor_critic import Actor
 from mtrl_conic.networks.flat import flatten, track
 from mtrl_conic.networks.gaussian import squashed_sample
