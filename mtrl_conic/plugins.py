@@ -90,6 +90,12 @@ def absolute(modules: Iterable[str]) -> list[str]:
     return [str(Path(module).resolve()) if _is_file(module) else module for module in modules]
 
 
+def same_definition(first: object, second: object) -> bool:
+    """Return whether two classes or functions come from one definition, which was executed again."""
+    names = ("__module__", "__qualname__")
+    return all(getattr(first, name, None) == getattr(second, name, None) for name in names)
+
+
 def _is_file(module: str) -> bool:
     return module.endswith(".py") or "/" in module
 

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from mtrl_conic import schema
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.plugins import same_definition
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ def register_agent(name: str) -> Callable[[Maker], Maker]:
 
     def add(make: Maker) -> Maker:
         taken = _REGISTRY.get(name)
-        other = taken is not None and getattr(taken, "__qualname__", "") != make.__qualname__
+        other = taken is not None and not same_definition(taken, make)
         if name == MTSAC or other:
             raise UserError(f"an agent named {name!r} already exists")
         _REGISTRY[name] = make

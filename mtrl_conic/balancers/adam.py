@@ -14,7 +14,7 @@ def adam_state(name: str, start: Tensor) -> dict[str, Tensor]:
         name: start,
         f"{name}.mean": torch.zeros_like(start),
         f"{name}.square": torch.zeros_like(start),
-        f"{name}.bias": torch.ones(2, dtype=start.dtype),
+        f"{name}.bias": torch.ones(*start.shape[:-1], 2, dtype=start.dtype),
     }
 
 
@@ -34,7 +34,7 @@ def adam_step(state: dict[str, Tensor], name: str, gradient: Tensor, lr: float, 
     mean.lerp_(gradient, 1 - _BETA1)
     square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
     # The betas' powers: 1 minus them corrects the bias of moments that began at zero.
-    bias[0].mul_(_BETA1)
-    bias[1].mul_(_BETA2)
-    first, second = (1 - bias).unbind()
+    bias[..., 0].mul_(_BETA1)
+    bias[..., 1].mul_(_BETA2)
+    first, second = (1 - bias).split(1, -1)
     parameter.addcdiv_(mean, square.div(second).sqrt_().add_(_EPSILON).mul_(first), value=-lr)

@@ -89,8 +89,8 @@ class Balancer(Careful, ABC):
         seed: seed of the random numbers, for the methods that draw any.
     """
 
-    paper: ClassVar[str]
-    """Authors, title or venue, and year of the source."""
+    paper: ClassVar[str] = ""
+    """Authors, title or venue, and year of the source; empty if there is none."""
     needs: Literal["gramian", "losses", "jacobian", "nothing"] = "gramian"
     """What the weights are computed from, as tables show it."""
     compares_gradients: bool = True
@@ -107,6 +107,8 @@ class Balancer(Careful, ABC):
     """Whether the direction depends on gradients of earlier batches, so that gradients per row cannot be used."""
     preference: tuple[float, ...] | None = None
     """Weight of each of the K tasks, with sum 1, if the method accepts a preference and one is given."""
+    contains: ClassVar[tuple[str, ...]] = ()
+    """The options that are methods themselves."""
     in_epochs: ClassVar[Mapping[str, int]] = {}
     """Maps options that count updates to the number of epochs in the paper, used where epochs have a known length."""
     waits: bool = False
@@ -223,6 +225,7 @@ class Balancer(Careful, ABC):
             losses: (..., K) float64, finite.
         """
         proposed = self.balance(gramian, losses)
+        self._check_proposal(proposed, gramian.shape[:-1])
         weights, statistics = proposed.weights, proposed.statistics
         instead = proposed.instead if isinstance(proposed, Proposal) else 1 / weights.shape[-1]
         missed = ~self.keeps(Outcome(gramian, weights))
@@ -236,6 +239,23 @@ class Balancer(Careful, ABC):
         finite = outcome.weights.isfinite().all(-1)
         errors = list(self.guarantees(outcome).values())
         return finite & (torch.stack(errors).amax(0) <= TOLERANCE) if errors else finite
+
+    def _check_proposal(self, proposed: Balance | Proposal, expected: torch.Size) -> None:
+        """Check what `balance` returned, because weights of another shape would be combined with other memory.
+
+        Raises:
+            UserError: it is not a `Balance` or `Proposal` with float64 weights of the expected shape (..., K).
+        """
+        told = f"{self.name}.balance must return Balance(weights, statistics)"
+        if not isinstance(proposed, Balance | Proposal):
+            raise UserError(f"{told}, not {type(proposed).__name__}")
+        weights = proposed.weights
+        if not isinstance(weights, Tensor) or weights.shape != expected or weights.dtype != torch.float64:
+            given = f"{weights.dtype} {tuple(weights.shape)}" if isinstance(weights, Tensor) else type(weights).__name__
+            raise UserError(f"{told} with float64 weights {tuple(expected)}, one per task, not {given}")
+        for name, value in proposed.statistics.items():
+            if not isinstance(value, Tensor):
+                raise UserError(f"{told} with tensors as statistics, and {name} is of type {type(value).__name__}")
 
     def _decide(self, gramian: Tensor, losses: Tensor | None, settle: Settle | None = None) -> Decision:
         self._check("gramian", gramian, (self._rows(gramian, -1),) * 2)

@@ -8,7 +8,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtrl_conic.balancers.base import Balancer
-from mtrl_conic.balancers.notation import inner_label, parse_inner
+from mtrl_conic.balancers.inner import inner_label
+from mtrl_conic.balancers.notation import parse_inner
 from mtrl_conic.balancers.registry import get, make
 from mtrl_conic.errors import UserError
 
@@ -61,6 +62,7 @@ class Contained:
     def __init__(self, role: str, written: str, num_tasks: int, seed: int) -> None:
         name, options = parse_inner(written)
         self.method = make(name, num_tasks, seed=seed, **options)
+        self._has_preference = self.method.preference is not None
         self._prefix = f"{role}."
 
     def initial_state(self, outer: Balancer) -> dict[str, Tensor]:
@@ -75,7 +77,7 @@ class Contained:
         state = outer.state if state is None else state
         method = self.method
         method.num_tasks, method.seed, method.batch_shape = outer.num_tasks, outer.seed, outer.batch_shape
-        if method.preference is not None:  # that of `outer` may be restricted to some tasks
+        if self._has_preference:  # that of `outer` may be restricted to some tasks, and then restored
             method.preference = outer.preference
         method.state = {name.removeprefix(self._prefix): value for name, value in state.items() if self._owns(name)}
         if "draws" in state:

@@ -28,6 +28,8 @@ class Careful(State):
     """Names of the tasks for messages, if they are known."""
     batches: int = 1
     """Number of independent batches of an update."""
+    present: Sequence[int] | None = None
+    """Numbers of the tasks for messages, if a batch lacks some of those that the caller counts."""
 
     def _check(self, what: str, value: Tensor, expected: tuple[int, ...]) -> None:
         if not isinstance(value, Tensor):
@@ -101,6 +103,7 @@ class Careful(State):
     def _named(self, chosen: Tensor) -> str:
         """Return the tasks of a mask (..., K) as text, such as `tasks 0 and 3 (reach-v3, push-v3)`."""
         found = chosen.reshape(-1, self.num_tasks).any(0).nonzero().flatten().tolist()
+        found = found if self.present is None else [self.present[place] for place in found]
         numbers = " and ".join(filter(None, [", ".join(map(str, found[:-1])), str(found[-1])]))
         called = f" ({', '.join(self.task_names[task] for task in found)})" if self.task_names else ""
         return f"task{'s' if len(found) > 1 else ''} {numbers}{called}"

@@ -48,7 +48,9 @@ class ConstantBalancer(Balancer):
 
     @override
     def settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
-        return self.balance(gramian, losses)  # such weights promise nothing that could be missed
+        proposed = self.balance(gramian, losses)
+        self._check_proposal(proposed, gramian.shape[:-1])
+        return proposed  # such weights promise nothing that could be missed
 
 
 class JacobianBalancer(Balancer):
@@ -75,17 +77,32 @@ class JacobianBalancer(Balancer):
 
     @override
     def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        before = dict(self.state)
         if self.remembered:
             here = self.state[self.remembered]
             there = saved.get(self.remembered, here)
             if there.shape != here.shape and there.shape[:-1] == here.shape[:-1]:
                 self.state[self.remembered] = torch.zeros_like(full_precision(there), device=here.device)
-        super().load_state_dict(saved)
+        try:
+            super().load_state_dict(saved)
+        except UserError:
+            self.state = before
+            raise
 
     def prepare(self, jacobian: Tensor) -> None:
-        """Allocate the state for gradients of this shape (..., K, P), before their values are checked."""
+        """Allocate the state for gradients of this shape (..., K, P), before their values are checked.
+
+        Raises:
+            UserError: the state is that of another number of parameters.
+        """
         first = jacobian[..., : self.num_tasks, :]
         if self.remembered and self.state[self.remembered].shape != first.shape:
+            known, given = self.state[self.remembered].shape[-1], first.shape[-1]
+            if known and known != given:
+                raise UserError(
+                    f"{self.name} remembers gradients of {known} parameters, and these have {given}: call reset() when "
+                    "parameters are added or removed"
+                )
             kind = self.remembered_type or torch.promote_types(first.dtype, torch.float32)
             self.state[self.remembered] = torch.zeros_like(first, dtype=kind)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mtrl_conic.balancers.inner import split_inner
 from mtrl_conic.balancers.registry import available, check_options
 from mtrl_conic.errors import UserError
 
@@ -17,27 +18,13 @@ def label(name: str, options: Mapping[str, Any]) -> str:
     return name + (":" + ",".join(f"{key}={value}" for key, value in options.items()) if options else "")
 
 
-def inner_label(name: str, options: Mapping[str, Any]) -> str:
-    """Return the notation of a method inside an option of another, such as `cagrad:c=0.9:rescale=square`."""
-    return ":".join([name, *(f"{key}={value}" for key, value in options.items())])
-
-
 def parse_inner(text: str) -> Method:
     """Parse the notation of `inner_label` into a name and checked options.
 
     Raises:
         UserError: an unknown name or option, or a value out of range.
     """
-    name, *parts = (part.strip() for part in text.split(":"))
-    options: dict[str, Any] = {}
-    for part in parts:
-        key, equals, value = part.partition("=")
-        if equals:
-            options[key.strip()] = value.strip()
-        elif options:  # a value may contain colons, such as a preference by task name
-            options[next(reversed(options))] += f":{part}"
-        else:
-            raise UserError(f"{part}: write a method within another as name:key=value:key=value")
+    name, options = split_inner(text)
     return name, check_options(name, options)
 
 

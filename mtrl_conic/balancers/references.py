@@ -32,7 +32,7 @@ def bibtex(name: str) -> str:
         return references()[name]
     if name not in available():
         raise unknown("balancer", name, [*available(), *references()])
-    return f"@misc{{{name},\n  note = {{{get(name).paper}}}\n}}"
+    return f"@misc{{{name},\n  note = {{{get(name).paper or name}}}\n}}"
 
 
 def link(name: str) -> str:

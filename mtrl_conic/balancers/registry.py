@@ -11,8 +11,10 @@ from pydantic.fields import FieldInfo
 
 from mtrl_conic import schema
 from mtrl_conic.balancers.base import Balancer
+from mtrl_conic.balancers.inner import inner_label, split_inner
 from mtrl_conic.balancers.preference import PER_TASK, in_order
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.plugins import same_definition
 
 _REGISTRY: dict[str, type[Balancer]] = {}
 
@@ -21,8 +23,9 @@ def register(name: str) -> Callable[[type[Balancer]], type[Balancer]]:
     """Register a balancer class under `name`, which must be unused; a decorator."""
 
     def add(cls: type[Balancer]) -> type[Balancer]:
-        if name in _REGISTRY and _REGISTRY[name].__qualname__ != cls.__qualname__:
-            raise UserError(f"a balancer named {name!r} already exists: {_REGISTRY[name].__qualname__}")
+        taken = _REGISTRY.get(name)
+        if taken is not None and not same_definition(taken, cls):
+            raise UserError(f"a balancer named {name!r} already exists: {taken.__module__}.{taken.__qualname__}")
         cls.name = name
         _REGISTRY[name] = cls
         return cls
@@ -56,6 +59,9 @@ def _composition(name: str) -> type[Balancer]:
     class Pair(base):  # type: ignore[misc]
         def __init__(self, num_tasks: int, *, seed: int = 0) -> None:
             super().__init__(num_tasks, seed=seed, losses=losses, of=of)
+
+        def __reduce__(self) -> tuple[Any, ...]:  # a class without a place in a module cannot be pickled
+            return make, (name, self.num_tasks), self.__dict__
 
     Pair(1)  # raises an error if the two methods do not fit together
     Pair.name, Pair.__doc__ = name, f"`{losses}` for the losses, then `{of}` for the gradients; see `composed`."
@@ -106,11 +112,19 @@ def make(
     if on_nonfinite not in ("raise", "skip"):
         raise UserError(f"on_nonfinite is 'raise' or 'skip', not {on_nonfinite!r}")
     checked = _checked(cls, options)
-    for option in checked.keys() & PER_TASK:
-        checked[option] = checked[option] and in_order(option, checked[option], task_names)
+    checked = _by_number(cls, checked, task_names)
     made = cls(num_tasks, seed=seed, **checked)
     made.on_nonfinite = on_nonfinite
     return made
+
+
+def _by_number(cls: type[Balancer], options: dict[str, Any], task_names: Sequence[str]) -> dict[str, Any]:
+    """Return the options with the numbers of tasks in their order, also those of methods that a method contains."""
+    ordered = {name: in_order(name, options[name], task_names) for name in options.keys() & PER_TASK if options[name]}
+    for name in options.keys() & set(cls.contains):
+        method, inner = split_inner(options[name])
+        ordered[name] = inner_label(method, _by_number(get(method), inner, task_names))
+    return options | ordered
 
 
 def _as_it_is(balancer: Balancer, num_tasks: int, options: dict[str, Any]) -> Balancer:

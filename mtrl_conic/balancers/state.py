@@ -89,6 +89,10 @@ class State:
         """Return a float64 tensor with one value per problem and task."""
         return torch.full((*self.batch_shape, self.num_tasks), value, dtype=torch.float64)
 
+    def _count(self) -> Tensor:
+        """Return a count of updates per problem, zero; a skipped problem must not count."""
+        return torch.zeros(self.batch_shape, dtype=torch.int64)
+
     def _uniform(self, shape: tuple[int, ...]) -> Tensor:
         """Return new float64 draws from (0, 1) on the device of the state; requires `draws`."""
         return uniform(self.seed, self.state["draws"].add_(1), shape)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mtrl_conic import balancers
 from mtrl_conic.linalg.cosines import normalise
-from mtrl_conic.linalg.inverse import ridged_inverse
+from mtrl_conic.linalg.inverse import ridged_solve
 from mtrl_conic.linalg.vectors import dot, matvec
 
 _BATCH = 500
@@ -75,7 +75,7 @@ def residuals(gramians: Tensor) -> dict[str, Tensor]:
         terms = matvec(gramians.abs(), weights) + wanted
         results[name] = ((matvec(gramians, weights) - wanted).abs() / terms).amax(-1)
 
-    raw = ridged_inverse(cosines.matrix).sum(-1)
+    raw = ridged_solve(cosines.matrix, torch.ones_like(cosines.norms))
     terms = matvec(cosines.matrix.abs(), raw.abs()) + 1
     results["imtl_g"] = ((matvec(cosines.matrix, raw) - 1).abs() / terms).amax(-1)
     return results

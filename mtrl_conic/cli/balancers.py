@@ -41,12 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.names:
         for name in arguments.names:
             method = balancers.get(name)
-            describe(name, method, balancers.options(name), [method.paper])
+            describe(name, method, balancers.options(name), [method.paper] if method.paper else [])
         return 0
     rows = table("weights from", "method", "options")
     for name in balancers.available():
         method = balancers.get(name)
-        what = Text.assemble(f"{summary(method)}\n", (method.paper, "dim"))
+        what = Text.assemble(summary(method), (f"\n{method.paper}" if method.paper else "", "dim"))
         rows.add_row(name, method.needs, what, listed(balancers.options(name)))
     TERMINAL.print(rows)
     return 0

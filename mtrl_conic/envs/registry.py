@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtrl_conic.errors import UserError, first_line, origin, unknown
+from mtrl_conic.plugins import same_definition
 
 if TYPE_CHECKING:
     from mtrl_conic.envs.task_set import TaskSet
@@ -33,7 +34,7 @@ def register_task_set(name: str) -> Callable[[AnyBuilder], AnyBuilder]:
 
     def add(builder: AnyBuilder) -> AnyBuilder:
         taken = _REGISTRY.get(name)
-        if taken is not None and taken.__qualname__ != builder.__qualname__:
+        if taken is not None and not same_definition(taken, builder):
             raise UserError(f"a task set named {name!r} already exists: {taken.__qualname__}")
         _REGISTRY[name] = builder
         return builder

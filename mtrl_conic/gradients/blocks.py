@@ -43,8 +43,13 @@ class Blocks:
 
 
 def _side_by_side(parts: list[Tensor]) -> Tensor:
-    flat = [part.flatten(1) for part in parts]
+    flat = [rows(part) for part in parts]
     return flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
+
+
+def rows(part: Tensor) -> Tensor:
+    """Return the gradients (K, *S) of a parameter, also of a scalar, as rows (K, P)."""
+    return part.reshape(len(part), part[0].numel())
 
 
 def split(flat: Tensor, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -196,7 +196,7 @@ class FeatureGradients(GraphGradients):
         keep: bool,
     ) -> None:
         super().__init__(losses, shared, own, processes=processes, keep=keep)
-        if not all(part.requires_grad for part in features):
+        if not all(part.grad_fn is not None or any(part is each for each in shared) for part in features):
             raise UserError("features have no graph: pass the output of the trunk without detaching it")
         if len(features) > 1 and nested(features):
             raise UserError(

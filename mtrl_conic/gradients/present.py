@@ -40,6 +40,7 @@ def combine_present(balancer: Balancer, gradients: Gradients[Form], present: Seq
         )
     among, axes = copy.copy(balancer), _task_axes(balancer)
     among.num_tasks, among.preference = len(present), preference.among(balancer.preference, present)
+    among.present = present
     among.state = {name: _pick(value, axes[name], present) for name, value in balancer.state.items()}
     direction, statistics = among.combine(gradients)
     for name, part in among.state.items():

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.balancers.base import Settle
-from mtrl_conic.gradients.blocks import Blocks, split
+from mtrl_conic.gradients.blocks import Blocks, rows, split
 from mtrl_conic.gradients.calls import Losses
 from mtrl_conic.gradients.factors import Part, chosen, one_after_another
 from mtrl_conic.gradients.layout import Layout
@@ -95,7 +95,7 @@ class TaskGradients:
     def jacobian(self) -> Tensor:
         """Return all gradients concatenated to rows (K, P), as a copy."""
         nothing = self.losses.new_empty(len(self.losses), 0)
-        return torch.cat([nothing, *(block.flatten(1) for block in self.shared.values())], dim=1)
+        return torch.cat([nothing, *map(rows, self.shared.values())], dim=1)
 
     def combine(self, weights: Tensor) -> dict[str, Tensor]:
         """Return, by name of a shared parameter, the sum of its K gradients with `weights` (K,)."""

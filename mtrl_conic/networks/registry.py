@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from mtrl_conic import schema
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.networks import trunks
+from mtrl_conic.plugins import same_definition
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,7 +53,7 @@ def register_network(name: str) -> Callable[[Class], Class]:
     def add(cls: Class) -> Class:
         home = f"{trunks.__name__}.{name}"
         taken = _REGISTRY.get(name)
-        other = taken is not None and getattr(taken, "__qualname__", "") != cls.__qualname__
+        other = taken is not None and not same_definition(taken, cls)
         if other or (name in _built_in() and cls.__module__ != home):
             raise UserError(f"a network named {name!r} already exists")
         _REGISTRY[name] = cls

@@ -32,8 +32,8 @@ class AlignedMTL(Balancer):
     Guarantees: condition number one: no conflict and no dominance between the aligned gradients.
     Cost: one eigendecomposition, which on a GPU waits for the device and cannot be captured.
 
-    If the direction is longer than the root mean square of the gradients' norms, which only rounding can cause, the
-    mean gradient is used.
+    The direction is at most as long as ||p|| times the root of the sum of the gradients' squared norms. If it is
+    longer, which only rounding can cause, the mean gradient is used.
 
     Statistics: `rank`, the number of eigenpairs used; `condition`, of the linear system before; `fallback`.
 
@@ -87,8 +87,10 @@ class AlignedMTL(Balancer):
 
     @override
     def guarantees(self, outcome: Outcome) -> dict[str, Tensor]:
-        root_mean_square = outcome.norms.square().mean(-1, keepdim=True).sqrt()
+        wanted = (1 / self.num_tasks,) * self.num_tasks if self.preference is None else self.preference
+        square = sum(share**2 for share in wanted)
+        bound = (outcome.norms.square().sum(-1, keepdim=True) * square).sqrt()
         return {
-            "length": guarantees.longer(outcome, root_mean_square),
-            "cancellation": guarantees.cancellation(outcome, root_mean_square),
+            "length": guarantees.longer(outcome, bound),
+            "cancellation": guarantees.cancellation(outcome, bound),
         }

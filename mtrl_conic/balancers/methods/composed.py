@@ -53,6 +53,7 @@ class Composed(Container):
             step, or two preferences.
     """
 
+    contains = ("losses", "of")
     paper = "Liu et al., Towards impartial multi-task learning, ICLR 2021"
 
     def __init__(

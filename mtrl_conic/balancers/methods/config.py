@@ -10,7 +10,7 @@ from mtrl_conic.balancers.base import Balancer, Proposal
 from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.cosines import normalise
-from mtrl_conic.linalg.inverse import ridged_inverse
+from mtrl_conic.linalg.inverse import ridged_solve
 from mtrl_conic.linalg.simplex import shortest
 from mtrl_conic.linalg.vectors import dot, matvec, positive
 
@@ -36,7 +36,8 @@ class ConFIG(Balancer):
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Proposal:
         cosines = normalise(gramian)
-        equal = ridged_inverse(cosines.matrix).sum(-1)
+        # A zero gradient takes no part: the system has a row of its own for it.
+        equal = ridged_solve(cosines.matrix, (cosines.norms > 0).to(cosines.norms))
         products = matvec(cosines.matrix, equal)
         length = positive(dot(equal, products)).sqrt()
         projections = dot(products, cosines.norms) / length

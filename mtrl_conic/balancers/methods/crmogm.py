@@ -39,6 +39,7 @@ class CRMOGM(Container):
         beta: share of the running mean that is kept.
     """
 
+    contains = ("of",)
     paper = (
         "Zhou et al., On the convergence of stochastic multi-objective gradient manipulation and beyond, NeurIPS 2022"
     )

@@ -60,14 +60,14 @@ class DBMTL(JacobianBalancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        return super().initial_state() | {"count": torch.zeros((), dtype=torch.int64)}
+        return super().initial_state() | {"count": self._count()}
 
     @override
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
         losses = given(losses)
-        kept = self.beta / self.state["count"].add_(1).to(torch.float64) ** self.decay
+        kept = (self.beta / self.state["count"].add_(1).to(torch.float64) ** self.decay).unsqueeze(-1)
         share = (reciprocal(losses) * (1 - kept)).unsqueeze(-1)
-        means = self.state["means"].mul_(kept).addcmul_(jacobian.to(torch.float64), share)
+        means = self.state["means"].mul_(kept.unsqueeze(-1)).addcmul_(jacobian.to(torch.float64), share)
         lengths = torch.linalg.vector_norm(means, dim=-1)
         scales = torch.where(lengths > 0, lengths.amax(-1, keepdim=True) / positive(lengths), 0.0)
         return Direction(combine(scales, means).to(jacobian.dtype), {"scale": scales, "small": small(losses)})

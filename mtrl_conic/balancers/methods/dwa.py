@@ -55,18 +55,19 @@ class DynamicWeightAverage(LossBalancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        count = torch.zeros((), dtype=torch.int64)
-        return {"sum": self._full(0.0), "last": self._full(1.0), "before": self._full(1.0), "count": count}
+        sums = {"sum": self._full(0.0), "last": self._full(1.0), "before": self._full(1.0)}
+        return sums | {"count": self._count()}
 
     @override
     def weigh(self, losses: Tensor) -> Balance:
         state = self.state
-        ready = state["count"] >= 2 * self.window
+        count = state["count"].unsqueeze(-1)
+        ready = count >= 2 * self.window
         rates = torch.where(ready, raised(state["last"]) / raised(state["before"]), 1.0)
         weights = self.num_tasks * (rates / self.temperature).softmax(-1)
 
         total = state["sum"] + losses
-        full = (state["count"] + 1) % self.window == 0
+        full = (count + 1) % self.window == 0
         self._store(
             before=torch.where(full, state["last"], state["before"]),
             last=torch.where(full, total / self.window, state["last"]),

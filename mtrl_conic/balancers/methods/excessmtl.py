@@ -67,7 +67,7 @@ class ExcessMTL(JacobianBalancer):
         return super().initial_state() | {
             "logits": self._full(0.0),
             "first": self._full(0.0),
-            "count": torch.zeros((), dtype=torch.int64),
+            "count": self._count(),
         }
 
     @override
@@ -75,9 +75,10 @@ class ExcessMTL(JacobianBalancer):
         # In parts that fit into a processor's cache.
         parts = zip(jacobian.split(_PART, -1), self.state["squares"].split(_PART, -1), strict=True)
         excess = torch.stack([_excess(*part) for part in parts]).sum(0)
-        warm = self.state["count"] < self.warmup
+        warm = (self.state["count"] < self.warmup).unsqueeze(-1)
         first = self.state["first"] + torch.where(warm, excess / self.warmup, 0.0)
-        relative = excess / positive(first)
+        # A task without gradients in the warm-up has no first estimate, and is neither favoured nor held back.
+        relative = torch.where(first > 0, excess / positive(first), 0.0)
         logits = self.state["logits"] + torch.where(warm, 0.0, self.eta * relative)
         self._store(first=first, logits=logits, count=self.state["count"] + 1)
         weights = logits.softmax(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from pydantic import Field
@@ -54,12 +55,13 @@ class GO4Align(LossBalancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        return {"history": self._full(1 / self.num_tasks)}
+        return {"log_history": self._full(-math.log(self.num_tasks))}
 
     @override
     def weigh(self, losses: Tensor) -> Balance:
-        history = (self.state["history"].log() - self.eta * losses).softmax(-1)
-        self._store(history=history)
-        indicators = history * raised(losses).sum(-1, keepdim=True) * reciprocal(losses)
+        # As logarithms: a probability that has underflowed to zero would never rise again.
+        history = (self.state["log_history"] - self.eta * losses).log_softmax(-1)
+        self._store(log_history=history)
+        indicators = history.exp() * raised(losses).sum(-1, keepdim=True) * reciprocal(losses)
         weights = cluster_means(indicators, min(self.groups, self.num_tasks))
         return Balance(weights, {"indicator": indicators, "small": small(losses)})

@@ -58,12 +58,12 @@ class GradNorm(Balancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        started = torch.zeros((), dtype=torch.bool)
+        started = torch.zeros(self.batch_shape, dtype=torch.bool)
         return adam_state("weights", self._full(1.0)) | {"first": self._full(1.0), "started": started}
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
-        first = torch.where(self.state["started"], self.state["first"], raised(given(losses)))
+        first = torch.where(self.state["started"].unsqueeze(-1), self.state["first"], raised(given(losses)))
         self._store(first=first, started=torch.ones_like(self.state["started"]))
         weights = self.state["weights"].clone()
         lengths = gramian.diagonal(dim1=-2, dim2=-1).sqrt()

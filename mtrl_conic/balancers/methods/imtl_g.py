@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -10,7 +11,7 @@ from mtrl_conic.balancers.base import Balance, Balancer
 from mtrl_conic.balancers.guarantees import Outcome
 from mtrl_conic.balancers.registry import register
 from mtrl_conic.linalg.cosines import normalise
-from mtrl_conic.linalg.inverse import ridged_inverse
+from mtrl_conic.linalg.inverse import ridged_solve
 
 
 @register("imtl_g")
@@ -33,7 +34,7 @@ class IMTLG(Balancer):
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
         cosines = normalise(gramian)
-        weights = cosines.inverse * ridged_inverse(cosines.matrix).sum(-1)
+        weights = cosines.inverse * ridged_solve(cosines.matrix, torch.ones_like(cosines.norms))
         total = weights.sum(-1, keepdim=True)
         # A sum of zero leaves infinite weights, and the mean gradient.
         return Balance(weights / total, {})

@@ -69,17 +69,17 @@ class MoCo(JacobianBalancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        own = {"lambda": self._full(1 / self.num_tasks), "count": torch.zeros((), dtype=torch.int64)}
+        own = {"lambda": self._full(1 / self.num_tasks), "count": self._count()}
         return super().initial_state() | own
 
     @override
     def balance_jacobian(self, jacobian: Tensor, losses: Tensor | None) -> Direction:
         means, weights = self.state["means"], self.state["lambda"]
-        rate = self.state["count"].add_(1).to(torch.float64).rsqrt()
+        rate = self.state["count"].add_(1).to(torch.float64).rsqrt().unsqueeze(-1)
         # Squares summed in float64, for float32 ends at norms of 1e19 and 1e-23.
         lengths = gramian_of(jacobian).diagonal(dim1=-2, dim2=-1).sqrt().unsqueeze(-1)
         units = jacobian.to(means) / torch.where(lengths > 0, lengths, 1.0).to(means)
-        means.lerp_(units[..., : self.num_tasks, :], (self.beta * rate).to(means))
+        means.lerp_(units[..., : self.num_tasks, :], (self.beta * rate).unsqueeze(-1).to(means))
         if self.batches == 1:
             products = gramian_of(means)
         else:

@@ -57,14 +57,14 @@ class NashMTL(Balancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        return {"weights": self._full(1.0), "count": torch.zeros((), dtype=torch.int64)}
+        return {"weights": self._full(1.0), "count": self._count()}
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Proposal:
         found = solve_bargain(with_a_ridge(normalise(gramian)))
         plain, ridged = (PowerSolution(*parts) for parts in zip(*found, strict=True))
         chosen = torch.where(plain.is_one.unsqueeze(-1), plain.weights, ridged.weights)
-        now = self.state["count"] % self.update_every == 0
+        now = (self.state["count"] % self.update_every == 0).unsqueeze(-1)
         weights = torch.where(now, chosen, self.state["weights"])
         self._store(weights=weights, count=self.state["count"] + 1)
         # Weights between two solutions are used whether or not they solve the current equation.

@@ -74,11 +74,12 @@ class SmoothTchebycheff(LossBalancer):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        return {"nadir": self._full(0.0), "count": torch.zeros((), dtype=torch.int64)}
+        return {"nadir": self._full(0.0), "count": self._count()}
 
     @override
     def weigh(self, losses: Tensor) -> Balance:
-        nadir, warm = self.state["nadir"], self.state["count"] >= self.warmup
+        nadir, count = self.state["nadir"], self.state["count"].unsqueeze(-1)
+        warm = count >= self.warmup
         if self.ideal is not None:
             losses = (losses - on(losses, self.ideal)).clamp_min(0)
         logs = (raised(losses) / raised(nadir)).log()
@@ -88,7 +89,7 @@ class SmoothTchebycheff(LossBalancer):
         weights = torch.where(warm, self.num_tasks * worst, 1.0)
         if self.preference is not None:
             weights = weights * (self.num_tasks * on(losses, self.preference))
-        early = self.state["count"] < self.warmup - self.averaged
+        early = count < self.warmup - self.averaged
         self._store(
             nadir=nadir + torch.where(warm | early, 0.0, losses / self.averaged),
             count=self.state["count"] + 1,

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.plugins import same_definition
 
 if TYPE_CHECKING:
     from mtrl_conic.supervised.problem import Problem
@@ -33,7 +34,7 @@ def register_problem(name: str) -> Callable[[Class], Class]:
 
     def add(cls: Class) -> Class:
         taken = _REGISTRY.get(name)
-        if taken is not None and getattr(taken, "__qualname__", "") != cls.__qualname__:
+        if taken is not None and not same_definition(taken, cls):
             raise UserError(f"a problem named {name!r} already exists")
         cls.name = name
         _REGISTRY[name] = cls
