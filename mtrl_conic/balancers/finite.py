@@ -133,4 +133,6 @@ def zero_where(skipped: Tensor | None, direction: Any) -> Any:
 
 def furthest_from_zero(jacobian: Tensor) -> Tensor:
     """Return the largest absolute value (..., K) of gradients (..., K, P), which is finite if all their entries are."""
+    if not jacobian.shape[-1]:
+        return jacobian.new_zeros(jacobian.shape[:-1])
     return torch.maximum(jacobian.amax(-1), -jacobian.amin(-1))

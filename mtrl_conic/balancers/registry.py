@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal
@@ -113,6 +114,8 @@ def make(
         raise UserError(f"on_nonfinite is 'raise' or 'skip', not {on_nonfinite!r}")
     checked = _checked(cls, options)
     checked = _by_number(cls, checked, task_names)
+    if "seed" not in inspect.signature(cls).parameters:
+        raise UserError(f"{cls.__name__}.__init__ must take the keyword argument `seed`, like that of Balancer")
     made = cls(num_tasks, seed=seed, **checked)
     made.on_nonfinite = on_nonfinite
     return made

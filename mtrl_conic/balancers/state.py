@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
@@ -34,9 +35,12 @@ class State:
         cls.name = cls.__name__
 
     def __init__(self, num_tasks: int, *, seed: int = 0) -> None:
-        if num_tasks < 1:
+        try:
+            self.num_tasks = operator.index(num_tasks)
+        except TypeError:
+            raise UserError(f"num_tasks must be a whole number, not {num_tasks!r}") from None
+        if self.num_tasks < 1:
             raise UserError(f"num_tasks must be at least 1, not {num_tasks}")
-        self.num_tasks = num_tasks
         self.seed = seed
         self.batch_shape: tuple[int, ...] = ()
         self.state: dict[str, Tensor] = {}

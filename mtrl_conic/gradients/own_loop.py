@@ -14,6 +14,7 @@ from mtrl_conic.gradients.autograd import Found
 from mtrl_conic.gradients.graph import FeatureGradients, GraphGradients, TaskLosses
 from mtrl_conic.gradients.present import combine_present, of_all_tasks
 from mtrl_conic.gradients.processes import Processes, refuse_sharded
+from mtrl_conic.gradients.sound import must_be_masked, zero_unless
 from mtrl_conic.linalg.cosines import norms_and_cosines
 
 if TYPE_CHECKING:
@@ -60,12 +61,15 @@ def backward(
     Returns:
         The balancer's statistics; `weight` (K,) if it has weights; `gradient_norm` (K,) and `cosine` (K, K) if it
         compared gradients; and with a scaler `overflow`, which is true if the batch was lost. A task without rows has
-        weight zero and NaN in the other statistics.
+        weight zero and NaN in the other statistics. There are no statistics if no shared parameter is trained.
 
     Raises:
         UserError: the arguments do not fit together; the message says what to do.
-        FloatingPointError: losses or gradients are not finite, and the balancer has `on_nonfinite="raise"`.
+        FloatingPointError: losses or gradients are not finite, and the balancer has `on_nonfinite="raise"`. After any
+            error, the balancer's state and every `.grad` are as before.
     """
+    if not isinstance(balancer, Balancer):
+        raise UserError(f"balancer must be a balancer, not {balancer!r}: make one with mtrl_conic.balancers.make")
     processes = Processes(process_group)
     common, single = _trainable("shared", shared), _trainable("own", own)
     _refuse_what_is_both(common, single)
@@ -76,12 +80,19 @@ def backward(
     gradients = GraphGradients(taken, common, single, processes=processes, keep=retain_graph)
     if features is not None and common:
         _refuse_rows(balancer)
-        parts = [features] if isinstance(features, Tensor) else list(features)
+        parts = _parts_of(features)
         gradients = FeatureGradients(parts, taken, common, single, processes=processes, keep=retain_graph)
-    if taken.scale is None:
-        found, statistics = _balance(balancer, gradients, present)
-    else:
-        found, statistics = _balance_scaled(balancer, gradients, present)
+    _refuse_complex(balancer, common)
+    before = balancer.state_dict()
+    try:
+        if taken.scale is None:
+            found, statistics = _balance(balancer, gradients, present)
+            found, statistics = _checked(balancer, gradients, found, statistics, before)
+        else:
+            found, statistics = _balance_scaled(balancer, gradients, present)
+    except Exception:
+        balancer.load_state_dict(before)
+        raise
     of_own = gradients.of_own
     if balancer.batches > 1:
         of_own = [None if each is None else each / balancer.batches for each in of_own]
@@ -98,6 +109,27 @@ def _balance(balancer: Balancer, gradients: GraphGradients, present: Sequence[in
         gradients.of_own = [None if g is None else g.where(~statistics["skipped"], 0.0) for g in gradients.of_own]
     found = [direction.get(place) for place in range(len(gradients.shared))]
     return found, statistics | _geometry(gradients, balancer.num_tasks, present)
+
+
+def _checked(
+    balancer: Balancer, gradients: GraphGradients, found: Found, statistics: Statistics, before: Statistics
+) -> tuple[Found, Statistics]:
+    """Refuse or skip gradients that are not finite, see `must_be_masked`."""
+    named = _named("shared", found) | _named("own", gradients.of_own)
+    if not named:
+        return found, statistics
+    sound = gradients.processes.finite(list(named.values()))
+    if not must_be_masked(balancer, named, sound, before):
+        return found, statistics
+    gradients.of_own, found = (
+        [None if each is None else zero_unless(sound, each) for each in given] for given in (gradients.of_own, found)
+    )
+    skipped = statistics.get("skipped", torch.zeros_like(sound)) | ~sound
+    return found, statistics | {"skipped": skipped}
+
+
+def _named(kind: str, found: Found) -> dict[str, Tensor]:
+    return {f"parameter {place} of {kind}": each for place, each in enumerate(found) if each is not None}
 
 
 def _balance_scaled(balancer: Balancer, gradients: GraphGradients, present: Sequence[int]) -> tuple[Found, Statistics]:
@@ -129,6 +161,11 @@ def _trainable(kind: str, given: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     for each in parameters:
         if not (isinstance(each, Tensor) and each.is_leaf):
             raise UserError(f"{kind} must be parameters, not a {type(each).__name__}: write {kind}=trunk.parameters()")
+        if not (each.requires_grad or isinstance(each, nn.Parameter)):
+            raise UserError(
+                f"{kind} contains a tensor that is no parameter and requires no gradient, such as those of "
+                f"state_dict(): write {kind}=trunk.parameters()"
+            )
     refuse_sharded(parameters)
     return list(dict.fromkeys(each for each in parameters if each.requires_grad))
 
@@ -140,6 +177,23 @@ def _refuse_what_is_both(shared: Sequence[nn.Parameter], own: Sequence[nn.Parame
             raise UserError(
                 f"parameter {place} of own, of shape {tuple(each.shape)}, is also in shared: remove it from one of them"
             )
+
+
+def _parts_of(features: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """Return the parts of the representation."""
+    parts = [features] if isinstance(features, Tensor) else list(features)
+    for each in parts:
+        if not isinstance(each, Tensor):
+            raise UserError(f"features must be a tensor or a list of tensors, not {type(features).__name__}")
+    return parts
+
+
+def _refuse_complex(balancer: Balancer, shared: Sequence[nn.Parameter]) -> None:
+    if balancer.compares_gradients and any(each.is_complex() for each in shared):
+        raise UserError(
+            f"{balancer.name} compares gradients, and a shared parameter is complex: keep it as real numbers, and use "
+            "torch.view_as_complex(parameter) in the network"
+        )
 
 
 def _refuse_rows(balancer: Balancer) -> None:
@@ -184,6 +238,7 @@ def _by_task(losses: Tensor | Sequence[Tensor | None], num_tasks: int) -> list[T
             raise UserError(f"losses must have shape (K,), one number per task, not {tuple(losses.shape)}")
         with torch.enable_grad():
             losses = losses.unbind()
+    losses = list(losses)
     if len(losses) != num_tasks:
         raise UserError(
             f"{len(losses)} losses for a balancer of {num_tasks} tasks: pass one per task, "
@@ -202,7 +257,7 @@ def _by_task(losses: Tensor | Sequence[Tensor | None], num_tasks: int) -> list[T
                 f"the loss of task {task} has no graph: compute it with gradients enabled, or pass None "
                 "if the task has no rows in the batch"
             )
-    return list(losses)
+    return losses
 
 
 def _taken(

@@ -58,11 +58,16 @@ class Processes:
         found: list[int] = counts.tolist()
         return found
 
+    def finite(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return whether (), on the device of the first tensor, every entry is finite in every process."""
+        device = tensors[0].device
+        wrong = torch.stack([each.isfinite().logical_not().any().to(device) for each in tensors]).sum()
+        self.add([wrong])
+        return wrong == 0
+
     def all_finite(self, tensors: Sequence[Tensor]) -> bool:
         """Return whether every entry is finite in every process; waits for the device."""
-        wrong = torch.stack([each.isfinite().logical_not().any() for each in tensors]).sum()
-        self.add([wrong])
-        return not wrong.item()
+        return bool(self.finite(tensors))
 
 
 def refuse_sharded(parameters: Sequence[Tensor]) -> None:

@@ -18,6 +18,7 @@ from mtrl_conic.gradients.calls import Losses
 from mtrl_conic.gradients.factors import Part, chosen, one_after_another
 from mtrl_conic.gradients.layout import Layout
 from mtrl_conic.gradients.present import combine_present
+from mtrl_conic.gradients.sound import must_be_masked, zero_unless
 from mtrl_conic.gradients.ways import compute
 
 
@@ -110,9 +111,21 @@ class TaskGradients:
 
         Returns:
             The balancer's statistics, and its weights (K,) as `weight` if it has weights.
+
+        Raises:
+            FloatingPointError: losses or gradients are not finite, and the balancer has `on_nonfinite="raise"`; the
+                balancer's state and every `.grad` are then as before.
         """
+        before = balancer.state_dict()
         direction, statistics = self.balance(balancer)
-        self.fill(module, direction)
+        gradients = self._filling(direction)
+        named = {name: gradient for name, gradient in gradients.items() if gradient.numel()}
+        if named:
+            sound = torch.stack([gradient.isfinite().all() for gradient in named.values()]).all()
+            if must_be_masked(balancer, named, sound, before):
+                gradients = {name: zero_unless(sound, gradient) for name, gradient in gradients.items()}
+                statistics = statistics | {"skipped": statistics.get("skipped", torch.zeros_like(sound)) | ~sound}
+        _fill(module, gradients)
         return statistics
 
     def balance(self, balancer: Balancer, settle: Settle | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -144,19 +157,27 @@ class TaskGradients:
         Shared parameters that are not balanced receive the mean gradient, and the parameters of task layers the
         gradient of their own loss. An existing `.grad` is overwritten in place, so it may be a view of a flat buffer.
         """
+        _fill(module, self._filling(direction))
+
+    def _filling(self, direction: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the gradients that `fill` writes, by name."""
         gradients = direction | self.own
         if self.averaged:
             count = len(self.losses if self.present is None else self.present)
             mean = torch.full_like(self.losses, 1 / count)  # the gradients of missing tasks are zero
             gradients |= Blocks(self.averaged).combine(mean)
-        for name, parameter in module.named_parameters():
-            gradient = gradients.get(name)
-            if gradient is None or not parameter.requires_grad:
-                continue
-            if parameter.grad is None:
-                parameter.grad = gradient
-            else:
-                parameter.grad.copy_(gradient)
+        return gradients
+
+
+def _fill(module: nn.Module, gradients: Mapping[str, Tensor]) -> None:
+    for name, parameter in module.named_parameters():
+        gradient = gradients.get(name)
+        if gradient is None or not parameter.requires_grad:
+            continue
+        if parameter.grad is None:
+            parameter.grad = gradient
+        else:
+            parameter.grad.copy_(gradient)
 
 
 def _mean(*tensors: Tensor) -> Tensor:
