@@ -132,7 +132,7 @@ class MTSAC(agent.MTSAC):
                     self._trainer = Trainer(self.envs, self, config=training, evaluator=evaluator, run=kept)
                 self._trainer.run, self._trainer.config = kept, training
                 self._trainer.callbacks = [*run.recording(kept), *callbacks]
-                if kept.result is None:
+                if not kept.finished:
                     kept.append(PROVENANCE, provenance())
                     run.go_on(self._trainer, kept, config, memory)
                 elif self._trainer.step == 0:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import yaml
+from typing_extensions import override
 
 from mtrl_conic.errors import UserError, first_line
 
@@ -146,7 +147,18 @@ def _whole(digits: str) -> int:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the same in C, ten times as fast
-    """PyYAML's safe loader with a limit on the number of digits."""
+    """PyYAML's safe loader with a limit on the number of digits, which refuses a key that occurs twice."""
+
+    @override
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+                if (key.tag, key.value) in seen:
+                    raise yaml.YAMLError(f"the key {key.value!r} occurs twice")
+                seen.add((key.tag, key.value))
+        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return found
 
     def construct_whole(self, node: Any) -> int:
         if len(self.construct_scalar(node)) > DIGITS:

@@ -19,6 +19,11 @@ def test_what_is_right_is_read(tmp_path: Path) -> None:
     assert read_json(file)["a"][0] == 1
 
 
+def test_a_key_may_replace_a_merged_one() -> None:
+    text = "a: &a {k: 1, l: 2}\nb: {<<: *a, k: 3}\n1: x\n'1': y"
+    assert parse_yaml(text, "a.yaml") == {"a": {"k": 1, "l": 2}, "b": {"k": 3, "l": 2}, 1: "x", "1": "y"}
+
+
 def test_a_pipe_a_device_and_a_folder_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "device").symlink_to("/dev/zero")
@@ -59,6 +64,8 @@ MERGES = "a: &a {k: v}\n" + "".join(
         ("a: !!python/object/apply:os.system [ls]", "not valid YAML"),
         ("x" * (YAML_CHARACTERS + 1), "too long"),
         ("a\0b", "not valid YAML"),
+        ("agent: {width: 32}\nsteps: 60\nagent: {depth: 1}", "the key 'agent' occurs twice"),
+        ("agent: {width: 32, depth: 1, width: 64}", "the key 'width' occurs twice"),
     ],
 )
 def test_yaml_that_would_hang_or_blow_up(text: str, words: str) -> None:

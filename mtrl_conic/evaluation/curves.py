@@ -86,12 +86,12 @@ def area_under_curve(positions: Sequence[float], values: Sequence[float]) -> flo
     """Return the mean height of a curve: its trapezoidal area divided by its length, last position minus first.
 
     Args:
-        positions: (E,) increasing steps or seconds.
+        positions: (E,) increasing steps or seconds; at a single position, the height is the last value there.
         values: (E,) mean success.
     """
     x, y = np.asarray(positions, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if len(x) == 1:
-        return float(y[0])
+    if x[-1] == x[0]:
+        return float(y[-1])
     return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum() / (x[-1] - x[0]))
 
 

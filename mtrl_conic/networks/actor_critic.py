@@ -30,7 +30,8 @@ class _TrunkAndOutput(nn.Module):
         self, spec: TaskSpec, extra: int, outputs: int, network: Network, hidden: Hidden, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.trunk = network.make_trunk(spec, extra, hidden, generator=generator, **network.options)
+        self.trunk = self._made(spec, extra, network, hidden, generator)
+        self._width = None if hasattr(self.trunk, "make_output") else hidden.width
         self.output: nn.Module
         make_output = getattr(self.trunk, "make_output", None)
         if callable(make_output):
@@ -39,6 +40,28 @@ class _TrunkAndOutput(nn.Module):
             self.output = TaskLinear(len(spec.task_names), hidden.width, outputs, generator=generator)
         else:
             self.output = Linear(hidden.width, outputs, generator=generator)
+
+    @staticmethod
+    def _made(spec: TaskSpec, extra: int, network: Network, hidden: Hidden, generator: torch.Generator) -> nn.Module:
+        try:
+            return network.make_trunk(spec, extra, hidden, generator=generator, **network.options)
+        except TypeError as error:
+            if "argument" not in str(error) or "generator" not in str(error):
+                raise
+            raise UserError(
+                f"the network {network.name} must take (spec, extra, hidden, *, generator): {first_line(error)}"
+            ) from error
+
+    def _outputs(self, *inputs: Tensor) -> Tensor:
+        """Return the outputs (K, B, outputs) for observations (K, B, D) and, in a critic, actions (K, B, A)."""
+        features = self.trunk(*inputs)
+        if self._width is not None and features.shape != (*inputs[0].shape[:-1], self._width):
+            raise UserError(
+                f"a trunk must return (K, B, hidden.width), here {(*inputs[0].shape[:-1], self._width)}, and returned "
+                f"{tuple(features.shape)}"
+            )
+        outputs: Tensor = self.output(features)
+        return outputs
 
 
 class Actor(_TrunkAndOutput):
@@ -68,7 +91,7 @@ class Actor(_TrunkAndOutput):
 
     def forward(self, observations: Tensor) -> Gaussian:
         """(K, B, D) -> the Gaussian before tanh, (K, B, A)."""
-        mean, log_std = self.output(self.trunk(observations)).chunk(2, dim=-1)
+        mean, log_std = self._outputs(observations).chunk(2, dim=-1)
         if self.log_std == "clamp":
             return Gaussian(mean, log_std.clamp(*self.log_std_range))
         least, largest = self.log_std_range
@@ -114,8 +137,7 @@ class ActionValue(_TrunkAndOutput):
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         """(K, B, D), (K, B, A) -> (K, B, outputs)."""
-        y: Tensor = self.output(self.trunk(observations, actions))
-        return y
+        return self._outputs(observations, actions)
 
 
 class Critic(nn.Module):

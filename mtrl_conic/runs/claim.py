@@ -40,6 +40,8 @@ def release(runs: Sequence[Job]) -> None:
 def _claim(run: Job) -> bool:
     directory = open_run(run.directory, run.config, patience=PATIENCE)
     try:
-        return directory.result is None
+        if not directory.finished:
+            directory.go_on()  # the process of the run reads its configuration from the directory
+        return not directory.finished
     finally:
         directory.close()

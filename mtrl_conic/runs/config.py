@@ -144,7 +144,10 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     if over.get("algorithm", registry.MTSAC) != under.get("algorithm", registry.MTSAC):
         merged.pop("agent", None)  # they are options of another algorithm
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        there = merged.get(key)
+        if isinstance(value, Mapping) and there is not None and not isinstance(there, Mapping):
+            continue  # what is not a section stays, so that it is refused as such
+        both = isinstance(value, Mapping) and isinstance(there, Mapping)
         merged[key] = merge(merged[key], value) if both and not key.endswith("_options") else value
     if isinstance(under.get("imports"), list) and isinstance(over.get("imports"), list):
         # A module keeps the name that it was first given with, because the process of a run gets absolute paths.

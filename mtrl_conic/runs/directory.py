@@ -85,8 +85,12 @@ class RunDirectory:
     ) -> None:
         self.path, self.config = Path(path), config
         """The given configuration, except for settings that were changed when the run was resumed before."""
+        self.finished = False
+        """Whether the run is finished and its budget is not larger now; `open_run` sets it."""
         self._made = False
         """Whether this object wrote the configuration."""
+        self._changed: dict[str, list[Any]] = {}
+        """Settings that change when the run goes on: values before and after."""
         self._was_there = self.path.exists()
         rules = _Rules(free, settings, changes)
         self._check(config, rules)  # before anything is created, so that a refused directory stays unchanged
@@ -142,7 +146,7 @@ class RunDirectory:
             _LOGGER.warning("%s keeps the earlier change of %s", self.path, ", ".join(differing))
             self.config = _with(config, {key: there for key, (there, _) in differing.items()})
         elif differing:
-            self._keep_change({key: list(values) for key, values in differing.items()})
+            self._changed = {key: list(values) for key, values in differing.items()}
 
     def _check(self, config: dict[str, Any], rules: _Rules) -> dict[str, tuple[Any, Any]]:
         """Check that the directory belongs to this run, and return the settings that differ, with both values."""
@@ -170,18 +174,21 @@ class RunDirectory:
         made = [record["changes"] for record in self.records(CHANGES)]
         return all(any(key in one and one[key][0] == here for one in made) for key, (_, here) in differing.items())
 
-    def _keep_change(self, changes: dict[str, list[Any]]) -> None:
-        """Record what was changed and at which step; `go_on` then writes the configuration."""
-        state = read_checkpoint(self.path) or {}
-        self.append(CHANGES, {"step": state.get("step", state.get("epoch", 0)), "changes": changes})
-
     def _write_config(self, config: dict[str, Any]) -> None:
         write_text(self.path / "config.yaml", as_yaml(config))
 
-    def go_on(self, config: dict[str, Any]) -> None:
-        """Prepare the run to be resumed: write its configuration, and move an existing result to `EARLIER`."""
-        if config != read_config(self.path):
-            self._write_config(config)
+    def go_on(self) -> None:
+        """Note that the run goes on: record changed settings and the configuration, move a result to `EARLIER`.
+
+        Call it when everything that the run needs has been made and the last checkpoint loaded, because a command that
+        is refused must leave the run as it is.
+        """
+        if self._changed:
+            state = read_checkpoint(self.path) or {}
+            self.append(CHANGES, {"step": state.get("step", state.get("epoch", 0)), "changes": self._changed})
+            self._changed = {}
+        if self.config != read_config(self.path):
+            self._write_config(self.config)
         result = self.result
         if result is not None:
             if result not in self.records(EARLIER):  # the process may have been killed between the two writes
@@ -278,7 +285,7 @@ def open_run(
     """Create or reopen the directory of the run that `config` describes.
 
     The fields of the roles `EXECUTION` and `BUDGET` may differ from those of the existing run. If the budget of a
-    finished run is larger now, the run has no result until it finishes again; any other finished run is left as it is.
+    finished run is larger now, `finished` is false, and the run loses its result when `RunDirectory.go_on` is called.
 
     Args:
         path: path of the directory.
@@ -295,7 +302,8 @@ def open_run(
     """
     values, model = config.model_dump(mode="json"), type(config)
     free, settings = keys_of(model, Role.EXECUTION, Role.BUDGET), keys_of(model, Role.SETTING)
-    if is_finished(path, config):
+    finished = is_finished(path, config)
+    if finished:
         settings = frozenset()  # a finished run cannot use other settings
     if patience is None:
         patience = PATIENCE if works_for_another() else 0.0
@@ -306,8 +314,7 @@ def open_run(
     except UserError:
         run.close()
         raise
-    if not is_finished(path, config):
-        run.go_on(run.config)
+    run.finished = finished
     return run
 
 

@@ -73,7 +73,8 @@ def train(
         run = open_run(directory, config, changes="make" if allow_changes else "follow")
         try:
             config = RunConfig.complete(run.config)
-            return run.result or _train(config, run, callbacks, interrupted=interrupted)
+            result = run.result if run.finished else None
+            return result or _train(config, run, callbacks, interrupted=interrupted)
         except UserError:
             run.withdraw()  # an error that only the environments or the networks could find
             raise
@@ -323,9 +324,13 @@ def go_on(trainer: Trainer, run: RunDirectory, config: RunConfig, memory: PeakMe
     Returns:
         The content of `result.json`.
     """
-    earlier = run.records(EARLIER)
+    earlier = run.result or next(reversed(run.records(EARLIER)), None)
     # The final evaluation of a smaller budget is kept, although training continues from there.
-    resumed = trainer.resume(evaluated_at=earlier[-1]["step"] if earlier else 0)
+    resumed = trainer.resume(evaluated_at=earlier["step"] if earlier else 0)
+    run.go_on()
+    if earlier and earlier["step"] == trainer.step and config.budget.share(trainer.step, trainer.seconds) >= 1:
+        run.finish(earlier)  # a larger budget was given, and taken back before another checkpoint
+        return earlier
     if not resumed and not is_metaworld(config.task_set) and trainer.evaluator is not None:
         _warn_of_untraceable(trainer.evaluator.envs, config)
     evaluation = trainer.train(config.steps, minutes=config.minutes)

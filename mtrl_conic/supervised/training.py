@@ -69,7 +69,8 @@ def train(
         run = open_run(directory, config, changes="make" if allow_changes else "follow")
         try:
             config = SupervisedConfig.complete(run.config)
-            return run.result or _Run(config, run, listener, interrupted).train()
+            result = run.result if run.finished else None
+            return result or _Run(config, run, listener, interrupted).train()
         except UserError:
             run.withdraw()  # faults of the data are found only after the directory has been created
             raise
@@ -144,6 +145,7 @@ class _Run:
     def train(self) -> Record:
         assert self.config.epochs is not None
         self._resume()
+        self.run.go_on()
         while self.epoch < self.config.epochs:
             with self._workers_told():
                 self._one_epoch()

@@ -20,6 +20,7 @@ from mtrl_conic.cli import main
 from mtrl_conic.cli.terminal import TERMINAL
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
+from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.gradients import Linear
 from mtrl_conic.networks import Hidden, trunks
 from mtrl_conic.runs.config import make_config
@@ -194,3 +195,75 @@ def test_kept_configurations_are_read() -> None:
     assert len(kept) > 20
     for file in kept:
         check(make_config(str(file), {"execution": {"device": "cpu"}}))
+
+
+class Dropped(nn.Module):
+    """A trunk with what behaves differently in training: dropout and the statistics of a batch."""
+
+    def __init__(self, spec: TaskSpec, extra: int, hidden: Hidden, *, generator: torch.Generator) -> None:
+        super().__init__()
+        self.layer = nn.Linear(spec.observation_dim + extra, hidden.width)
+        self.norm, self.dropout = nn.BatchNorm1d(hidden.width), nn.Dropout(0.5)
+
+    def forward(self, observations: Tensor, *actions: Tensor) -> Tensor:
+        y = self.layer(torch.cat([observations, *actions], dim=-1))
+        y = self.dropout(self.norm(y.flatten(0, 1)).view_as(y))
+        return torch.relu(y)
+
+
+@pytest.mark.parametrize("average_over", [0, 3])
+def test_actions_do_not_depend_on_what_is_for_training(average_over: int) -> None:
+    agent = MTSAC(SPEC, balancer="ls", network=Dropped, average_over=average_over, **SMALL)
+    for seed in range(3):
+        agent.update(make_batch(seed))
+    observations = torch.randn(K, D).numpy()
+    expected = agent.policy().act(observations)
+    before = {name: value.clone() for name, value in agent.actor.network.named_buffers()}
+    for _ in range(3):
+        assert np.array_equal(agent.act(observations, deterministic=True), expected)
+    other = observations.copy()
+    other[1] += 3
+    assert np.array_equal(agent.act(other, deterministic=True)[0], expected[0])
+    agent.act(observations)
+    assert all(torch.equal(value, before[name]) for name, value in agent.actor.network.named_buffers())
+    assert all(module.training for module in agent.actor.network.modules())
+
+
+class Encoders(nn.Module):
+    """A trunk with an encoder for each task, selected by the position of the task's rows."""
+
+    def __init__(self, spec: TaskSpec, extra: int, hidden: Hidden, *, generator: torch.Generator) -> None:
+        super().__init__()
+        inputs = spec.observation_dim + extra
+        self.encoders = nn.ModuleList(nn.Linear(inputs, hidden.width) for _ in spec.task_names)
+
+    def forward(self, observations: Tensor, *actions: Tensor) -> Tensor:
+        x = torch.cat([observations, *actions], dim=-1)
+        return torch.stack([torch.relu(each(rows)) for each, rows in zip(self.encoders, x, strict=False)])
+
+
+@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_an_encoder_for_each_task_is_trained_for_each(compile: bool) -> None:
+    execution = make_execution(torch.device("cpu"), compile=compile)
+    agent = MTSAC(SPEC, balancer="conicgrad", network=Encoders, execution=execution, **SMALL)
+    for component in (agent.actor, agent.critic):
+        before = {name: value.clone() for name, value in component.network.named_parameters()}
+        agent.update(make_batch())
+        for name, value in component.network.named_parameters():
+            assert not torch.equal(value, before[name]), name
+
+
+def test_a_network_that_does_not_fit_is_refused_in_one_line() -> None:
+    class Wide(Narrow):
+        """A trunk of another width."""
+
+        def forward(self, observations: Tensor, *actions: Tensor) -> Tensor:
+            return super().forward(observations, *actions).repeat(1, 1, 2)
+
+    def unseeded(spec: TaskSpec, extra: int, hidden: Hidden) -> nn.Module:
+        return nn.Identity()
+
+    with pytest.raises(UserError, match=r"must return \(K, B, hidden\.width\), here .* and returned"):
+        MTSAC(SPEC, balancer="ls", network=Wide, **SMALL).update(make_batch())
+    with pytest.raises(UserError, match=r"must take \(spec, extra, hidden, \*, generator\)"):
+        MTSAC(SPEC, balancer="ls", network=unseeded, **SMALL)

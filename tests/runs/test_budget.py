@@ -46,9 +46,47 @@ def test_an_extension_that_is_killed_goes_on_too(short: Path, tmp_path: Path) ->
     """The kill comes right after the earlier result is set aside; the final evaluation of that result is kept."""
     shutil.copytree(short, tmp_path / "run")
     config = parse(RunConfig, tiny_values())
-    open_run(tmp_path / "run", config).close()
+    extended = open_run(tmp_path / "run", config)
+    extended.go_on()
+    extended.close()
     train(config, tmp_path / "run")
     assert [record["step"] for record in lines(tmp_path / "run", "evaluations")] == [50, 100, 150]
+
+
+def test_a_refused_extension_leaves_the_result(
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is refused before the first step: here the environments cannot be made, or the replay does not fit."""
+    shutil.copytree(short, tmp_path / "run")
+    file = tmp_path / "longer.yaml"
+    file.write_text(yaml.safe_dump(tiny_values()))
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*") if path.is_file()}
+
+    def refuse(*arguments: object) -> None:
+        raise UserError("it does not work today")
+
+    for place in ("make_evaluation_envs", "make_agent", "check_fits"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"mtrl_conic.runs.run.{place}", refuse)
+            assert main(["train", str(file), "--run-dir", str(tmp_path / "run")]) == 2
+        assert "it does not work today" in capsys.readouterr().err
+        after = {path: path.read_bytes() for path in before}
+        changed = {path.name for path in before if after[path] != before[path]}
+        assert changed <= {"provenance.jsonl"}
+    assert train(parse(RunConfig, tiny_values()), tmp_path / "run")["step"] == 150
+
+
+def test_an_extension_that_is_taken_back_restores_the_result(short: Path, tmp_path: Path) -> None:
+    """It was killed before another checkpoint, and the first command is given again: nothing is evaluated twice."""
+    shutil.copytree(short, tmp_path / "run")
+    extended = open_run(tmp_path / "run", parse(RunConfig, tiny_values()))
+    extended.go_on()
+    extended.close()
+    assert not (tmp_path / "run/result.json").exists()
+    train(parse(RunConfig, tiny_values(steps=100)), tmp_path / "run")
+    for name in ("result.json", "evaluations.jsonl"):
+        assert (tmp_path / "run" / name).read_text() == (short / name).read_text(), name
+    assert read_config(tmp_path / "run")["steps"] == 100
 
 
 def test_a_smaller_or_equal_budget_leaves_a_finished_run_alone(short: Path) -> None:
@@ -104,3 +142,13 @@ def test_a_comparison_is_extended(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run.parent.name == "conicgrad_c=0.25"
     assert json.loads((run / "result.json").read_text())["step"] == 90
     assert len((run / "earlier_results.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("flags", [[], ["--width", "32"]])
+def test_a_section_that_is_none_is_refused_with_and_without_flags(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("task_set: mt10\nagent: [1, 2]\nsteps: 60\n")
+    assert main(["train", str(file), "--dry-run", *flags]) == 2
+    assert "agent=[1, 2]" in capsys.readouterr().err
