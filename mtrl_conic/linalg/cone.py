@@ -82,7 +82,7 @@ def least_favourable(gramian: Tensor, axis: Axis, c: float) -> tuple[Tensor, Ten
     c = min(c, 1 - 1e-6)
     # The least value is at most one: half of it, as `minimise_norm` asks.
     linear = torch.cat([torch.zeros_like(along), none - c / 2], -1)
-    least = minimise_norm(bordered, linear, one / 2, torch.cat([scales, none], -1), steps=28)
+    least = minimise_norm(bordered, linear, one / 2, torch.cat([scales, none], -1))
     weights, price = least.x[..., :-1], least.x[..., -1:]
     towards = (weights * cosines.inverse * length + price * axis.weights) / least.radius
     weights = weights * scales

@@ -12,6 +12,10 @@ from mtrl_conic.linalg.vectors import positive
 
 _NOISE = 3e-9
 """A norm sqrt(x^T C x) below this share of sum(x) is rounding: C contains squares, so half of the digits are lost."""
+_VANISHED = 3000.0
+"""A norm below this multiple of its rounding, as with opposite gradients, has no accurate direction unless it is
+smoothed; the minimum is then off by some 1e-6.
+"""
 
 
 class NormMinimum(NamedTuple):
@@ -24,7 +28,7 @@ class NormMinimum(NamedTuple):
 
 
 @without_autograd
-def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor, *, steps: int = 22) -> NormMinimum:
+def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor, *, steps: int = 28) -> NormMinimum:
     """A positive multiple of the x >= 0, a.x = 1 that minimises f(x) = b.x + kappa sqrt(x^T Q x).
 
     As f(t x) = t f(x), it is the ray of the minimiser of f(x) + (a.x)^2 / 2 - a.x wherever the least f is
@@ -38,7 +42,7 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
         linear: b (..., N), such that the least f is below one half.
         kappa: (..., 1), positive, of the size of b.
         scales: a (..., N), not negative, at most 1.
-        steps: 22 are enough for a ball up to a condition of 1e8, a cone takes a few more.
+        steps: 22 are enough for a ball up to a condition of 1e8; opposite gradients and a cone take a few more.
     """
     # Vectors are columns (..., N, 1) here.
     linear, scales, kappa = (part.unsqueeze(-1) for part in (linear, scales, kappa))
@@ -53,8 +57,11 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
     ridged = with_ridge(matrix)
     for _ in range(steps):
         pairs = x * slack
-        mu = torch.maximum(shrink * share * pairs.sum(-2, keepdim=True), floor)
-        smoothing, noise = mu / kappa, _NOISE * x.sum(-2, keepdim=True)
+        noise = _NOISE * x.sum(-2, keepdim=True)
+        vanishes = x.mT @ product < (_VANISHED * noise).square()
+        least = torch.where(vanishes, 100 * noise * kappa, floor)
+        mu = torch.maximum(shrink * share * pairs.sum(-2, keepdim=True), least)
+        smoothing = mu / kappa
         square = torch.addcmul((x.mT @ product).clamp_min(0), smoothing, smoothing)
         square = torch.addcmul(square, noise, noise)
         root = square.sqrt()

@@ -202,3 +202,29 @@ def test_a_balancer_can_be_pickled_and_copied(name: str) -> None:
     for other in others:
         assert other.name == name
         assert torch.equal(other.direction(jacobian, losses), expected)
+
+
+@pytest.mark.parametrize("num_tasks", [3, 10])
+@pytest.mark.parametrize("c", [0.4, 0.9])
+@pytest.mark.parametrize("noise", [0.0, 1e-7, 1e-6, 1e-5, 1e-3])
+def test_cagrad_solves_its_problem_with_opposite_gradients(num_tasks: int, c: float, noise: float) -> None:
+    """Near an optimum where a mixture of the gradients vanishes; no fallback, and the best worst case is reached."""
+    gaps = []
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        jacobian = torch.randn(num_tasks, 40, dtype=torch.float64, generator=generator)
+        jacobian[1] = noise * torch.randn(40, dtype=torch.float64, generator=generator) - jacobian[0]
+        found = balancers.make("cagrad", num_tasks, c=c).direct(jacobian)
+        assert not found.statistics["fallback"]
+        mean = jacobian.mean(0)
+        assert (found.direction - mean).norm() <= c * mean.norm() * (1 + 1e-6)
+        gaps.append(float(found.statistics["dual_gap"]))
+    assert sorted(gaps)[-2] < 1e-4  # at most one is not solved to this accuracy
+
+
+def test_the_fallback_of_cagrad_is_rescaled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = balancers.make("cagrad", 2, c=0.5, rescale="square")
+    monkeypatch.setattr(made, "guarantees", lambda outcome: {"ball": torch.tensor(1.0)})
+    weights, statistics = made(torch.eye(2, dtype=torch.float64))
+    assert statistics["fallback"]
+    torch.testing.assert_close(weights, torch.full((2,), 0.5 / 1.25, dtype=torch.float64))
