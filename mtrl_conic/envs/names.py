@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mtrl_conic.envs.gymnasium.entries import GYMNASIUM_SETS, read_entries
@@ -98,6 +98,12 @@ def task_names(spec: Spec) -> tuple[str, ...]:
     return _metaworld_names(spec) if entries is None else tuple(entry.task().name for entry in entries)
 
 
+def _gymnasium_ids() -> Collection[str]:
+    import gymnasium
+
+    return gymnasium.registry.keys()
+
+
 def _metaworld_names(spec: Spec) -> tuple[str, ...]:
     if not isinstance(spec, str):
         names = tuple(_task_name(str(name)) for name in spec)
@@ -113,6 +119,10 @@ def _metaworld_names(spec: Spec) -> tuple[str, ...]:
         raise UserError(
             f"the tasks {spec.removeprefix(OWN)} were given in Python: in a module, decorate a function that makes "
             f"them with register_task_set({spec!r}), and give the module with --import"
+        )
+    if spec not in BENCHMARKS and spec in _gymnasium_ids():
+        raise UserError(
+            f"unknown task set {spec!r}, which is the id of a Gymnasium environment: write gymnasium:{spec}"
         )
     if spec not in BENCHMARKS:
         known = [*BENCHMARKS, *GYMNASIUM_SETS, *available_task_sets(), *(f"mt1:{name}" for name in MT50)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError
+from mtrl_conic.gradients import backward
 from tests.balancers import oracles
 from tests.balancers.test_registry import few, run, some_losses
 
@@ -144,3 +146,11 @@ def test_a_preference_is_the_methods() -> None:
     expected = balancers.make("upgrad", 3, preference="0.7+0.2+0.1").direction(jacobian)
     torch.testing.assert_close(balancers.make("crmogm", 3, **written[0][1]).direction(jacobian), expected)
     assert balancers.check_options("crmogm", {"of": "upgrad:preference=a:2+b:1"})["of"] == "upgrad:preference=a:2+b:1"
+
+
+def test_a_task_that_was_absent_begins_with_its_own_weight() -> None:
+    net, made = nn.Linear(4, 3), balancers.make("crmogm", 3, of="ls", beta=0.9)
+    losses = [net(torch.randn(5, 4)).square().mean(0) for _ in range(2)]
+    backward([losses[0][0], losses[0][1], None], made, shared=net.parameters())
+    told = backward(losses[1], made, shared=net.parameters())
+    assert told["weight"].tolist() == pytest.approx([0.9 / 2 + 0.1 / 3, 0.9 / 2 + 0.1 / 3, 1 / 3])

@@ -283,6 +283,10 @@ class Failing(Line):
                 reward = 1e39
             if self.how == "none":
                 reward = None  # type: ignore[assignment]
+            if self.how == "old":
+                return observation, reward, False, {}  # type: ignore[return-value]
+            if self.how == "exit":
+                raise SystemExit(3)
         return observation, reward, *rest  # type: ignore[return-value]
 
 
@@ -297,6 +301,8 @@ class Failing(Line):
         ("large", r"entry 0 of the observation is 1e\+39 beyond what float32 holds; find the step"),
         ("reward", r"the reward is 1e\+39 beyond what float32 holds"),
         ("none", r"step\(\) returned the reward None, which is not a number"),
+        ("old", r"step\(\) must return \(observation, reward, terminated, truncated, info\), .* returned 4 values"),
+        ("exit", r"step\(\) of its environment fails: SystemExit: 3"),
     ],
 )
 def test_every_failure_names_task_episode_and_step(how: str, words: str, vector: Any) -> None:
@@ -317,6 +323,23 @@ def test_a_failing_reset_names_task_and_episode() -> None:
     envs = TaskSet.from_gymnasium({"mine": lambda: Failing("reset")}, seed=3)
     with pytest.raises(UserError, match=r"task 'mine', episode \d+, step 0: reset\(\) .* OSError: the robot is off"):
         envs.reset()
+
+
+def test_an_environment_of_the_old_api_is_named() -> None:
+    class Old(Line):
+        """`reset` returns the observation alone."""
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            return super().reset(seed=seed)[0]
+
+    envs = TaskSet.from_gymnasium({"mine": Old})
+    with pytest.raises(UserError, match=r"reset\(\) must return \(observation, info\), .* returned ndarray"):
+        envs.reset()
+
+
+def test_an_id_without_its_prefix_is_explained() -> None:
+    with pytest.raises(UserError, match="write gymnasium:CartPole-v1"):
+        check_spec("CartPole-v1")
 
 
 # Resuming.

@@ -24,7 +24,7 @@ class CRMOGM(Container):
     """CR-MOGM: the running mean of another method's weights.
 
     lambda <- beta lambda + (1 - beta) w, with w the weights that the method has for this update; lambda starts at the
-    first w, and d = J^T lambda.
+    first w, for each task, and d = J^T lambda.
 
     Reduction: that of the method.
     Guarantees: only those that a mean preserves, such as a sum of one. The guarantees of the method are checked on w.
@@ -64,13 +64,13 @@ class CRMOGM(Container):
 
     @override
     def initial_state(self) -> dict[str, Tensor]:
-        own = {"lambda": self._full(0.0), "begun": torch.zeros(self.batch_shape, dtype=torch.bool)}
+        own = {"lambda": self._full(0.0), "begun": self._full(0.0).bool()}
         return own | super().initial_state()
 
     @override
     def balance(self, gramian: Tensor, losses: Tensor | None = None) -> Balance:
         weights, statistics = self._of.bound(self).settle(gramian, losses)
-        begun = self.state["begun"].unsqueeze(-1)
+        begun = self.state["begun"]
         smoothed = torch.where(begun, weights.lerp(self.state["lambda"], self.beta), weights)
         self._store(**{"lambda": smoothed, "begun": torch.ones_like(self.state["begun"])})
         return Balance(smoothed, {**statistics, "unsmoothed": weights})

@@ -125,9 +125,9 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
         self._episode, self._steps = seed, 0
         self._succeeds.reset()
         try:
-            observation, _ = self.env.reset(seed=seed)
+            observation, _ = _returned(self.env.reset(seed=seed), "reset()", "observation, info")
             return self._pad(observation), {}
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failure("reset()", error) from error
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
@@ -140,12 +140,15 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
         """Take one step; return the result of `step` and the environment's own `info`."""
         self._steps += 1
         try:
-            observation, reward, terminated, truncated, info = self.env.step(self.own_action(action))
+            returned = self.env.step(self.own_action(action))
+            observation, reward, terminated, truncated, info = _returned(
+                returned, "step()", "observation, reward, terminated, truncated, info"
+            )
             reward, terminated = _number(reward), bool(terminated)
             truncated = bool(truncated) or self._steps >= self.horizon
             success = self._succeeds(observation, reward, terminated, terminated or truncated, info)
             return (self._pad(observation), reward, terminated, truncated, {"success": success}), info
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failure("step()", error) from error
 
     def own_action(self, action: NDArray[np.floating[Any]]) -> NDArray[Any]:
@@ -166,9 +169,17 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
         padded[: self.own_observation_dim] = own
         return padded
 
-    def _failure(self, where: str, error: Exception) -> UserError:
+    def _failure(self, where: str, error: BaseException) -> UserError:
         said = f"{where} of its environment fails: {type(error).__name__}: {first_line(error)}{origin(error)}"
         return failure(self.task.name, self._episode, self._steps, str(error) if isinstance(error, UserError) else said)
+
+
+def _returned(value: Any, where: str, expected: str) -> tuple[Any, ...]:
+    """Check that a method of an environment returned the values of Gymnasium's API."""
+    if not isinstance(value, tuple) or len(value) != len(expected.split(", ")):
+        given = f"{len(value)} values" if isinstance(value, tuple) else type(value).__name__
+        raise UserError(f"{where} must return ({expected}), as Gymnasium's API says, and returned {given}")
+    return value
 
 
 def _number(reward: Any) -> float:
@@ -194,7 +205,7 @@ def _make(task: Task) -> gym.Env[Any, Any]:
             env = factory(**options)
     except UserError as error:
         raise UserError(f"task {task.name!r}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"task {task.name!r}: its environment cannot be made: {type(error).__name__}: "
             f"{first_line(error)}{origin(error)}"
