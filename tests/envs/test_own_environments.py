@@ -332,9 +332,8 @@ def test_an_environment_of_the_old_api_is_named() -> None:
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
             return super().reset(seed=seed)[0]
 
-    envs = TaskSet.from_gymnasium({"mine": Old})
     with pytest.raises(UserError, match=r"reset\(\) must return \(observation, info\), .* returned ndarray"):
-        envs.reset()
+        TaskSet.from_gymnasium({"mine": Old}).reset()
 
 
 def test_an_id_without_its_prefix_is_explained() -> None:
