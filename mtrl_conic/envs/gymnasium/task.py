@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import multiprocessing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,6 +129,7 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
             observation, _ = _returned(self.env.reset(seed=seed), "reset()", "observation, info")
             return self._pad(observation), {}
         except (Exception, SystemExit) as error:
+            _let_a_worker_exit(error)
             raise self._failure("reset()", error) from error
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
@@ -149,6 +151,7 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
             success = self._succeeds(observation, reward, terminated, terminated or truncated, info)
             return (self._pad(observation), reward, terminated, truncated, {"success": success}), info
         except (Exception, SystemExit) as error:
+            _let_a_worker_exit(error)
             raise self._failure("step()", error) from error
 
     def own_action(self, action: NDArray[np.floating[Any]]) -> NDArray[Any]:
@@ -172,6 +175,12 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
     def _failure(self, where: str, error: BaseException) -> UserError:
         said = f"{where} of its environment fails: {type(error).__name__}: {first_line(error)}{origin(error)}"
         return failure(self.task.name, self._episode, self._steps, str(error) if isinstance(error, UserError) else said)
+
+
+def _let_a_worker_exit(error: BaseException) -> None:
+    """Raise a SystemExit in a process of the task set, which ends then and is replaced."""
+    if isinstance(error, SystemExit) and multiprocessing.parent_process() is not None:
+        raise error
 
 
 def _returned(value: Any, where: str, expected: str) -> tuple[Any, ...]:
