@@ -10,6 +10,7 @@ from typing import Any
 from mtrl_conic import files
 from mtrl_conic.agents.model_card import model_card
 from mtrl_conic.agents.policy import Policy
+from mtrl_conic.networks.onnx_file import check_installed
 
 CARD = "README.md"
 
@@ -42,6 +43,8 @@ def export_policy(
     folder = Path(directory)
     for task in onnx_tasks:
         policy.spec.place(task)
+    if onnx or onnx_tasks:
+        check_installed()  # before anything is written
     written = policy.save(folder)
     models = [policy.export_onnx(folder / "policy.onnx")] if onnx else []
     models += [policy.export_onnx(folder / f"{_file_name(task)}.onnx", task=task) for task in onnx_tasks]

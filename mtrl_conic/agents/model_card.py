@@ -79,7 +79,7 @@ def _protocol(run: Mapping[str, Any] | None) -> str:
             "task, each once; success at any step of the episode."
         )
     else:
-        limit = environment["time_limit"] or "each environment's own limit"
+        limit = environment["time_limit"] or "the limit of the task or of its environment"
         said = (
             f"Gymnasium environments, steps of an episode: {limit}. Evaluation: the deterministic policy, "
             f"{training['episodes_per_task']} episodes per task with reset seeds from 0; success: as the task set "

@@ -12,6 +12,18 @@ from mtrl_conic import files
 from mtrl_conic.errors import not_installed
 
 
+def check_installed() -> None:
+    """Check that the packages for the export are installed.
+
+    Raises:
+        UserError: one is missing.
+    """
+    try:
+        import onnxscript  # noqa: F401  # torch's exporter needs it, and onnx
+    except ImportError:
+        raise not_installed("onnxscript", "onnx") from None
+
+
 def write_onnx(module: nn.Module, example: Tensor, file: Path) -> Path:
     """Write `module`, which maps `observations` (..., B, D) to `actions` (..., B, A), for any B.
 
@@ -23,10 +35,7 @@ def write_onnx(module: nn.Module, example: Tensor, file: Path) -> Path:
     Raises:
         UserError: a missing package, or a file that cannot be written.
     """
-    try:
-        import onnxscript  # noqa: F401  # torch's exporter needs it, and onnx
-    except ImportError:
-        raise not_installed("onnxscript", "onnx") from None
+    check_installed()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter causes torch's own deprecation warnings
         program = torch.onnx.export(

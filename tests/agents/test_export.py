@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_the_card_says_what_was_trained_and_what_it_reached(tmp_path: Path) -> N
         "12,000 environment steps",
         "20 episodes per task",
         "torch 2.13.0",
-        "each environment's own limit",
+        "the limit of the task or of its environment",
     ):
         assert words in card, words
     export_policy(make_agent().policy(), tmp_path)
@@ -74,3 +75,13 @@ def test_an_unknown_task_is_refused_before_anything_is_written(tmp_path: Path) -
     with pytest.raises(UserError, match="unknown task 'thre'; did you mean 'three'"):
         export_policy(make_agent().policy(), tmp_path, onnx_tasks=["thre"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", [{"onnx": True}, {"onnx_tasks": ["one"]}])
+def test_a_missing_package_is_noticed_before_anything_is_written(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match="onnxscript is not installed"):
+        export_policy(make_agent().policy(), tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
