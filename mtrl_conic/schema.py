@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -60,6 +60,24 @@ def options_model(make: Callable[..., Any], *, besides: Collection[str]) -> type
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hints.get(parameter.name, Any), default)
     return pydantic.create_model("Options", **fields)
+
+
+def check_arguments(make: Callable[..., Any], given: Sequence[Any], named: Mapping[str, Any], *, takes: str) -> None:
+    """Check that a user's class or function accepts the arguments with which it is called.
+
+    Args:
+        make: class or function.
+        given: its positional arguments.
+        named: its keyword arguments.
+        takes: what it must take, the beginning of the message.
+
+    Raises:
+        UserError: it does not accept them.
+    """
+    try:
+        inspect.signature(make).bind(*given, **named)
+    except TypeError as error:
+        raise UserError(f"{takes}: {error}") from None
 
 
 def check_options(name: str, model: type[pydantic.BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:

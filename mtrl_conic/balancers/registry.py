@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal
@@ -114,8 +113,8 @@ def make(
         raise UserError(f"on_nonfinite is 'raise' or 'skip', not {on_nonfinite!r}")
     checked = _checked(cls, options)
     checked = _by_number(cls, checked, task_names)
-    if "seed" not in inspect.signature(cls).parameters:
-        raise UserError(f"{cls.__name__}.__init__ must take the keyword argument `seed`, like that of Balancer")
+    takes = f"{cls.__name__} must take (num_tasks, *, seed), as Balancer does"
+    schema.check_arguments(cls, [num_tasks], {"seed": seed, **checked}, takes=takes)
     made = cls(num_tasks, seed=seed, **checked)
     made.on_nonfinite = on_nonfinite
     return made

@@ -14,7 +14,7 @@ from mtrl_conic.gradients.autograd import Found
 from mtrl_conic.gradients.graph import FeatureGradients, GraphGradients, TaskLosses
 from mtrl_conic.gradients.present import combine_present, of_all_tasks
 from mtrl_conic.gradients.processes import Processes, refuse_sharded
-from mtrl_conic.gradients.sound import must_be_masked, zero_unless
+from mtrl_conic.gradients.sound import sound_or_skipped, unchanged_on_error
 from mtrl_conic.linalg.cosines import norms_and_cosines
 
 if TYPE_CHECKING:
@@ -83,16 +83,12 @@ def backward(
         parts = _parts_of(features)
         gradients = FeatureGradients(parts, taken, common, single, processes=processes, keep=retain_graph)
     _refuse_complex(balancer, common)
-    before = balancer.state_dict()
-    try:
+    with unchanged_on_error(balancer) as before:
         if taken.scale is None:
             found, statistics = _balance(balancer, gradients, present)
             found, statistics = _checked(balancer, gradients, found, statistics, before)
         else:
-            found, statistics = _balance_scaled(balancer, gradients, present)
-    except Exception:
-        balancer.load_state_dict(before)
-        raise
+            found, statistics = _balance_scaled(balancer, gradients, present, before)
     of_own = gradients.of_own
     if balancer.batches > 1:
         of_own = [None if each is None else each / balancer.batches for each in of_own]
@@ -114,27 +110,21 @@ def _balance(balancer: Balancer, gradients: GraphGradients, present: Sequence[in
 def _checked(
     balancer: Balancer, gradients: GraphGradients, found: Found, statistics: Statistics, before: Statistics
 ) -> tuple[Found, Statistics]:
-    """Refuse or skip gradients that are not finite, see `must_be_masked`."""
-    named = _named("shared", found) | _named("own", gradients.of_own)
-    if not named:
-        return found, statistics
-    sound = gradients.processes.finite(list(named.values()))
-    if not must_be_masked(balancer, named, sound, before):
-        return found, statistics
-    gradients.of_own, found = (
-        [None if each is None else zero_unless(sound, each) for each in given] for given in (gradients.of_own, found)
-    )
-    skipped = statistics.get("skipped", torch.zeros_like(sound)) | ~sound
-    return found, statistics | {"skipped": skipped}
+    """Refuse or skip gradients that are not finite, see `sound_or_skipped`."""
+    names = [f"parameter {place} of shared" for place in range(len(found))]
+    names += [f"parameter {place} of own" for place in range(len(gradients.of_own))]
+    named = dict(zip(names, [*found, *gradients.of_own], strict=True))
+    there = {name: gradient for name, gradient in named.items() if gradient is not None}
+    kept, statistics = sound_or_skipped(balancer, there, statistics, before, gradients.processes)
+    of_all = [kept.get(name) for name in names]
+    gradients.of_own = of_all[len(found) :]
+    return of_all[: len(found)], statistics
 
 
-def _named(kind: str, found: Found) -> dict[str, Tensor]:
-    return {f"parameter {place} of {kind}": each for place, each in enumerate(found) if each is not None}
-
-
-def _balance_scaled(balancer: Balancer, gradients: GraphGradients, present: Sequence[int]) -> tuple[Found, Statistics]:
+def _balance_scaled(
+    balancer: Balancer, gradients: GraphGradients, present: Sequence[int], before: Statistics
+) -> tuple[Found, Statistics]:
     """Balance under a gradient scaler; an overflow leaves the balancer's state unchanged and all gradients NaN."""
-    before = balancer.state_dict()
     try:
         _check_finite([gradients.losses], gradients.processes)
         found, statistics = _balance(balancer, gradients, present)

@@ -26,6 +26,7 @@ from mtrl_conic.gradients.calls import (
     parted,
 )
 from mtrl_conic.gradients.layout import Layout
+from mtrl_conic.gradients.mode import in_evaluation
 
 _FOUND: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 """The answers of `are_separate`."""
@@ -75,17 +76,10 @@ def _is_recorded(inputs: tuple[Any, ...]) -> bool:
 @contextmanager
 def _undisturbed(module: nn.Module, inputs: tuple[Any, ...]) -> Iterator[None]:
     """Switch the module to evaluation mode, and restore it and the random numbers at the end."""
-    training = [each for each in module.modules() if each.training]
     devices = {leaf.device for leaf in pytree.tree_leaves(inputs) if leaf.is_cuda}
     # Recurrent layers of cuDNN have no backward pass in evaluation mode.
-    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(enabled=False):
-        try:
-            for each in training:
-                each.training = False
-            yield
-        finally:
-            for each in training:
-                each.training = True
+    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(enabled=False), in_evaluation(module):
+        yield
 
 
 def _refuse_mixed(layout: Layout, losses: Losses, inputs: tuple[Any, ...]) -> None:

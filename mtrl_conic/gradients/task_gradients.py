@@ -18,7 +18,8 @@ from mtrl_conic.gradients.calls import Losses
 from mtrl_conic.gradients.factors import Part, chosen, one_after_another
 from mtrl_conic.gradients.layout import Layout
 from mtrl_conic.gradients.present import combine_present
-from mtrl_conic.gradients.sound import must_be_masked, zero_unless
+from mtrl_conic.gradients.processes import Processes
+from mtrl_conic.gradients.sound import sound_or_skipped, unchanged_on_error
 from mtrl_conic.gradients.ways import compute
 
 
@@ -116,15 +117,10 @@ class TaskGradients:
             FloatingPointError: losses or gradients are not finite, and the balancer has `on_nonfinite="raise"`; the
                 balancer's state and every `.grad` are then as before.
         """
-        before = balancer.state_dict()
-        direction, statistics = self.balance(balancer)
-        gradients = self._filling(direction)
-        named = {name: gradient for name, gradient in gradients.items() if gradient.numel()}
-        if named:
-            sound = torch.stack([gradient.isfinite().all() for gradient in named.values()]).all()
-            if must_be_masked(balancer, named, sound, before):
-                gradients = {name: zero_unless(sound, gradient) for name, gradient in gradients.items()}
-                statistics = statistics | {"skipped": statistics.get("skipped", torch.zeros_like(sound)) | ~sound}
+        with unchanged_on_error(balancer) as before:
+            direction, statistics = self.balance(balancer)
+            alone = Processes(False)
+            gradients, statistics = sound_or_skipped(balancer, self._filling(direction), statistics, before, alone)
         _fill(module, gradients)
         return statistics
 

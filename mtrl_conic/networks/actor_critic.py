@@ -16,6 +16,7 @@ from mtrl_conic.networks.gaussian import Gaussian
 from mtrl_conic.networks.hidden import Hidden
 from mtrl_conic.networks.registry import MakeTrunk, Network, choose
 from mtrl_conic.networks.values import CategoricalValue, ScalarValue
+from mtrl_conic.schema import check_arguments
 
 
 def in_trunk(name: str) -> bool:
@@ -30,7 +31,10 @@ class _TrunkAndOutput(nn.Module):
         self, spec: TaskSpec, extra: int, outputs: int, network: Network, hidden: Hidden, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.trunk = self._made(spec, extra, network, hidden, generator)
+        takes = f"the network {network.name} must take (spec, extra, hidden, *, generator)"
+        given: dict[str, Any] = {"generator": generator, **network.options}
+        check_arguments(network.make_trunk, [spec, extra, hidden], given, takes=takes)
+        self.trunk = network.make_trunk(spec, extra, hidden, **given)
         self._width = None if hasattr(self.trunk, "make_output") else hidden.width
         self.output: nn.Module
         make_output = getattr(self.trunk, "make_output", None)
@@ -40,17 +44,6 @@ class _TrunkAndOutput(nn.Module):
             self.output = TaskLinear(len(spec.task_names), hidden.width, outputs, generator=generator)
         else:
             self.output = Linear(hidden.width, outputs, generator=generator)
-
-    @staticmethod
-    def _made(spec: TaskSpec, extra: int, network: Network, hidden: Hidden, generator: torch.Generator) -> nn.Module:
-        try:
-            return network.make_trunk(spec, extra, hidden, generator=generator, **network.options)
-        except TypeError as error:
-            if "argument" not in str(error) or "generator" not in str(error):
-                raise
-            raise UserError(
-                f"the network {network.name} must take (spec, extra, hidden, *, generator): {first_line(error)}"
-            ) from error
 
     def _outputs(self, *inputs: Tensor) -> Tensor:
         """Return the outputs (K, B, outputs) for observations (K, B, D) and, in a critic, actions (K, B, A)."""

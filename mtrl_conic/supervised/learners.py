@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mtrl_conic import balancers
 from mtrl_conic.errors import UserError
+from mtrl_conic.gradients.mode import in_evaluation
 from mtrl_conic.supervised.gradients import Statistics, check, write_gradients
 from mtrl_conic.supervised.network import BatchedHeads, Outputs, Representation, SingleTaskNetworks, TaskNetwork
 from mtrl_conic.supervised.problem import Batch, Gradients, Options, Problem
@@ -227,10 +228,8 @@ def make_learner(
 
 
 def _vector_size(network: TaskNetwork, inputs: Sequence[Tensor], device: torch.device) -> int:
-    network.eval()
-    with torch.no_grad():
+    with torch.no_grad(), in_evaluation(network):
         representation: Representation = network.represent([part.to(device) for part in inputs])
-    network.train()
     if not isinstance(network.heads, BatchedHeads) or representation[0].dim() != 2:
         raise UserError("rotograd needs one vector per row, but the representation of this network is not a vector")
     return representation[0].shape[1]

@@ -228,3 +228,21 @@ def test_the_fallback_of_cagrad_is_rescaled_too(monkeypatch: pytest.MonkeyPatch)
     weights, statistics = made(torch.eye(2, dtype=torch.float64))
     assert statistics["fallback"]
     torch.testing.assert_close(weights, torch.full((2,), 0.5 / 1.25, dtype=torch.float64))
+
+
+def test_the_constructor_of_an_own_method_must_take_the_seed() -> None:
+    class Unseeded(Answer):
+        """A method that takes no seed."""
+
+        def __init__(self, num_tasks: int) -> None:
+            super().__init__(num_tasks)
+
+    class Passing(Answer):
+        """A method that passes what it is given on."""
+
+        def __init__(self, num_tasks: int, **rest: Any) -> None:
+            super().__init__(num_tasks, **rest)
+
+    with pytest.raises(UserError, match=r"Unseeded must take \(num_tasks, \*, seed\)"):
+        balancers.make(Unseeded, 3)
+    assert balancers.make(Passing, 3, seed=5).seed == 5

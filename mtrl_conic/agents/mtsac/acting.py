@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from mtrl_conic.agents.policy import Policy
 from mtrl_conic.envs.spec import TaskSpec, as_tensor
+from mtrl_conic.gradients.mode import in_evaluation
 from mtrl_conic.networks.actor_critic import Actor
 from mtrl_conic.networks.gaussian import Gaussian, squashed_sample
-
-
-@contextmanager
-def _evaluating(*networks: nn.Module) -> Iterator[None]:
-    """Switch off what a user's network does in training only: dropout, statistics of batches."""
-    training = [each for network in networks for each in network.modules() if each.training]
-    try:
-        for each in training:
-            each.training = False
-        yield
-    finally:
-        for each in training:
-            each.training = True
 
 
 class Acting:
@@ -58,7 +45,7 @@ class Acting:
         """Return actions for observations, see `MTSAC.act`."""
         given = as_tensor(observations)
         rows = self._spec.rows(given, task).to(self._generator.device)
-        with _evaluating(self._policy, self._actor):
+        with in_evaluation(self._policy if deterministic else self._actor):
             actions = self._policy(rows) if deterministic else self._sample(rows)
         result: NDArray[np.float32] = self._spec.shaped(actions, given, task).cpu().numpy()
         return result
