@@ -17,9 +17,9 @@ import numpy as np
 
 from mtrl_conic import Policy
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.runs.directory import read_result
 from mtrl_conic.runs.run import load_agent
 from mtrl_conic.runs.status import find_runs
+from mtrl_conic.runs.stored import read_result
 
 ROWS = 50
 """The number of observations of each task for which the actions are compared."""

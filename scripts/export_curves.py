@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mtrl_conic.runs.config import RunConfig
-from mtrl_conic.runs.directory import read_config
+from mtrl_conic.runs.stored import read_config
 from mtrl_conic.schema import parse
 
 COLUMNS = (

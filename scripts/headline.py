@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtrl_conic.evaluation import statistics
+from mtrl_conic.evaluation import estimates, statistics
 
 ROOT = Path(__file__).parent.parent
 RUNS = ("strong_50k", "strong_200k", "strong_1m")
@@ -54,9 +54,9 @@ def updated(page: str) -> str:
     return filled
 
 
-def _success(estimate: statistics.Estimate) -> str:
+def _success(estimate: estimates.Estimate) -> str:
     if estimate.interval is None:
-        return f"**{_rate(estimate.value)}** (an interval needs {statistics.MIN_RUNS} seeds)"
+        return f"**{_rate(estimate.value)}** (an interval needs {estimates.MIN_RUNS} seeds)"
     low, high = estimate.interval
     return f"**{_rate(estimate.value)}** [{_rate(low)}, {_rate(high)}]"
 

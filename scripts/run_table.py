@@ -17,9 +17,9 @@ from statistics import median
 from typing import Any
 
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.runs.directory import read_result
 from mtrl_conic.runs.run import load_agent
 from mtrl_conic.runs.status import find_runs
+from mtrl_conic.runs.stored import read_result
 
 FEW = 5
 """The largest number of tasks for which each return has a column."""

@@ -16,7 +16,7 @@ from mtrl_conic.agents.registry import MTSAC
 from mtrl_conic.cli.terminal import TERMINAL, say
 from mtrl_conic.cli.words import duration
 from mtrl_conic.evaluation.curves import BEST
-from mtrl_conic.evaluation.statistics import MIN_RUNS
+from mtrl_conic.evaluation.estimates import MIN_RUNS
 from mtrl_conic.evaluation.words import estimate, number, return_estimates, without_success
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.results import check_result

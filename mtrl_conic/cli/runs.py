@@ -17,8 +17,8 @@ from mtrl_conic.cli.words import duration
 from mtrl_conic.errors import UserError, first_line, unknown
 from mtrl_conic.reading import parse_yaml
 from mtrl_conic.runs.configuration import Budget, read_budget
-from mtrl_conic.runs.directory import read_config
 from mtrl_conic.runs.status import Progress, State, find_runs, read_error, read_progress, read_state
+from mtrl_conic.runs.stored import read_config
 from mtrl_conic.schema import flat_items
 
 STATES: dict[State, str] = {"finished": "green", "running": "cyan", "failed": "red", "stale": "yellow", "waiting": ""}

@@ -64,8 +64,8 @@ def shown(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
 def run(arguments: argparse.Namespace) -> int:
     """Check all runs, train those that are not finished, and write and print the tables."""
     from mtrl_conic.runs.config import merge
-    from mtrl_conic.runs.directory import is_finished
     from mtrl_conic.runs.plan import plan
+    from mtrl_conic.runs.stored import is_finished
     from mtrl_conic.supervised.config import SupervisedConfig
     from mtrl_conic.supervised.training import check
 

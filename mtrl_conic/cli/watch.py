@@ -18,9 +18,9 @@ from mtrl_conic.cli.words import duration, pace
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.words import estimate, number, return_estimates, without_success
 from mtrl_conic.runs.configuration import method_of, read_budget
-from mtrl_conic.runs.directory import read_config
 from mtrl_conic.runs.records import are_by_task, last_record
 from mtrl_conic.runs.status import State, read_error, read_progress, read_state
+from mtrl_conic.runs.stored import read_config
 
 _COLUMNS = (
     ("success", "evaluations", "success"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtrl_conic.evaluation.statistics import Estimate
+    from mtrl_conic.evaluation.estimates import Estimate
 
 NAMED = 3
 """The largest number of values that one line names; further values are only counted."""
@@ -38,7 +38,7 @@ def return_estimates(record: Mapping[str, Any]) -> dict[str, Estimate]:
 
     The interval is Student's t over the episodes of this one policy. It says nothing about other seeds.
     """
-    from mtrl_conic.evaluation.statistics import Estimate, student  # imports SciPy, which listing runs does not need
+    from mtrl_conic.evaluation.estimates import Estimate, student  # imports SciPy, which listing runs does not need
 
     count, deviations = int(record["episodes_per_task"]), record.get("return_std", {})
     return {

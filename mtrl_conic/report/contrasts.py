@@ -6,14 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mtrl_conic.errors import unknown
-from mtrl_conic.evaluation.statistics import (
-    FEW_RUNS,
-    MOST_RUNS,
-    Estimate,
-    detectable_difference,
-    holm,
-    pairs_needed,
-)
+from mtrl_conic.evaluation.differences import MOST_RUNS, detectable_difference, holm, pairs_needed
+from mtrl_conic.evaluation.estimates import FEW_RUNS, Estimate
 
 BASELINE = "ls"
 ALPHA = 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mtrl_conic.escaping import in_latex
-from mtrl_conic.evaluation.statistics import FEW_RUNS, Estimate
+from mtrl_conic.evaluation.estimates import FEW_RUNS, Estimate
 from mtrl_conic.report.tables import Cell, Table, Worded, estimate_of, text
 
 BEST, SECOND = r"\textbf", r"\underline"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtrl_conic.errors import UserError, unknown
-from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.records import EVALUATIONS, are_by_task, file_of, is_number, read_records
 from mtrl_conic.runs.results import check_result, check_tasks
 from mtrl_conic.runs.status import find_runs, read_progress
+from mtrl_conic.runs.stored import read_config, read_result
 
 
 @dataclass(frozen=True)

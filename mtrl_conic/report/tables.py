@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mtrl_conic.escaping import in_csv, in_markdown, visible
-from mtrl_conic.evaluation.statistics import Estimate
+from mtrl_conic.evaluation.estimates import Estimate
 from mtrl_conic.evaluation.words import estimate, number
 
 

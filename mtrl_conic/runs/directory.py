@@ -6,28 +6,26 @@ import copy
 import json
 import logging
 import os
-import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.files import append, replace, sync
-from mtrl_conic.reading import as_yaml, read_json, read_yaml
+from mtrl_conic.reading import as_yaml
 from mtrl_conic.runs import checkpoints
-from mtrl_conic.runs.configuration import KINDS, Configuration, keys_of, read_budget
-from mtrl_conic.runs.earlier import completed
-from mtrl_conic.runs.lock import lock
+from mtrl_conic.runs.configuration import Configuration, keys_of
+from mtrl_conic.runs.lock import take
 from mtrl_conic.runs.records import (
     CHANGES,
     EVALUATIONS,
     METRICS,
     file_of,
-    is_number,
     parse_record,
     read_records,
     whole_lines,
 )
+from mtrl_conic.runs.stored import is_finished, read_checkpoint, read_config, read_result
 from mtrl_conic.schema import Role, flat_items
 from mtrl_conic.workers import works_for_another
 
@@ -40,11 +38,7 @@ _CLAIMED = {".lock", "checkpoints", "config.yaml.tmp"}
 _BEFORE_IT_BEGINS = _CLAIMED | {"config.yaml", "output.txt", "error.txt", "provenance.jsonl", DOING}
 Changes = Literal["refuse", "follow", "make"]
 """What is done if settings differ: refuse the run, follow the changes that were made before, or make the change."""
-_RESULT = ("step", "seconds")
-"""The numbers that every result contains."""
 _LOGGER = logging.getLogger(__name__)
-_PAUSES = (0.02, 0.1)
-"""The seconds between attempts at the lock, which a process that reads the state of the run holds for an instant."""
 
 
 class _Rules(NamedTuple):
@@ -99,7 +93,7 @@ class RunDirectory:
             self._lock = (self.path / ".lock").open("a+")
         except OSError as error:
             raise UserError(f"cannot write to run directory {self.path}: {error.strerror}") from None
-        self._acquire(patience)
+        take(self._lock, self.path, patience)
         try:
             self._claim(config, rules)
         except BaseException:
@@ -115,27 +109,6 @@ class RunDirectory:
     def result(self) -> dict[str, Any] | None:
         """The result of the run, or None if it is not finished."""
         return read_result(self.path)
-
-    def _acquire(self, patience: float) -> None:
-        deadline = time.monotonic() + patience
-        pauses = list(_PAUSES)
-        while True:
-            try:
-                lock(self._lock)
-                break
-            except OSError:
-                if not pauses and time.monotonic() >= deadline:
-                    self._refuse()
-                time.sleep(pauses.pop(0) if pauses else 0.2)
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
-
-    def _refuse(self) -> NoReturn:
-        self._lock.seek(0)
-        owner = self._lock.read().strip() or "unknown"
-        self._lock.close()
-        raise UserError(f"run directory {self.path} is being written by process {owner}; wait for it or choose another")
 
     def _claim(self, config: dict[str, Any], rules: _Rules) -> None:
         differing = self._check(config, rules)
@@ -175,7 +148,7 @@ class RunDirectory:
         return all(any(key in one and one[key][0] == here for one in made) for key, (_, here) in differing.items())
 
     def _write_config(self, config: dict[str, Any]) -> None:
-        write_text(self.path / "config.yaml", as_yaml(config))
+        replace(self.path / "config.yaml", as_yaml(config).encode())
 
     def go_on(self) -> None:
         """Note that the run goes on: record changed settings and the configuration, move a result to `EARLIER`.
@@ -252,7 +225,7 @@ class RunDirectory:
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write `result.json`, which marks the run as finished."""
-        write_text(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+        replace(self.path / "result.json", (json.dumps(result, indent=2) + "\n").encode())
 
     def withdraw(self, *, claimed: bool = False) -> None:
         """Remove the directory of a run that was refused, if this object created it and the run has not started.
@@ -318,82 +291,6 @@ def open_run(
     return run
 
 
-def is_finished(path: Path, config: Configuration) -> bool:
-    """Return whether the run at `path` is finished, and its budget is unchanged or not larger than what it has used."""
-    result = read_result(path)
-    if result is None:
-        return False
-    return (
-        config.budget == read_budget(read_config(path)) or config.budget.share(result["step"], result["seconds"]) >= 1
-    )
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read the complete configuration of the run at `path`.
-
-    Raises:
-        UserError: there is no configuration, or it is not that of a run.
-    """
-    file = path / "config.yaml"
-    if not file.exists():
-        raise UserError(f"{path} is not a run directory: it has no config.yaml")
-    values = read_yaml(file)
-    # A list, because the value may be unhashable.
-    if not isinstance(values, dict) or values.get("kind") not in list(KINDS):
-        raise UserError(f"{file} is not the configuration of a run: its kind is not one of {', '.join(KINDS)}")
-    wrong = _wrong(values)
-    if wrong:
-        raise UserError(f"{file} is damaged: {wrong}")
-    return completed(values)
-
-
-def read_checkpoint(path: Path, given: Path | None = None) -> dict[str, Any] | None:
-    """Read the latest undamaged checkpoint of the run at `path` onto the CPU, or None. Loading runs no code.
-
-    Args:
-        path: directory of the run.
-        given: another file to read, such as a kept copy of an earlier checkpoint.
-
-    Raises:
-        UserError: `given` is not a checkpoint, or all checkpoints of the run are damaged.
-    """
-    return checkpoints.newest(path / "checkpoints") if given is None else checkpoints.read(given)
-
-
-def checkpoint_of(path: Path, name: str | None) -> Path | None:
-    """Return the file of a checkpoint of the run at `path`, given by a name such as `best` or by its own path.
-
-    Without a name, the result is None, which stands for the latest checkpoint.
-    """
-    if name is None:
-        return None
-    own = path / "checkpoints" / f"{name}.pt"
-    return own if own.exists() or ("/" not in name and not name.endswith(".pt")) else Path(name)
-
-
-def read_result(path: Path) -> dict[str, Any] | None:
-    """Read the result of the run at `path`; None if it is not finished.
-
-    Raises:
-        UserError: the file is not a result.
-    """
-    file = path / "result.json"
-    if not file.exists():
-        return None
-    result = read_json(file)
-    if not isinstance(result, dict):
-        raise UserError(f"{file} is not a result: it has no keys")
-    for key in _RESULT:
-        if not is_number(result.get(key)):
-            raise UserError(f"{file} is not a result: its {key} is not a number")
-    return result
-
-
-def write_text(file: Path, text: str) -> None:
-    """Replace `file` completely or not at all."""
-    replace(file, text.encode())
-
-
 def _with(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a configuration with other values for some keys, given as paths with dots."""
     changed = copy.deepcopy(dict(config))
@@ -404,13 +301,3 @@ def _with(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
             inner = inner[section]
         inner[name] = value
     return changed
-
-
-def _wrong(values: Mapping[str, Any]) -> str:
-    """Return what is missing or wrong in the configuration of a run; empty if it is valid."""
-    kinds = {"balancer": str, "balancer_options": dict, "seed": int, KINDS[values["kind"]].counts: int}
-    for key, kind in kinds.items():
-        if not isinstance(values.get(key), kind):
-            return f"it has no {key}" if key not in values else f"its {key} is {str(values[key])[:40]!r}"
-    minutes = values.get("minutes")
-    return "" if minutes is None or is_number(minutes) else f"its minutes are {str(minutes)[:40]!r}"

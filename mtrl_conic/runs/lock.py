@@ -6,7 +6,10 @@ Raises:
 
 from __future__ import annotations
 
-from typing import IO, Any
+import os
+import time
+from pathlib import Path
+from typing import IO, Any, NoReturn
 
 from mtrl_conic.errors import UserError
 
@@ -18,13 +21,34 @@ except ImportError:
     ) from None
 
 
-def lock(file: IO[Any]) -> None:
-    """Take the lock of an open file, until it is closed or the process ends.
+_PAUSES = (0.02, 0.1)
+"""The seconds between attempts at the lock, which a process that reads the state of the run holds for an instant."""
+
+
+def take(file: IO[str], directory: Path, patience: float) -> None:
+    """Take the lock of an open file, until it is closed or the process ends, and write the process's number into it.
+
+    Args:
+        file: the open file; it is closed if another process keeps the lock.
+        directory: directory of the run, for the error.
+        patience: seconds to wait for another process.
 
     Raises:
-        OSError: another process holds it.
+        UserError: another process holds the lock.
     """
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    deadline = time.monotonic() + patience
+    pauses = list(_PAUSES)
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            if not pauses and time.monotonic() >= deadline:
+                _refuse(file, directory)
+            time.sleep(pauses.pop(0) if pauses else 0.2)
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
 
 
 def look(file: IO[Any]) -> None:
@@ -34,3 +58,10 @@ def look(file: IO[Any]) -> None:
         BlockingIOError: a process is writing.
     """
     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _refuse(file: IO[str], directory: Path) -> NoReturn:
+    file.seek(0)
+    owner = file.read().strip() or "unknown"
+    file.close()
+    raise UserError(f"run directory {directory} is being written by process {owner}; wait for it or choose another")

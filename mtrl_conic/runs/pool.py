@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from mtrl_conic.runs.directory import write_text
+from mtrl_conic.files import replace
 from mtrl_conic.runs.plan import Job
 from mtrl_conic.runs.status import ERROR_FILE, last_line
 
@@ -170,7 +170,7 @@ class _Pool:
         command = shlex.join(active.attempt.arguments)
         told = f"mtrl-conic {command}\n{reason}\n{outcome.errors}"
         with suppress(OSError):  # the disk may be full, which may be why the run failed
-            write_text(run.directory / ERROR_FILE, told)
+            replace(run.directory / ERROR_FILE, told.encode())
         self.ends[run.name] = "refused" if outcome.end == "refused" else "failed"
         self._watcher.ended(run, self.ends[run.name], last_line(told))
 

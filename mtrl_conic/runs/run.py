@@ -31,9 +31,10 @@ from mtrl_conic.execution.memory import PeakMemory, free_memory, keep_freed_memo
 from mtrl_conic.files import stopped_by_storage
 from mtrl_conic.runs.config import RunConfig, require_modules
 from mtrl_conic.runs.configuration import Configuration, check_kind
-from mtrl_conic.runs.directory import EARLIER, RunDirectory, open_run, read_checkpoint, read_config
+from mtrl_conic.runs.directory import EARLIER, RunDirectory, open_run
 from mtrl_conic.runs.provenance import PROVENANCE, processor, provenance, versions
 from mtrl_conic.runs.room import PROCESS, check_room, of_process
+from mtrl_conic.runs.stored import read_checkpoint, read_config
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback, TensorBoard
 from mtrl_conic.training.trainer import Trainer

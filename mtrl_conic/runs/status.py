@@ -12,9 +12,10 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.words import metrics_in_words, outcome, without_success
 from mtrl_conic.reading import open_regular, read_text
 from mtrl_conic.runs.configuration import Budget
-from mtrl_conic.runs.directory import DOING, read_config, read_result
+from mtrl_conic.runs.directory import DOING
 from mtrl_conic.runs.lock import look
 from mtrl_conic.runs.records import CHANGES, last_record, read_records
+from mtrl_conic.runs.stored import read_config, read_result
 
 State = Literal["finished", "running", "failed", "stale", "waiting"]
 """finished: it has a result. running: a process writes to it. failed: it ended with an error, see `error.txt`.

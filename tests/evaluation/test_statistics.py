@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mtrl_conic.evaluation import curves, statistics
-from mtrl_conic.evaluation.statistics import Array, Statistic, bootstrap
+from mtrl_conic.evaluation import curves, differences, estimates, statistics
+from mtrl_conic.evaluation.estimates import Array
+from mtrl_conic.evaluation.statistics import Statistic, bootstrap
 
 TINY = np.array([[0.0, 0.5], [0.2, 0.9], [1.0, 0.6]])
 RATES = arrays(np.float64, (4, 5), elements=st.floats(0, 1))
@@ -113,13 +114,13 @@ def test_runs_that_rise_and_fall_together_are_wider_as_whole_runs() -> None:
 @pytest.mark.parametrize("runs", [1, 2])
 def test_too_few_runs_have_no_interval_and_the_words_say_so(runs: int) -> None:
     few = TINY[:runs]
-    estimates = [
+    found = [
         bootstrap(statistics.mean, few, seed=0),
         bootstrap(statistics.probability_of_improvement, TINY, few, seed=0),
-        statistics.paired_difference(few, few[::-1]),
-        *statistics.task_rates(few, 10),
+        differences.paired_difference(few, few[::-1]),
+        *estimates.task_rates(few, 10),
     ]
-    for estimate in estimates:
+    for estimate in found:
         assert estimate.interval is None
         assert "an interval needs 3" in str(estimate)
     profile = statistics.performance_profile(few, np.array([0.5]), seed=0)
@@ -182,17 +183,17 @@ def test_wilson_against_scipy() -> None:
 
     for successes, trials in ((0, 50), (7, 50), (25, 50), (50, 50)):
         expected = binomtest(successes, trials).proportion_ci(method="wilson")
-        assert statistics.wilson(successes / trials, trials) == pytest.approx((expected.low, expected.high))
+        assert estimates.wilson(successes / trials, trials) == pytest.approx((expected.low, expected.high))
 
 
 def test_runs_that_disagree_widen_a_tasks_interval() -> None:
     # Four runs of 50 episodes have rate 0.5 in both columns, but the runs agree only in the first.
-    agreeing, disagreeing = statistics.task_rates(np.array([[0.5, 0.0], [0.5, 1.0], [0.5, 1.0], [0.5, 0.0]]), 50)
-    assert agreeing.interval == pytest.approx(statistics.wilson(0.5, 200))
+    agreeing, disagreeing = estimates.task_rates(np.array([[0.5, 0.0], [0.5, 1.0], [0.5, 1.0], [0.5, 0.0]]), 50)
+    assert agreeing.interval == pytest.approx(estimates.wilson(0.5, 200))
     # The variance between runs is 1/3; that of independent episodes is 0.25 / 50.
-    assert disagreeing.interval == pytest.approx(statistics.wilson(0.5, 200 / (1 / 3 / 0.005)))
-    (never,) = statistics.task_rates(np.zeros((3, 1)), 50)
-    assert never.interval == pytest.approx(statistics.wilson(0, 150))
+    assert disagreeing.interval == pytest.approx(estimates.wilson(0.5, 200 / (1 / 3 / 0.005)))
+    (never,) = estimates.task_rates(np.zeros((3, 1)), 50)
+    assert never.interval == pytest.approx(estimates.wilson(0, 150))
     assert never.high is not None
     assert never.high > 0
 
@@ -204,7 +205,7 @@ def test_paired_difference_against_scipy() -> None:
     shared = generator.uniform(0, 0.5, size=(5, 1))
     ours, theirs = shared + generator.uniform(0.1, 0.2, (5, 4)), shared + generator.uniform(0, 0.1, (5, 4))
     expected = ttest_rel(ours.mean(1), theirs.mean(1)).confidence_interval(0.95)
-    estimate = statistics.paired_difference(ours, theirs)
+    estimate = differences.paired_difference(ours, theirs)
     assert estimate.interval == pytest.approx((expected.low, expected.high))
     assert estimate.value == pytest.approx((ours - theirs).mean())
 
@@ -213,12 +214,12 @@ def test_paired_difference_against_scipy() -> None:
 def test_pairs_needed_are_those_of_the_textbook(effect: float, pairs: int) -> None:
     """Tables of the paired t test give these sizes for a power of 80 % at 5 %, two-sided (Cohen, 1988)."""
     for runs in (3, 20):
-        found = statistics.student(effect * 2.5, 2.5, runs)
-        assert statistics.pairs_needed(found) == pairs
-        assert statistics.pairs_needed(statistics.student(-effect * 2.5, 2.5, runs)) == pairs
-    detectable = statistics.detectable_difference(statistics.student(0.1, 2.5, pairs))
+        found = estimates.student(effect * 2.5, 2.5, runs)
+        assert differences.pairs_needed(found) == pairs
+        assert differences.pairs_needed(estimates.student(-effect * 2.5, 2.5, runs)) == pairs
+    detectable = differences.detectable_difference(estimates.student(0.1, 2.5, pairs))
     assert detectable is not None
-    assert statistics.paired_power(detectable, 2.5, pairs) == pytest.approx(statistics.POWER, abs=1e-4)
+    assert differences.paired_power(detectable, 2.5, pairs) == pytest.approx(differences.POWER, abs=1e-4)
     assert detectable / 2.5 == pytest.approx(effect, rel=0.03), "the next smaller number of pairs would need more"
 
 
@@ -227,19 +228,19 @@ def test_power_is_the_share_of_tests_that_find_the_difference() -> None:
 
     drawn = np.random.default_rng(0).normal(0.12, 0.1, (20_000, 5))
     share = (ttest_1samp(drawn, 0, axis=1).pvalue < 0.05).mean()
-    assert statistics.paired_power(0.12, 0.1, 5) == pytest.approx(share, abs=0.01)
+    assert differences.paired_power(0.12, 0.1, 5) == pytest.approx(share, abs=0.01)
 
 
 def test_power_at_its_limits() -> None:
-    assert statistics.detectable_difference(statistics.student(0.1, 0.2, 2)) is None
-    assert statistics.pairs_needed(statistics.student(0.1, 0.2, 2)) is None
-    assert statistics.pairs_needed(statistics.student(0.0, 0.2, 5)) is None
-    assert statistics.pairs_needed(statistics.student(0.1, 0.0, 5)) == statistics.MIN_RUNS
-    assert statistics.detectable_difference(statistics.student(0.1, 0.0, 5)) == 0
-    assert statistics.pairs_needed(statistics.student(1e-4, 1.0, 5)) == statistics.MOST_RUNS + 1
-    assert statistics.pairs_needed(statistics.student(1.0, 1e-9, 5)) == statistics.MIN_RUNS
+    assert differences.detectable_difference(estimates.student(0.1, 0.2, 2)) is None
+    assert differences.pairs_needed(estimates.student(0.1, 0.2, 2)) is None
+    assert differences.pairs_needed(estimates.student(0.0, 0.2, 5)) is None
+    assert differences.pairs_needed(estimates.student(0.1, 0.0, 5)) == estimates.MIN_RUNS
+    assert differences.detectable_difference(estimates.student(0.1, 0.0, 5)) == 0
+    assert differences.pairs_needed(estimates.student(1e-4, 1.0, 5)) == differences.MOST_RUNS + 1
+    assert differences.pairs_needed(estimates.student(1.0, 1e-9, 5)) == estimates.MIN_RUNS
     for runs in (3, 10, 100, 1000):
-        found = statistics.detectable_difference(statistics.student(0.1, 0.2, runs))
+        found = differences.detectable_difference(estimates.student(0.1, 0.2, runs))
         assert found is not None
         assert 0.01 < found < 0.7
 
@@ -248,12 +249,12 @@ def test_task_means_against_scipy() -> None:
     from scipy.stats import ttest_1samp
 
     returns = np.random.default_rng(0).normal([-200, 3000], [30, 400], (5, 2))
-    for column, estimate in zip(returns.T, statistics.task_means(returns), strict=True):
+    for column, estimate in zip(returns.T, estimates.task_means(returns), strict=True):
         expected = ttest_1samp(column, 0).confidence_interval(0.95)
         assert estimate.value == pytest.approx(column.mean())
         assert estimate.interval == pytest.approx((expected.low, expected.high))
-    assert [estimate.interval for estimate in statistics.task_means(returns[:2])] == [None, None]
-    assert statistics.task_means(returns[:1])[0].value == returns[0, 0]
+    assert [estimate.interval for estimate in estimates.task_means(returns[:2])] == [None, None]
+    assert estimates.task_means(returns[:1])[0].value == returns[0, 0]
 
 
 def test_profile_counts_what_is_above() -> None:

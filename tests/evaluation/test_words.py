@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mtrl_conic.evaluation import words
-from mtrl_conic.evaluation.statistics import Estimate
+from mtrl_conic.evaluation.estimates import Estimate
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mtrl_conic.evaluation import statistics
-from mtrl_conic.evaluation.statistics import Estimate
+from mtrl_conic.evaluation import differences, statistics
+from mtrl_conic.evaluation.estimates import Estimate
 from mtrl_conic.report.contrasts import Contrast, result
 from mtrl_conic.report.page import as_markdown, html
 from mtrl_conic.report.reinforcement.report import make_report
@@ -22,10 +22,10 @@ def test_the_p_value_of_pairs_is_students() -> None:
     generator = np.random.default_rng(0)
     ours, theirs = generator.uniform(size=(2, 6, 4))
     expected = stats.ttest_rel(ours.mean(1), theirs.mean(1)).pvalue
-    assert statistics.paired_p(ours, theirs) == pytest.approx(expected)
-    assert statistics.paired_p(ours, ours) == 1
-    assert statistics.paired_p(ours + 0.25, ours) == pytest.approx(0, abs=1e-6), "the same difference on every seed"
-    assert statistics.paired_p(ours[:2], theirs[:2]) == 1, "two pairs say nothing"
+    assert differences.paired_p(ours, theirs) == pytest.approx(expected)
+    assert differences.paired_p(ours, ours) == 1
+    assert differences.paired_p(ours + 0.25, ours) == pytest.approx(0, abs=1e-6), "the same difference on every seed"
+    assert differences.paired_p(ours[:2], theirs[:2]) == 1, "two pairs say nothing"
 
 
 def test_the_p_value_of_permutations_counts_them_all() -> None:
@@ -38,17 +38,17 @@ def test_the_p_value_of_permutations_counts_them_all() -> None:
         rest = [place for place in range(9) if place not in chosen]
         other = statistics.probability_of_improvement(both[list(chosen)], both[rest])
         extreme.append(abs(other - 0.5) >= seen - 1e-12)
-    assert statistics.permutation_p(ours, theirs, seed=0) == pytest.approx(np.mean(extreme))
+    assert differences.permutation_p(ours, theirs, seed=0) == pytest.approx(np.mean(extreme))
     best, worst = np.ones((3, 2)), np.zeros((3, 2))
-    assert statistics.permutation_p(best, worst, seed=0) == pytest.approx(2 / 20), "the least that three runs allow"
+    assert differences.permutation_p(best, worst, seed=0) == pytest.approx(2 / 20), "the least that three runs allow"
     many = np.arange(20.0)[:, None]
-    assert statistics.permutation_p(many + 100, many, seed=0, most=500) == pytest.approx(1 / 500)
+    assert differences.permutation_p(many + 100, many, seed=0, most=500) == pytest.approx(1 / 500)
 
 
 def test_holm() -> None:
-    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]
-    assert statistics.holm([]) == []
+    assert differences.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert differences.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert differences.holm([]) == []
 
 
 def contrast(method: str, difference: float, p: float, runs: int = 5) -> Contrast:

@@ -13,7 +13,7 @@ import pytest
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
 from mtrl_conic.escaping import in_latex
-from mtrl_conic.evaluation.statistics import Estimate
+from mtrl_conic.evaluation.estimates import Estimate
 from mtrl_conic.report.charts import DASHES, SHAPES, styles
 from mtrl_conic.report.figure_files import Look, drawn_width, fitted, write_figures
 from mtrl_conic.report.latex import BEST, SECOND, as_latex, marks

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from mtrl_conic.cli import main
-from mtrl_conic.evaluation import statistics
+from mtrl_conic.evaluation import estimates
 from mtrl_conic.evaluation.words import estimate
 from mtrl_conic.report.figure_files import write_figures
 from mtrl_conic.report.page import html
@@ -50,7 +50,7 @@ def test_tasks_without_success_are_compared_by_their_returns(lab: Path, tmp_path
             assert value == pytest.approx(column.mean())
             half = stats.t.ppf(0.975, 2) * column.std(ddof=1) / np.sqrt(3)
             interval = (column.mean() - half, column.mean() + half)
-            assert text == estimate(statistics.Estimate(column.mean(), *interval, 3))
+            assert text == estimate(estimates.Estimate(column.mean(), *interval, 3))
             curve = page.tables["table-return_over_steps"]["150", f"{balancer}: {task}"]
             assert curve[1] == pytest.approx(column.mean())
     ours, theirs = returns(lab, "conicgrad"), returns(lab, "ls")

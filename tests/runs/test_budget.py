@@ -12,8 +12,9 @@ import yaml
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
 from mtrl_conic.runs.config import RunConfig
-from mtrl_conic.runs.directory import is_finished, open_run, read_config
+from mtrl_conic.runs.directory import open_run
 from mtrl_conic.runs.run import train
+from mtrl_conic.runs.stored import is_finished, read_config
 from mtrl_conic.schema import parse
 from tests.runs.test_run import lines
 from tests.training.conftest import tiny_values

@@ -13,9 +13,9 @@ from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import Interrupted, UserError
 from mtrl_conic.runs.config import RunConfig, make_config
-from mtrl_conic.runs.directory import read_config
 from mtrl_conic.runs.earlier import in_their_places
 from mtrl_conic.runs.run import train
+from mtrl_conic.runs.stored import read_config
 from mtrl_conic.schema import parse
 from tests.runs.test_run import lines
 from tests.training.conftest import tiny_values

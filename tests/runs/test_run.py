@@ -19,8 +19,8 @@ import yaml
 
 from mtrl_conic.errors import Interrupted, UserError
 from mtrl_conic.runs.config import RunConfig
-from mtrl_conic.runs.directory import read_checkpoint
 from mtrl_conic.runs.run import load_agent, train
+from mtrl_conic.runs.stored import read_checkpoint
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.trainer import Trainer

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from mtrl_conic.errors import UserError
-from mtrl_conic.runs.directory import RunDirectory, read_checkpoint, read_config, read_result
+from mtrl_conic.runs.directory import RunDirectory
 from mtrl_conic.runs.earlier import completed
+from mtrl_conic.runs.stored import read_checkpoint, read_config, read_result
 
 CONFIG = completed(
     {

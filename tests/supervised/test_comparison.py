@@ -16,10 +16,10 @@ import pytest
 
 from mtrl_conic.cli import main
 from mtrl_conic.runs.claim import claim
-from mtrl_conic.runs.directory import read_checkpoint
 from mtrl_conic.runs.local import run_locally
 from mtrl_conic.runs.plan import Job, plan
 from mtrl_conic.runs.status import read_progress
+from mtrl_conic.runs.stored import read_checkpoint
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.training import train
 from tests.runs.test_local import ENVIRONMENT, Watcher, alive, wait_for, writers

@@ -11,7 +11,7 @@ import torch
 
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
-from mtrl_conic.runs.directory import read_result
+from mtrl_conic.runs.stored import read_result
 from mtrl_conic.supervised.data.rows import Rows
 from mtrl_conic.supervised.problems.regression import Regression, RegressionOptions
 

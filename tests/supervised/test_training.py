@@ -18,7 +18,7 @@ from mtrl_conic.report.supervised import numbers
 from mtrl_conic.report.supervised.report import make_report, write
 from mtrl_conic.report.supervised.source import summarise
 from mtrl_conic.report.supervised.sweeps import fronts, trade_offs
-from mtrl_conic.runs.directory import read_checkpoint
+from mtrl_conic.runs.stored import read_checkpoint
 from mtrl_conic.supervised import training
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import Balanced, Learner, methods

@@ -15,8 +15,8 @@ from mtrl_conic import MTSAC
 from mtrl_conic.cli import main
 from mtrl_conic.errors import Diverged, UserError
 from mtrl_conic.runs.config import RunConfig
-from mtrl_conic.runs.directory import read_checkpoint
 from mtrl_conic.runs.run import train
+from mtrl_conic.runs.stored import read_checkpoint
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.sound import unsound

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mtrl_conic.evaluation import statistics
+from mtrl_conic.evaluation import differences, statistics
 from mtrl_conic.evaluation.statistics import bootstrap
 from mtrl_conic.report.contrasts import Contrast, with_holm
 from mtrl_conic.report.reinforcement.measures import Measure
@@ -31,11 +31,11 @@ def _contrast(measure: Measure, method: Method, base: Method, seed: int) -> Cont
     chance = bootstrap(statistics.probability_of_improvement, final, of_base, seed=seed)
     pairs = len(set(method.seeds) & set(base.seeds))
     if not measure.combines:
-        p = statistics.permutation_p(final, of_base, seed=seed)
+        p = differences.permutation_p(final, of_base, seed=seed)
         return Contrast(method.label, chance, None, pairs, p, min(len(final), len(of_base)))
     ours, theirs = _paired(measure, method, base), _paired(measure, base, method)
-    difference = statistics.paired_difference(ours, theirs) if pairs else None
-    return Contrast(method.label, chance, difference, pairs, statistics.paired_p(ours, theirs), pairs)
+    difference = differences.paired_difference(ours, theirs) if pairs else None
+    return Contrast(method.label, chance, difference, pairs, differences.paired_p(ours, theirs), pairs)
 
 
 def _paired(measure: Measure, method: Method, other: Method) -> NDArray[np.float64]:

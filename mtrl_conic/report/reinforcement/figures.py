@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from mtrl_conic.evaluation import statistics
+from mtrl_conic.evaluation import estimates, statistics
 from mtrl_conic.report.charts import (
     RESAMPLES,
     SHOWN,
@@ -123,7 +123,7 @@ def _task_records(tasks: Table) -> list[Record]:
         {"task": short(str(row[0])), "method": method, "value": cell.value, "low": cell.low, "high": cell.high}
         for row in tasks.rows
         for method, cell in zip(tasks.columns[1:], row[1:], strict=True)
-        if isinstance(cell, statistics.Estimate)
+        if isinstance(cell, estimates.Estimate)
     ]
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import altair as alt
 import numpy as np
 
-from mtrl_conic.evaluation import statistics
-from mtrl_conic.evaluation.statistics import Estimate, bootstrap
+from mtrl_conic.evaluation import estimates, statistics
+from mtrl_conic.evaluation.estimates import Estimate
+from mtrl_conic.evaluation.statistics import bootstrap
 from mtrl_conic.report.charts import (
     RESAMPLES,
     STEPS,
@@ -87,14 +88,14 @@ def _curve(method: Method, measure: Measure, seed: int) -> Iterable[Record]:
 def _task_curves(method: Method, measure: Measure) -> Iterable[Record]:
     for step, evaluations in _evaluations(method):
         scores = np.array([measure.of(evaluation) for evaluation in evaluations])
-        for task, estimate in zip(measure.tasks, statistics.task_means(scores), strict=True):
+        for task, estimate in zip(measure.tasks, estimates.task_means(scores), strict=True):
             yield _point(method, step, evaluations, estimate) | {"task": task, "row": row_of(method, task)}
 
 
 def _run_curves(method: Method, measure: Measure, *, by_task: bool) -> Iterable[Record]:
     """Return the points of single runs for a method that has several runs, but too few for an interval."""
     started = [run for run in method.runs if run.evaluations]
-    if not 1 < len(started) < statistics.MIN_RUNS:
+    if not 1 < len(started) < estimates.MIN_RUNS:
         return
     for run in started:
         for evaluation in run.evaluations:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtrl_conic.evaluation import statistics
-from mtrl_conic.evaluation.statistics import Estimate
+from mtrl_conic.evaluation import estimates
+from mtrl_conic.evaluation.estimates import Estimate
 from mtrl_conic.report.reinforcement.scale import Scale
 from mtrl_conic.report.reinforcement.source import Comparison, Method, Run
 
@@ -72,8 +72,8 @@ class Measure:
     def by_task(self, method: Method) -> list[Estimate]:
         """Return an estimate per task over the seeds, with Wilson's interval for success and Student's otherwise."""
         if self.field == "success":
-            return statistics.task_rates(self.final(method), int(method.config["training.episodes_per_task"]))
-        return statistics.task_means(self.final(method))
+            return estimates.task_rates(self.final(method), int(method.config["training.episodes_per_task"]))
+        return estimates.task_means(self.final(method))
 
 
 SUCCESS, RETURN, NORMALISED = "success", "return", "normalised return"

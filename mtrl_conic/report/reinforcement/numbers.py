@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from mtrl_conic.evaluation import curves, statistics
+from mtrl_conic.evaluation.estimates import MIN_RUNS
 from mtrl_conic.evaluation.statistics import bootstrap
 from mtrl_conic.report.contrasts import POWER_COLUMNS, POWER_NOTE, Contrast
 from mtrl_conic.report.reinforcement.measures import Measure
@@ -131,7 +132,7 @@ def per_task(comparison: Comparison, measure: Measure) -> Table:
     else:
         note = (
             f"Mean over seeds of the mean undiscounted {measure.words} of an episode, after the last training step. "
-            f"Intervals: Student's over seeds, 95 %, if there are at least {statistics.MIN_RUNS} seeds."
+            f"Intervals: Student's over seeds, 95 %, if there are at least {MIN_RUNS} seeds."
         )
     columns = ["task", *(method.label for method in comparison.compared)]
     return Table(measure.name("tasks"), f"{measure.words.capitalize()} by task", note, columns, rows, across=1)
@@ -197,8 +198,8 @@ def missing(comparison: Comparison) -> Table:
 def _intervals(comparison: Comparison) -> str:
     fewest = min(len(method.finished) for method in comparison.compared)
     words = "Brackets: 95 % intervals of the stratified bootstrap over seeds, which resamples each task separately."
-    if fewest < statistics.MIN_RUNS:
-        words += f" There are none for fewer than {statistics.MIN_RUNS} seeds, which are too few to estimate a spread."
+    if fewest < MIN_RUNS:
+        words += f" There are none for fewer than {MIN_RUNS} seeds, which are too few to estimate a spread."
     return words
 
 

@@ -17,9 +17,9 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.report.sources import in_order
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.configuration import keys_of
-from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.records import EVALUATIONS, METRICS, read_records, sampled_records
 from mtrl_conic.runs.status import State, changes_in_words, read_error, read_progress, read_state
+from mtrl_conic.runs.stored import read_config, read_result
 from mtrl_conic.schema import Role, flat_items
 
 _NOT_THE_METHOD = {"seed", "training.checkpoint_every", *keys_of(RunConfig, Role.EXECUTION)}

@@ -7,7 +7,7 @@ from typing import Any
 from mtrl_conic.agents.registry import MTSAC
 from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
 from mtrl_conic.envs.names import is_metaworld
-from mtrl_conic.evaluation.statistics import FEW_RUNS, MIN_RUNS
+from mtrl_conic.evaluation.estimates import FEW_RUNS, MIN_RUNS
 from mtrl_conic.report.reinforcement.scale import Scale
 from mtrl_conic.report.reinforcement.source import Comparison
 from mtrl_conic.runs.config import RunConfig

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtrl_conic.evaluation import statistics
+from mtrl_conic.evaluation import differences
 from mtrl_conic.report.contrasts import POWER_COLUMNS, POWER_NOTE, Contrast, with_holm
 from mtrl_conic.report.supervised.source import FinishedRun, Summary
 from mtrl_conic.report.tables import Cell, Table
@@ -34,8 +34,8 @@ def _gains(summary: Summary, runs: Sequence[FinishedRun], base: str) -> dict[int
 def _contrast(label: str, ours: dict[int, float], theirs: dict[int, float]) -> Contrast:
     seeds = sorted(ours.keys() & theirs.keys())
     mine, others = (np.array([[of[seed]] for seed in seeds]).reshape(-1, 1) for of in (ours, theirs))
-    difference = statistics.paired_difference(mine, others) if seeds else None
-    return Contrast(label, None, difference, len(seeds), statistics.paired_p(mine, others), len(seeds))
+    difference = differences.paired_difference(mine, others) if seeds else None
+    return Contrast(label, None, difference, len(seeds), differences.paired_p(mine, others), len(seeds))
 
 
 def against(base: str, found: Sequence[Contrast]) -> Table:

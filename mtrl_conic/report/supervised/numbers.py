@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtrl_conic.evaluation.statistics import student
+from mtrl_conic.evaluation.estimates import student
 from mtrl_conic.report.supervised.source import FinishedRun, Summary
 from mtrl_conic.report.tables import Cell, Table, Worded
 from mtrl_conic.supervised import measures

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError
 from mtrl_conic.report.sources import in_order
-from mtrl_conic.runs.directory import read_config, read_result
 from mtrl_conic.runs.records import EVALUATIONS, METRICS, read_records
 from mtrl_conic.runs.results import check_result
+from mtrl_conic.runs.stored import read_config, read_result
 from mtrl_conic.schema import parse
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import SINGLE_TASK
