@@ -136,7 +136,7 @@ class MTSAC(agent.MTSAC):
                     kept.append(PROVENANCE, provenance())
                     run.go_on(self._trainer, kept, config, memory)
                 elif self._trainer.step == 0:
-                    self._trainer.resume()
+                    kept.resume(self._trainer.load_state_dict)  # the records of a finished run stay as they are
             finally:
                 kept.close()
 

@@ -96,8 +96,11 @@ def test_learn_in_a_directory_goes_on_where_it_was_stopped(tmp_path: Path) -> No
     assert again.updates == whole.updates
     observations = whole.envs.single_observation_space.sample()[None].repeat(2, 0)  # type: ignore[union-attr]
     assert (again.act(observations, deterministic=True) == whole.act(observations, deterministic=True)).all()
-    # A finished run is taken up as it ended, and a larger budget goes on.
+    # A finished run is taken up as it ended, its files stay as they are, and a larger budget goes on.
+    before = {file: file.read_bytes() for file in (tmp_path / "run").glob("*.json*")}
+    assert len(before) > 3
     assert learning(tmp_path / "run", steps=30).updates == whole.updates
+    assert {file: file.read_bytes() for file in (tmp_path / "run").glob("*.json*")} == before
     assert learning(tmp_path / "run", steps=40).updates > whole.updates
     assert json.loads((tmp_path / "run" / "result.json").read_text())["step"] == 40
     assert main(["runs", str(tmp_path / "run")]) == 0

@@ -8,6 +8,7 @@ from typing import Any
 from mtrl_conic.agents.policy import Policy
 from mtrl_conic.envs.names import is_metaworld
 from mtrl_conic.escaping import in_markdown
+from mtrl_conic.plugins import module_name
 
 
 def model_card(
@@ -37,7 +38,7 @@ def model_card(
         "## Results\n",
         _results(result, finished=run is None or result is not None),
         "## Use\n",
-        _use(policy, models),
+        _use(policy, models, () if run is None else run.get("imports", ())),
     ]
     if result is not None:
         versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
@@ -110,12 +111,13 @@ def _results(result: Mapping[str, Any] | None, *, finished: bool) -> str:
     )
 
 
-def _use(policy: Policy, models: Sequence[str]) -> str:
+def _use(policy: Policy, models: Sequence[str], modules: Sequence[str]) -> str:
     spec = policy.spec
+    imports = "".join(f"import {module_name(module)}  # registers what the run used\n" for module in modules)
     name, size = spec.task_names[0], spec.own_observation_dim(0)
     text = f"""```python
 import numpy as np
-
+{imports}
 from mtrl_conic import Policy
 
 policy = Policy.load(".")  # this directory; nothing is unpickled

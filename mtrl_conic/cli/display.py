@@ -120,7 +120,7 @@ def show_evaluation(record: dict[str, Any], title: str) -> None:
         table.add_row(task, *(rates if rated else []), estimate(of))
     TERMINAL.print(table)
     if rated:
-        say(f"success: share of {episodes} episodes per task, one on each goal, with success at any step")
+        say(f"success: share of {episodes} episodes per task with success at any step")
     say(f"return: mean over the {episodes} episodes per task, with a 95 % interval where there are at least {MIN_RUNS}")
     none = without_success(record)
     if none:

@@ -20,7 +20,9 @@ EXAMPLES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the run, or the preset for policies that need no run, and how to evaluate."""
     presets = ", ".join(preset_names())
-    parser.add_argument("run", help=f"run directory; with --policy random or expert, a YAML file or one of {presets}")
+    parser.add_argument(
+        "run", help=f"run directory; with --policy random or expert also a YAML file or one of {presets}"
+    )
     parser.add_argument(
         "--policy", default="agent", help="policy: agent, random or expert (Meta-World's scripted policies) [agent]"
     )
@@ -60,7 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         _, agent, envs = load_agent(run, device=arguments.device, checkpoint=checkpoint)
         act = agent.policy().act
     else:
-        envs = make_evaluation_envs(make_config(arguments.run, {}))
+        of_run = Path(arguments.run) / "config.yaml"
+        envs = make_evaluation_envs(make_config(str(of_run) if of_run.exists() else arguments.run, {}))
         act = random_policy(envs) if arguments.policy == "random" else expert_policy(envs)
     try:
         record = Evaluator(envs, arguments.episodes_per_task).evaluate(act).record()

@@ -17,7 +17,11 @@ EXAMPLES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the run, the episodes to show, and the format of the video."""
     parser.add_argument("run", type=Path, help="run directory")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="saved checkpoint [the latest checkpoint]")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="NAME",
+        help="checkpoint: best (of a run with the callback KeepBest) or a saved file [the latest checkpoint]",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="file to write, .mp4 or .gif [RUN/video.mp4]")
     parser.add_argument(
         "--goals", default="0", metavar="0,1,2", help="numbers of the goals to show, one episode each [0]"
@@ -47,15 +51,17 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.evaluation.pictures import rendered
     from mtrl_conic.evaluation.video import check_writable, frames, write
     from mtrl_conic.runs.run import check_goals, make_agent, read_run, take_up
+    from mtrl_conic.runs.stored import checkpoint_of
 
     check_writable(out)
-    config, saved = read_run(arguments.run, checkpoint=arguments.checkpoint)
+    checkpoint = checkpoint_of(arguments.run, arguments.checkpoint)
+    config, saved = read_run(arguments.run, checkpoint=checkpoint)
     check_goals(config, max(goals) + 1)
     drawn = rendered(config.task_set, config.environment, seed=config.seed, size=arguments.size)
     with drawn as (envs, pictures):
         on_processor = config.model_copy(update={"execution": config.execution.model_copy(update={"device": "cpu"})})
         agent = make_agent(on_processor, envs)
-        take_up(agent, saved, of=arguments.checkpoint or arguments.run)
+        take_up(agent, saved, of=checkpoint or arguments.run)
         shown = frames(
             envs,
             pictures,

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from mtrl_conic.evaluation.ties import Array, without_rounding
 
 LAST = 5
 """The number of evaluations in the "mean of the last"."""
@@ -32,7 +31,7 @@ def mean_of_last(curve: Array, count: int = LAST) -> Array:
 
 def best(curve: Array) -> Array:
     """Return the evaluation with the highest mean over tasks, (K,), the earliest of equals."""
-    return np.asarray(curve[int(curve.mean(1).argmax())])
+    return np.asarray(curve[int(without_rounding(curve.mean(1)).argmax())])
 
 
 BEST = "best over training"
@@ -53,7 +52,8 @@ def best_of_mean(runs: Sequence[Mapping[int, Array]]) -> tuple[int, Array] | Non
     shared = sorted(set.intersection(*(set(run) for run in runs)))
     if not shared:
         return None
-    step = max(shared, key=lambda at: float(np.mean([run[at] for run in runs])))
+    heights = np.array([np.mean([run[at] for run in runs]) for at in shared])
+    step = shared[int(without_rounding(heights).argmax())]
     return step, np.stack([run[step] for run in runs])
 
 
@@ -70,8 +70,8 @@ def best_evaluation(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] 
     rated = [evaluation for evaluation in evaluations if evaluation.get(by) is not None]
     if not rated:
         return None
-    best = max(rated, key=lambda evaluation: float(evaluation[by]))
-    return {**best, "chosen_by": by, "evaluations": len(rated)}
+    best = int(without_rounding(np.array([float(evaluation[by]) for evaluation in rated])).argmax())
+    return {**rated[best], "chosen_by": by, "evaluations": len(rated)}
 
 
 CHECKPOINTS: dict[str, Callable[[Array], Array]] = {

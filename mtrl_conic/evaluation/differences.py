@@ -12,6 +12,7 @@ from scipy import optimize, stats
 
 from mtrl_conic.evaluation.estimates import MIN_RUNS, Array, Estimate, of_values, t_limit
 from mtrl_conic.evaluation.statistics import RESAMPLES, probability_of_improvement
+from mtrl_conic.evaluation.ties import without_rounding
 
 POWER = 0.8
 """The probability with which a comparison of sufficient size finds a difference."""
@@ -27,16 +28,22 @@ def paired_difference(ours: Array, theirs: Array) -> Estimate:
         theirs: (R, K), with row i from the same seed as row i of ours, so that goals and initial parameters are equal
             and their common effect cancels out.
     """
-    return of_values(ours.mean(1) - theirs.mean(1))
+    return of_values(_differences(ours, theirs))
 
 
 def paired_p(ours: Array, theirs: Array) -> float:
     """Two-sided p-value of `paired_difference`, by Student's t; 1 with fewer than `MIN_RUNS` seeds."""
-    differences = ours.mean(1) - theirs.mean(1)
+    differences = _differences(ours, theirs)
     if len(differences) < MIN_RUNS or not differences.any():
         return 1.0
     error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
     return float(2 * stats.t.sf(abs(differences.mean()) / error, len(differences) - 1)) if error > 0 else 0.0
+
+
+def _differences(ours: Array, theirs: Array) -> Array:
+    """Return the difference (R,) of the means over tasks; that of equal means is zero."""
+    mine, others = without_rounding(np.stack([ours.mean(1), theirs.mean(1)]), axis=0)
+    return np.asarray(mine - others)
 
 
 def paired_power(difference: float, deviation: float, count: int) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import stats
 
 from mtrl_conic.evaluation.estimates import LEVEL, MIN_RUNS, Array, Estimate
+from mtrl_conic.evaluation.ties import without_rounding
 
 Statistic = Callable[..., Array]
 """A function of one or more score arrays (..., R, K) that returns an array (...)."""
@@ -66,7 +67,7 @@ def ranks(values: Array) -> Array:
     Args:
         values: (..., M, K).
     """
-    return np.asarray(stats.rankdata(-values, axis=-2))
+    return np.asarray(stats.rankdata(-without_rounding(values, axis=-2), axis=-2))
 
 
 def mean_ranks(*scores: Array) -> Array:

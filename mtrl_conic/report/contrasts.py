@@ -80,7 +80,7 @@ def baseline_of(labels: Iterable[str], baseline: str | None = None) -> str:
     known = list(labels)
     name = baseline or (BASELINE if BASELINE in known else known[0])
     if name not in known:
-        raise unknown("method", name, known)
+        raise unknown("baseline", name, known)
     return name
 
 

@@ -108,7 +108,8 @@ class Configuration(BaseModel):
         """Separate a balancer from its options, as in `conicgrad:c=0.9`."""
         if not isinstance(given, dict) or not {":", ","} & set(str(given.get("balancer"))):
             return given
-        methods = cls.read_methods(str(given["balancer"]))
+        several = isinstance(given["balancer"], list)
+        methods = [] if several else cls.read_methods(str(given["balancer"]))
         if len(methods) != 1:
             raise UserError(
                 f"balancer={given['balancer']!r}: a run takes one value; `mtrl-conic compare` trains several runs"

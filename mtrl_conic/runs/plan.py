@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.escaping import as_file_name
 from mtrl_conic.runs.config import merge
 from mtrl_conic.runs.configuration import KINDS, Configuration
-from mtrl_conic.schema import is_scalar, leaves
+from mtrl_conic.schema import Role, is_scalar, leaves
 
 FieldPath = tuple[str, ...]
 _BALANCER, _SEED = ("balancer",), ("seed",)
@@ -67,7 +68,8 @@ def plan(
         arguments: further arguments of each run's command.
 
     Raises:
-        UserError: a value is invalid, or a list is empty or contains a value twice.
+        UserError: a value is invalid, a list is empty or contains a value twice, or two runs would differ only in how
+            they are executed.
     """
     axes = _axes(model, values, given)
     fixed = dict(given)
@@ -98,6 +100,11 @@ def _axes(model: type[Configuration], values: Mapping[str, Any], given: Mapping[
             if path == _BALANCER and value is not None:
                 axes[path] = _methods(model, value)
             elif isinstance(value, list):
+                if Role.EXECUTION in field.metadata:
+                    raise UserError(
+                        f"{'.'.join(path)} takes one value in a comparison: what differs only in it is not another "
+                        "method"
+                    )
                 axes[path] = value
     return axes
 
@@ -106,7 +113,8 @@ def _methods(model: type[Configuration], value: Any) -> list[str]:
     """Return the methods in a list or a text, in which `all` stands for every method with its defaults."""
     from mtrl_conic.balancers import label
 
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    # None stands after a comma at the end of the list.
+    text = ",".join(str(each) for each in value if each is not None) if isinstance(value, list) else str(value)
     return [label(*method) for method in model.read_methods(text)]
 
 
@@ -137,7 +145,11 @@ def folder_name(config: Configuration, axes: Sequence[FieldPath] = ()) -> str:
 
 
 def _check_distinct(runs: list[Job]) -> None:
-    names = [run.name for run in runs]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{name} would run twice: a list contains a value twice")
+    names: dict[str, str] = {}
+    for run in runs:
+        config = json.dumps(run.config.model_dump(mode="json"), sort_keys=True)
+        for what in (run.name, config):
+            if what in names:
+                twice = "a list contains a value twice" if run.name == names[what] else f"as {names[what]}"
+                raise UserError(f"{run.name} would run twice: {twice}")
+            names[what] = run.name

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -122,12 +123,12 @@ def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambd
         if not folder.is_dir():
             raise UserError(f"there is no folder {folder}")
         runs, others = [], {}
-        for file in sorted(folder.rglob("config.yaml"), key=_by_numbers):
+        for directory in sorted(_with_configuration(folder), key=_by_numbers):
             try:
-                read_config(file.parent)
-                runs.append(file.parent)
+                read_config(directory)
+                runs.append(directory)
             except UserError as error:
-                others[file.parent] = str(error)
+                others[directory] = str(error)
         if not runs:
             raise UserError(next(iter(others.values()), f"no runs in {folder}: no folder there contains a config.yaml"))
         for directory, words in others.items():
@@ -135,6 +136,19 @@ def find_runs(folders: Iterable[Path], *, skipped: Callable[[str], None] = lambd
                 skipped(words)
         found.update({directory.resolve(): directory for directory in runs})
     return list(found.values())
+
+
+def _with_configuration(folder: Path) -> Iterator[Path]:
+    """Find the folders that contain a configuration, also behind symbolic links, each once."""
+    seen: set[Path] = set()
+    for name, inner, files in os.walk(folder, followlinks=True):
+        directory = Path(name)
+        if directory.resolve() in seen:
+            inner.clear()  # two links to one folder, or a link to a folder above it
+            continue
+        seen.add(directory.resolve())
+        if "config.yaml" in files:
+            yield directory
 
 
 def _by_numbers(path: Path) -> list[str | float]:

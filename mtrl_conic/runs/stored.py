@@ -57,7 +57,8 @@ def checkpoint_of(path: Path, name: str | None) -> Path | None:
     if name is None:
         return None
     own = path / "checkpoints" / f"{name}.pt"
-    return own if own.exists() or ("/" not in name and not name.endswith(".pt")) else Path(name)
+    is_path = "/" in name or name.endswith(".pt") or Path(name).exists()
+    return own if own.exists() or not is_path else Path(name)
 
 
 def read_result(path: Path) -> dict[str, Any] | None:

@@ -48,6 +48,6 @@ def _best(metrics: Sequence[Metric], curve: Sequence[dict[str, Any]], tasks: Seq
     scores = np.zeros(len(curve))
     for metric in metrics:
         if metric.task in tasks and metric.selects:
-            values = [row["validation"][metric.name] for row in curve]
-            scores += np.nan_to_num(values, nan=-np.inf) * (1 if metric.higher_is_better else -1)
+            values = np.array([row["validation"][metric.name] for row in curve], dtype=np.float64)
+            scores += np.nan_to_num(values if metric.higher_is_better else -values, nan=-np.inf)
     return int(scores.argmax())

@@ -54,12 +54,15 @@ def test_the_card_says_what_was_trained_and_what_it_reached(tmp_path: Path) -> N
 
 
 def test_the_code_on_the_card_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export_policy(make_agent().policy(), tmp_path)
+    (tmp_path / "waves_of_mine.py").write_text("registered = True\n")
+    export_policy(make_agent().policy(), tmp_path, run={**RUN, "imports": ["some/where/waves_of_mine.py"]})
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     namespace: dict[str, Any] = {}
     exec((tmp_path / "README.md").read_text().split("```")[1].removeprefix("python\n"), namespace)
     assert namespace["action"].shape == (1,)
     assert abs(namespace["action"]).max() <= 2
+    assert namespace["waves_of_mine"].registered, "networks of the user's own are registered first"
 
 
 def test_onnx_of_all_tasks_and_of_one(tmp_path: Path) -> None:

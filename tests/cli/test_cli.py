@@ -224,9 +224,21 @@ def test_full_descriptions_of_some_methods_and_networks(capsys: pytest.CaptureFi
     assert "did you mean 'paco'?" in capsys.readouterr().err
 
 
-def test_random_policy(capsys: pytest.CaptureFixture[str], preset: str) -> None:
+def test_random_policy(capsys: pytest.CaptureFixture[str], preset: str, tmp_path: Path) -> None:
     assert main(["evaluate", preset, "--policy", "random", "--episodes-per-task", "1"]) == 0
     assert "drawer-close-v3" in capsys.readouterr().out
+    tmp_path.joinpath("config.yaml").write_text(Path(preset).read_text())
+    assert main(["evaluate", str(tmp_path), "--policy", "random", "--episodes-per-task", "1"]) == 0
+    assert "drawer-close-v3" in capsys.readouterr().out, "in the environments of a run"
+
+
+def test_a_list_of_balancers_in_a_file_is_for_comparisons(
+    capsys: pytest.CaptureFixture[str], preset: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "several.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(Path(preset).read_text()), "balancer": ["ls", "pcgrad"]}))
+    assert main(["train", str(file), "--run-dir", str(tmp_path / "run")]) == 2
+    assert "balancer=['ls', 'pcgrad']: a run takes one value; `mtrl-conic compare`" in capsys.readouterr().err
 
 
 def test_toy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def write_run(
     **overrides: Any,
 ) -> Path:
     """Write a run on `tasks`, of which those in `rated` define success, and return its directory."""
-    config = parse(RunConfig, tiny_values(balancer=balancer, seed=seed, **overrides))
+    config = parse(RunConfig, tiny_values(**{"balancer": balancer, "seed": seed, "steps": 150, **overrides}))
     run = RunDirectory(directory, config.model_dump(mode="json"))
     generator = np.random.default_rng([seed, len(balancer)])
     for step in (50, 100, 150) if finished else (50,):

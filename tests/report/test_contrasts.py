@@ -28,6 +28,19 @@ def test_the_p_value_of_pairs_is_students() -> None:
     assert differences.paired_p(ours[:2], theirs[:2]) == 1, "two pairs say nothing"
 
 
+def test_equal_means_in_another_order_are_no_difference() -> None:
+    """The sums of .1, .2, .3 and of .3, .2, .1 differ in their last digit."""
+    rates = np.array([0.1, 0.2, 0.3])
+    assert rates.mean() != rates[::-1].mean()
+    ours, theirs = np.tile(rates, (5, 1)), np.tile(rates[::-1], (5, 1))
+    found = differences.paired_difference(ours, theirs)
+    assert (found.value, differences.paired_p(ours, theirs), differences.pairs_needed(found)) == (0, 1, None)
+    returns = differences.paired_difference(ours * 1e6, theirs * 1e6)
+    assert returns.value == 0
+    close = differences.paired_difference(ours + 1e-6, theirs)
+    assert close.value == pytest.approx(1e-6), "a difference that is not rounding stays"
+
+
 def test_the_p_value_of_permutations_counts_them_all() -> None:
     generator = np.random.default_rng(1)
     ours, theirs = generator.normal(1, 1, (4, 3)), generator.normal(0, 1, (5, 3))

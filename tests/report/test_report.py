@@ -253,6 +253,17 @@ def test_runs_that_the_clock_ended(tmp_path: Path) -> None:
     assert "The time budget ended runs at different steps, 100 to 150" in " ".join(warnings(load(tmp_path)))
 
 
+def test_runs_that_ended_early_are_named(tmp_path: Path) -> None:
+    for seed in range(5):
+        run = write_run(tmp_path / "ls" / str(seed), "ls", seed)
+        write_run(tmp_path / "conicgrad" / str(seed), "conicgrad", seed, steps=100_000)
+        file = tmp_path / "conicgrad" / str(seed) / "result.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "stopped": "success of 0.5"}))
+    (said,) = (words for words in warnings(load(tmp_path)) if "did not end" in words)
+    assert f"{tmp_path}/conicgrad/0 (150 of 100,000: success of 0.5), " in said
+    assert str(run.parent) not in said
+
+
 def test_words_for_learners_that_differ(tmp_path: Path) -> None:
     for network in ("shared", "multihead"):
         write_run(tmp_path / network / "seed_0", "ls", 0, agent={"network": network})

@@ -100,6 +100,7 @@ def test_methods_with_options(tmp_path: Path) -> None:
     named = written(tmp_path, balancer_options={"c": 0.3})
     runs = plan(named, {"balancer": "conicgrad:solver=exact,conicgrad,ls"}, Path("out"))
     assert [run.config.balancer_options for run in runs] == [{"c": 0.3, "solver": "exact"}, {"c": 0.3}, {}]
+    assert names(written(tmp_path), {"balancer": ["ls", None]}) == names(written(tmp_path), {"balancer": "ls"})
     assert len(names(written(tmp_path), {"balancer": "all"})) == len(RunConfig.methods())
 
 
@@ -115,6 +116,7 @@ def test_methods_with_options(tmp_path: Path) -> None:
         ({"balancer": "conicgrad:c"}, "write options as name:key=value"),
         ({"balancer": []}, "balancer=[]: give at least one value"),
         ({"agent": {"width": [8, -8]}}, "agent.width=-8"),
+        ({"execution": {"compile": ["auto", True]}}, "execution.compile takes one value in a comparison"),
     ],
 )
 def test_what_does_not_fit(given: dict[str, Any], words: str, preset: str) -> None:

@@ -82,6 +82,18 @@ def test_runs_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert [str(path.relative_to(tmp_path)) for path in find_runs([tmp_path])] == names
 
 
+def test_links_to_runs_are_followed_and_each_run_is_found_once(tiny: RunConfig, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        RunDirectory(tmp_path / "runs" / name, tiny.model_dump(mode="json")).close()
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "first").symlink_to(tmp_path / "runs" / "a")
+    (links / "again").symlink_to(tmp_path / "runs" / "a")
+    (links / "round").symlink_to(links)
+    assert [path.resolve() for path in find_runs([links])] == [tmp_path / "runs" / "a"]
+    assert len(find_runs([links, tmp_path / "runs"])) == 2
+
+
 def test_what_is_no_run_is_skipped_and_named(tmp_path: Path) -> None:
     """The configuration that a logger keeps within a run is neither a run nor named."""
     for name, text in (

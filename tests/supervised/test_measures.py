@@ -100,6 +100,13 @@ def test_selection() -> None:
         select("best_validation", metrics, [{"step": 1, "test": {}}], each_task_alone=False)
 
 
+@pytest.mark.parametrize(("higher", "values"), [(True, [0.1, float("nan"), 0.5]), (False, [1.0, float("nan"), 0.5])])
+def test_an_epoch_without_a_number_is_not_selected(higher: bool, values: list[float]) -> None:
+    metrics = [Metric("a", "a", higher_is_better=higher)]
+    curve = [{"step": at, "test": {"a": at}, "validation": {"a": value}} for at, value in enumerate(values, 1)]
+    assert select("best_validation", metrics, curve, each_task_alone=False)[1] == {"a": 3}
+
+
 def scene() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Outputs and targets of one image of 2x2 with two classes; the last pixel is unknown everywhere."""
     logits = torch.tensor([[[[5.0, 0], [0, 5]], [[0, 5], [5, 0]]]])

@@ -18,6 +18,7 @@ from mtrl_conic.report.supervised import numbers
 from mtrl_conic.report.supervised.report import make_report, write
 from mtrl_conic.report.supervised.source import summarise
 from mtrl_conic.report.supervised.sweeps import fronts, trade_offs
+from mtrl_conic.report.supervised.words import protocol
 from mtrl_conic.runs.stored import read_checkpoint
 from mtrl_conic.supervised import training
 from mtrl_conic.supervised.config import SupervisedConfig
@@ -195,6 +196,31 @@ def test_two_options_make_a_map(census: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(changes.mean(1), [row[2] for row in figure.numbers.rows])  # type: ignore[arg-type]
     (picture,) = (file for file in write(summary, tmp_path) if file.suffix == ".svg")
     assert "gamma" in picture.read_text()
+
+
+def test_runs_that_differ_in_a_setting_are_methods_of_their_own(census: Path, tmp_path: Path) -> None:
+    """They are not seeds of one method, and the report does not state the setting of the first for all."""
+    for rate in (0.1, 1e-5):
+        config = SupervisedConfig.complete(values(census, epochs=1, learning_rate=rate))
+        train(config, tmp_path / str(rate))
+    summary = summarise([tmp_path / "0.1", tmp_path / "1e-05"])
+    assert list(summary.methods) == ["ls, learning_rate=0.1", "ls, learning_rate=1e-05"]
+    assert "learning rate" not in " ".join(protocol(summary))
+    assert "epochs 1" in " ".join(protocol(summary))
+    shutil.copytree(tmp_path / "0.1", tmp_path / "copy")
+    with pytest.raises(UserError, match="two copies of the same run"):
+        summarise([tmp_path / "0.1", tmp_path / "copy"])
+
+
+def test_single_tasks_are_the_reference_in_any_setting(census: Path, tmp_path: Path) -> None:
+    names = [("stl", 0.1), ("ls", 0.1), ("ls", 0.01)]
+    for place, (balancer, rate) in enumerate(names):
+        config = SupervisedConfig.complete(values(census, epochs=1, balancer=balancer, learning_rate=rate))
+        train(config, tmp_path / str(place))
+    summary = summarise([tmp_path / str(place) for place in range(3)])
+    assert summary.single_task == ["stl"]
+    assert summary.baseline is not None
+    assert summary.baseline.tolist() == summary.means["stl"].tolist()
 
 
 @pytest.fixture(scope="module")

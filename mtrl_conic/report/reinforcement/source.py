@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 
 from mtrl_conic.balancers import label
 from mtrl_conic.errors import UserError
+from mtrl_conic.report.grouping import differing, fields_in_words, grouped
 from mtrl_conic.report.sources import in_order
 from mtrl_conic.runs.config import RunConfig
 from mtrl_conic.runs.configuration import keys_of
@@ -109,7 +108,7 @@ class Comparison:
     @property
     def differing(self) -> list[str]:
         """The keys in which the methods differ."""
-        return _differing([method.config for method in self.methods])
+        return differing([method.config for method in self.methods])
 
 
 def row_of(method: Method, task: str) -> str:
@@ -131,15 +130,7 @@ def load(directories: Sequence[Path]) -> Comparison:
     runs = [_read_run(directory) for directory in directories]
     if not any(run.result for run in runs):
         raise UserError("none of these runs is finished yet; see `mtrl-conic runs`")
-    by_config: dict[str, list[Run]] = {}
-    for run in runs:
-        by_config.setdefault(json.dumps(_method_keys(run.config), sort_keys=True), []).append(run)
-    groups = [sorted(group, key=lambda run: run.seed) for group in by_config.values()]
-    for group in groups:
-        seed, count = Counter(run.seed for run in group).most_common(1)[0]
-        if count > 1:
-            first, second, *_ = (run.directory for run in group if run.seed == seed)
-            raise UserError(f"{first} and {second} are two copies of the same run; leave one out")
+    groups = grouped(runs, lambda run: _method_keys(run.config))
     configs = [_method_keys(group[0].config) for group in groups]
     methods = [
         Method(label, config, group) for label, config, group in zip(_labels(configs), configs, groups, strict=True)
@@ -210,19 +201,14 @@ def _method_keys(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _NOT_THE_METHOD}
 
 
-def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:
-    keys = list(dict.fromkeys(key for config in configs for key in config))
-    return [key for key in keys if any(config.get(key) != configs[0].get(key) for config in configs)]
-
-
 def _labels(configs: Sequence[dict[str, Any]]) -> list[str]:
     """Return the labels: the balancer's name, with the differing options and settings if methods share a balancer."""
     labels = []
     for config in configs:
         same = [other for other in configs if other["balancer"] == config["balancer"]]
-        differing = _differing(same)
-        options = {key: config[key] for key in differing if key.startswith(_OPTION) and key in config}
-        parts = [f"{key.rpartition('.')[2]}={config.get(key)}" for key in differing if not key.startswith(_OPTIONS)]
+        keys = differing(same)
+        options = {key: config[key] for key in keys if key.startswith(_OPTION) and key in config}
+        parts = fields_in_words(config, [key for key in keys if not key.startswith(_OPTIONS)])
         method = label(config["balancer"], {key.removeprefix(_OPTION): value for key, value in options.items()})
         labels.append(", ".join([method, *parts]))
     return labels

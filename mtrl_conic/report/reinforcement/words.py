@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mtrl_conic.agents.registry import MTSAC
@@ -9,13 +10,15 @@ from mtrl_conic.envs.metaworld.goals import GOALS_PER_TASK
 from mtrl_conic.envs.names import is_metaworld
 from mtrl_conic.evaluation.estimates import FEW_RUNS, MIN_RUNS
 from mtrl_conic.report.reinforcement.scale import Scale
-from mtrl_conic.report.reinforcement.source import Comparison
+from mtrl_conic.report.reinforcement.source import Comparison, Run
 from mtrl_conic.runs.config import RunConfig
 
 USUAL_STEPS = int(RunConfig.model_fields["steps"].default)
 """The usual budget of published results on Meta-World, in environment steps per task."""
 SHORT = 10
 """Runs shorter than the usual budget divided by this number are called short."""
+_NAMED = 5
+"""With more runs than this, a warning names the first ones only."""
 _PROTOCOL = ("task_set", "steps", "minutes", "environment.", "training.training_episodes", "training.episodes")
 
 
@@ -94,8 +97,9 @@ def _seeds(comparison: Comparison) -> list[str]:
 
 
 def _budget(comparison: Comparison) -> list[str]:
-    ends = [int(run.result["step"]) for method in comparison.methods for run in method.runs if run.result]
-    said = []
+    finished = [run for method in comparison.methods for run in method.finished]
+    ends = [int(run.result["step"]) for run in finished if run.result]
+    said = _stopped(finished)
     published = is_metaworld(comparison.methods[0].config["task_set"])
     if published and SHORT * max(ends) < USUAL_STEPS:
         said.append(
@@ -108,6 +112,24 @@ def _budget(comparison: Comparison) -> list[str]:
             "equal minutes, the curves over steps compare equal steps."
         )
     return said
+
+
+def _stopped(finished: Sequence[Run]) -> list[str]:
+    """Name the runs that did not end at the number of steps of their configuration, although no minutes limit them."""
+    ends = [(run, run.result) for run in finished if run.result and run.config["minutes"] is None]
+    others = [
+        f"{run.directory} ({result['step']:,} of {run.config['steps']:,}"
+        + (f": {result['stopped']})" if result.get("stopped") else ")")
+        for run, result in ends
+        if result["step"] != run.config["steps"]
+    ]
+    if not others:
+        return []
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    return [
+        f"Runs that did not end at their number of steps: {', '.join(others[:_NAMED])}{more}. Their final values are "
+        "not those of the budget."
+    ]
 
 
 def _set_name(config: dict[str, Any]) -> str:

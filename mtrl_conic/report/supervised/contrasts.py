@@ -11,12 +11,11 @@ from mtrl_conic.report.contrasts import POWER_COLUMNS, POWER_NOTE, Contrast, wit
 from mtrl_conic.report.supervised.source import FinishedRun, Summary
 from mtrl_conic.report.tables import Cell, Table
 from mtrl_conic.supervised import measures
-from mtrl_conic.supervised.learners import SINGLE_TASK
 
 
 def comparable(summary: Summary) -> list[str]:
     """Return the methods that share a network. Single-task networks are a reference, not a method."""
-    return [label for label in summary.methods if label != SINGLE_TASK] or list(summary.methods)
+    return [label for label in summary.methods if label not in summary.single_task] or list(summary.methods)
 
 
 def contrasts(summary: Summary, base: str) -> list[Contrast]:

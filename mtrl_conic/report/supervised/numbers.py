@@ -41,7 +41,7 @@ def methods(summary: Summary) -> Table:
 
 def _ranks(summary: Summary) -> dict[str, dict[str, float]]:
     """Map columns to the mean rank of each method: among the methods that share a network, and among all."""
-    sharing = {label: row for label, row in summary.means.items() if label != SINGLE_TASK}
+    sharing = {label: row for label, row in summary.means.items() if label not in summary.single_task}
     ranks = {"mean rank ↓": measures.mean_ranks(summary.metrics, sharing) if sharing else {}}
     if sharing and len(sharing) < len(summary.means):
         ranks[f"mean rank with {SINGLE_TASK} ↓"] = measures.mean_ranks(summary.metrics, summary.means)
@@ -104,7 +104,7 @@ def _judged(
     summary: Summary, label: str, runs: Sequence[FinishedRun], ranks: dict[str, dict[str, float]]
 ) -> list[Cell]:
     drop = None
-    if summary.baseline is not None and label != SINGLE_TASK:
+    if summary.baseline is not None and label not in summary.single_task:
         drop = _shown(measures.mean(measures.delta_m(summary.metrics, summary.values(runs), summary.baseline)), 2)
     return [*(f"{rank[label]:.2f}" if label in rank else None for rank in ranks.values()), drop]
 

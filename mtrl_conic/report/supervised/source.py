@@ -12,14 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtrl_conic.errors import UserError
+from mtrl_conic.report.grouping import differing, fields_in_words, grouped
 from mtrl_conic.report.sources import in_order
+from mtrl_conic.runs.configuration import keys_of
 from mtrl_conic.runs.records import EVALUATIONS, METRICS, read_records
 from mtrl_conic.runs.results import check_result
 from mtrl_conic.runs.stored import read_config, read_result
-from mtrl_conic.schema import parse
+from mtrl_conic.schema import Role, flat_items, parse
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.learners import SINGLE_TASK
 from mtrl_conic.supervised.problem import Metric
+
+_NOT_THE_METHOD = {"seed", *keys_of(SupervisedConfig, Role.EXECUTION)}
+"""Fields in which the runs of a method may differ: the seed, and where a run is executed."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,17 @@ class FinishedRun:
     curve: list[dict[str, Any]]
     training: list[dict[str, Any]]
     """Means over each epoch's steps: losses, weights, gradient norms and conflicts."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return self.config.seed
+
+    @cached_property
+    def keys(self) -> dict[str, Any]:
+        """The fields that the runs of a method have in common, with dotted keys."""
+        values = flat_items(self.config.model_dump(mode="json"))
+        return {key: value for key, value in values if key not in _NOT_THE_METHOD}
 
 
 @dataclass(frozen=True)
@@ -47,9 +63,19 @@ class Summary:
         return {label: self.values(runs).mean(0) for label, runs in self.methods.items()}
 
     @property
+    def single_task(self) -> list[str]:
+        """The labels of the single-task networks, which are a reference and share no network."""
+        return [label for label, runs in self.methods.items() if runs[0].config.balancer == SINGLE_TASK]
+
+    @property
     def baseline(self) -> NDArray[np.float64] | None:
-        """Metrics (J,) of the single-task networks; None if there are no such runs."""
-        return self.means.get(SINGLE_TASK)
+        """Metrics (J,) of the single-task networks; None if there are none, or several with different settings."""
+        return self.means[self.single_task[0]] if len(self.single_task) == 1 else None
+
+    @property
+    def differing(self) -> list[str]:
+        """The fields in which the methods differ, with dotted keys."""
+        return differing([runs[0].keys for runs in self.methods.values()])
 
     def only(self, labels: Sequence[str]) -> Summary:
         """Return a summary of the methods with these labels, in this order, or of all methods if none is given.
@@ -69,7 +95,7 @@ def summarise(directories: Iterable[Path]) -> Summary:
     """Read the finished runs among `directories`.
 
     Raises:
-        UserError: no run is finished, or the runs are of different problems.
+        UserError: no run is finished, the runs are of different problems, or a seed of a method occurs twice.
     """
     runs = [found for directory in directories if (found := _read(directory)) is not None]
     if not runs:
@@ -78,11 +104,18 @@ def summarise(directories: Iterable[Path]) -> Summary:
     for run in runs:
         if run.config.problem != first.config.problem or run.config.options != first.config.options:
             raise UserError("these runs are of different problems, or of one with different options")
-    methods: dict[str, list[FinishedRun]] = {}
-    for run in runs:
-        methods.setdefault(run.config.method, []).append(run)
+    groups = grouped(runs, lambda run: run.keys)
     metrics = [Metric(**metric) for metric in first.result["measured"]]
-    return Summary(metrics, {label: sorted(group, key=lambda run: run.config.seed) for label, group in methods.items()})
+    return Summary(metrics, dict(zip(_labels(groups), groups, strict=True)))
+
+
+def _labels(groups: Sequence[Sequence[FinishedRun]]) -> list[str]:
+    """Return the labels: the method with its options, and the differing fields if a method has several settings."""
+    labels = []
+    for first, *_ in groups:
+        same = [run.keys for run, *_ in groups if run.config.method == first.config.method]
+        labels.append(", ".join([first.config.method, *fields_in_words(first.keys, differing(same))]))
+    return labels
 
 
 def _read(directory: Path) -> FinishedRun | None:

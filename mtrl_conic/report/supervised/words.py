@@ -18,14 +18,17 @@ def protocol(summary: Summary) -> list[str]:
     """Return sentences that describe what all runs have in common."""
     run = next(iter(summary.methods.values()))[0]
     config = run.config
-    settings = {key: getattr(config, key) for key in ("epochs", "batch_size", "learning_rate", "halve_every")}
-    how = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if value is not None)
+    differing = summary.differing  # the labels of the methods contain these
+    shared = [key for key in ("epochs", "batch_size", "learning_rate", "halve_every") if key not in differing]
+    settings = {key: getattr(config, key) for key in shared}
+    how = ["Adam", *(f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if value is not None)]
+    seen = f"; balancers receive the gradients of the {_SEEN[str(config.gradients)]}"
     options = ", ".join(f"{key}={value}" for key, value in config.options.items())
     return [
         f"Problem: {config.problem}" + (f" ({options})" if options else "") + ".",
         *run.result["facts"],
-        f"Training: Adam, {how}; balancers receive the gradients of the {_SEEN[str(config.gradients)]}.",
-        f"Test metrics are from {_SELECTED[str(config.selection)]}.",
+        f"Training: {', '.join(how)}{'' if 'gradients' in differing else seen}.",
+        *([] if "selection" in differing else [f"Test metrics are from {_SELECTED[str(config.selection)]}."]),
     ]
 
 
