@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -127,6 +127,30 @@ def _by_number(cls: type[Balancer], options: dict[str, Any], task_names: Sequenc
         method, inner = split_inner(options[name])
         ordered[name] = inner_label(method, _by_number(get(method), inner, task_names))
     return options | ordered
+
+
+def in_steps(name: str, given: Mapping[str, Any], epoch_steps: int) -> tuple[str, dict[str, Any]]:
+    """Return a method with the options that its paper states in epochs, as numbers of steps, unless one is given.
+
+    The options of methods that the method contains are filled in as well; a name such as `dwa+cagrad` is returned as
+    `composed`.
+
+    Args:
+        name: name of the method.
+        given: its options.
+        epoch_steps: number of steps of an epoch.
+    """
+    cls = get(name)
+    if name not in _REGISTRY:  # a pair takes no options
+        losses, of = name.split("+", 1)
+        name, cls, given = "composed", get("composed"), {"losses": losses, "of": of}
+    filled = dict(given)
+    if not cls.in_epochs.keys() & given.keys():
+        filled |= {option: count * epoch_steps for option, count in cls.in_epochs.items()}
+    for option in cls.contains:
+        method, inner = split_inner(filled.get(option, options(name)[option].default))
+        filled[option] = inner_label(*in_steps(method, inner, epoch_steps))
+    return name, filled
 
 
 def _as_it_is(balancer: Balancer, num_tasks: int, options: dict[str, Any]) -> Balancer:

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.runs.plan import plan
     from mtrl_conic.runs.stored import is_finished
     from mtrl_conic.supervised.config import SupervisedConfig
-    from mtrl_conic.supervised.training import check
+    from mtrl_conic.supervised.training import check, check_data
 
     values, given = _values(arguments)
     if arguments.run_dir is not None:
@@ -80,6 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
     comparison.check_arguments(arguments)
     folder = comparison.place(arguments, arguments.out or Path("runs") / Path(arguments.source).stem)
     runs = plan(SupervisedConfig, values, given, folder)
+    for run in runs:
+        assert isinstance(run.config, SupervisedConfig)
+        if run.directory.exists():
+            check_data(run.directory, run.config)
     configs = [run.config for run in runs if not is_finished(run.directory, run.config)]
     check(config for config in configs if isinstance(config, SupervisedConfig))
     return comparison.carry_out(arguments, runs, folder, lambda: _conclude(runs, folder))
@@ -101,7 +105,10 @@ def _values(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, An
         values = {"problem": arguments.source}
     given = given_fields(arguments, SupervisedConfig, many=arguments.run_dir is None)
     if arguments.targets:
-        given["options"] = {**given.get("options", {}), "targets": arguments.targets.split(",")}
+        given["options"] = {
+            **given.get("options", {}),
+            "targets": [name.strip() for name in arguments.targets.split(",")],
+        }
     return values, given
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mtrl_conic.cli.flags import add_imports, whole
+from mtrl_conic.errors import UserError
 
 EXAMPLES = {
     "three methods": "mtrl-conic toy --balancers ls,pcgrad,conicgrad:c=0.75 --out toy",
@@ -52,13 +53,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         methods = _labels(text)
     if arguments.vectors:
+        for name in ("problems", "steps", "preferences"):
+            if getattr(arguments, name):
+                raise UserError(f"--vectors draws updates for given gradients and takes no --{name}")
         print(vectors.run(methods, arguments.out, seed=arguments.seed))
         say(f"pictures and table: {arguments.out}")
         return 0
     table = comparison.run(
         methods,
         arguments.out,
-        problems=arguments.problems.split(",") if arguments.problems else tuple(PROBLEMS),
+        problems=[name.strip() for name in arguments.problems.split(",")] if arguments.problems else tuple(PROBLEMS),
         steps=arguments.steps,
         seed=arguments.seed,
         each=lambda done: say(f"{done.problem.name}: {done.label}"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mtrl_conic.errors import unknown
 from mtrl_conic.evaluation.differences import MOST_RUNS, detectable_difference, holm, pairs_needed
 from mtrl_conic.evaluation.estimates import FEW_RUNS, Estimate
+from mtrl_conic.report.sources import known_label
 
 BASELINE = "ls"
 ALPHA = 0.05
@@ -79,9 +79,7 @@ def baseline_of(labels: Iterable[str], baseline: str | None = None) -> str:
     """
     known = list(labels)
     name = baseline or (BASELINE if BASELINE in known else known[0])
-    if name not in known:
-        raise unknown("baseline", name, known)
-    return name
+    return known_label("baseline", name, known)
 
 
 def result(found: Sequence[Contrast], base: str, what: str, *, runs: str, unit: str = "") -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtrl_conic.balancers import label, parse_methods
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.runs.records import EVALUATIONS, are_by_task, file_of, is_number, read_records
 from mtrl_conic.runs.results import check_result, check_tasks
@@ -30,10 +31,24 @@ def in_order(known: Collection[str], labels: Sequence[str]) -> list[str]:
     Raises:
         UserError: a label is unknown.
     """
-    for label in labels:
-        if label not in known:
-            raise unknown("method", label, known)
-    return list(dict.fromkeys(labels or known))
+    return list(dict.fromkeys([known_label("method", label, known) for label in labels] or known))
+
+
+def known_label(kind: str, given: str, known: Collection[str]) -> str:
+    """Return the label of a method, whose options may be written in another way: `gradops:alpha=0` for 0.0.
+
+    Raises:
+        UserError: the label is unknown.
+    """
+    if given in known:
+        return given
+    try:
+        (method,) = parse_methods(given)
+    except (UserError, ValueError):
+        method = (given, {})
+    if label(*method) not in known:
+        raise unknown(kind, given, known)
+    return label(*method)
 
 
 def find(folders: Sequence[Path]) -> Found:

@@ -88,7 +88,7 @@ class SupervisedConfig(Configuration):
         Raises:
             UserError: the method or an option is unknown, or a value is out of range.
         """
-        if name not in methods():
+        if "+" not in name and name not in methods():  # a + composes two methods
             raise unknown("balancer", name, methods())
         if name == SINGLE_TASK:
             if options:

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mtrl_conic import balancers
+from mtrl_conic.balancers.registry import in_steps
 from mtrl_conic.errors import UserError
 from mtrl_conic.gradients.mode import in_evaluation
 from mtrl_conic.supervised.gradients import Statistics, check, write_gradients
@@ -206,7 +207,8 @@ def make_learner(
 ) -> Learner:
     """Create the learner that `name` stands for, one of `methods()`. Initial parameters use torch's generator.
 
-    Options that a paper states in epochs default to multiples of `epoch_steps`, unless one of them is given.
+    Options that a paper states in epochs default to multiples of `epoch_steps`, also those of a method that another one
+    contains.
 
     Raises:
         UserError: the method does not fit the network of the problem.
@@ -219,9 +221,7 @@ def make_learner(
     if name == ROTOGRAD:
         dim = _vector_size(network, next(problem.test.batches(2)).inputs, device)
         return Rotated(network, problem, RotoGradOptions(**options), dim, learning_rate=learning_rate)
-    in_epochs = balancers.get(name).in_epochs
-    if not in_epochs.keys() & options:
-        options = {**options, **{option: count * epoch_steps for option, count in in_epochs.items()}}
+    name, options = in_steps(name, options, epoch_steps)
     balancer = balancers.make(name, num_tasks, seed=seed, task_names=problem.tasks, **options)
     check(balancer, gradients)
     return Balanced(network, problem, balancer, learning_rate=learning_rate, gradients=gradients)

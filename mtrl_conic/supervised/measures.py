@@ -38,8 +38,9 @@ def mean(values: Sequence[float] | Array) -> Mean:
 def delta_m(metrics: Sequence[Metric], values: Array, baseline: Array) -> Array:
     """Compute the mean relative drop against a baseline in per cent; lower is better.
 
-    delta_m = mean over metrics j of (-1)^{l_j} (M_j - B_j) / B_j, with l_j = 1 where higher is better (Maninis et al.,
-    CVPR 2019; Liu et al., 2021).
+    delta_m = mean over metrics j of (-1)^{l_j} (M_j - B_j) / |B_j|, with l_j = 1 where higher is better (Maninis et
+    al., CVPR 2019; Liu et al., 2021). The absolute value is for metrics that can be negative, such as R2. One whose
+    B_j is zero or not a number has no relative drop and is left out; if there is no other, the drops are not a number.
 
     Args:
         metrics: J metrics.
@@ -50,16 +51,22 @@ def delta_m(metrics: Sequence[Metric], values: Array, baseline: Array) -> Array:
         The drops (...).
     """
     signs = np.array([-1.0 if metric.higher_is_better else 1.0 for metric in metrics])
-    return np.asarray(100 * (signs * (values - baseline) / baseline).mean(-1))
+    has = np.isfinite(baseline) & (baseline != 0)
+    drops = (signs * (values - baseline))[..., has] / np.abs(baseline[has])
+    return np.asarray(100 * drops.mean(-1)) if has.any() else np.full(values.shape[:-1], np.nan)
 
 
 def mean_ranks(metrics: Sequence[Metric], table: Mapping[str, Array]) -> dict[str, float]:
     """Compute the mean over metrics of each method's rank among the methods of `table`. Rank 1 is best; ties share.
+
+    A metric that is not a number for one of the methods is left out.
 
     Args:
         metrics: J metrics.
         table: maps a method to its metrics (J,), as means over seeds.
     """
     signs = np.array([1.0 if metric.higher_is_better else -1.0 for metric in metrics])
-    ranks = statistics.ranks(np.stack([signs * row for row in table.values()]))
-    return dict(zip(table, ranks.mean(1).tolist(), strict=True))
+    values = np.stack([signs * row for row in table.values()])
+    ranked = statistics.ranks(values[:, np.isfinite(values).all(0)])
+    means = ranked.mean(1) if ranked.size else np.full(len(values), np.nan)
+    return dict(zip(table, means.tolist(), strict=True))

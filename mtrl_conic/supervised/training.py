@@ -20,7 +20,9 @@ from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
 from mtrl_conic.files import stopped_by_storage
 from mtrl_conic.runs.directory import RunDirectory, open_run
 from mtrl_conic.runs.provenance import PROVENANCE, provenance, versions
+from mtrl_conic.supervised.checking import check_interface, check_names, check_run
 from mtrl_conic.supervised.config import SupervisedConfig
+from mtrl_conic.supervised.data.identity import data_of, identity
 from mtrl_conic.supervised.gradients import Statistics
 from mtrl_conic.supervised.learners import SINGLE_TASK, Learner, make_learner
 from mtrl_conic.supervised.problem import Batch, Meter, Problem, Source
@@ -69,6 +71,7 @@ def train(
         run = open_run(directory, config, changes="make" if allow_changes else "follow")
         try:
             config = SupervisedConfig.complete(run.config)
+            check_data(directory, config)
             result = run.result if run.finished else None
             return result or _Run(config, run, listener, interrupted).train()
         except UserError:
@@ -85,16 +88,28 @@ def check(configs: Iterable[SupervisedConfig]) -> None:
         UserError: the data are faulty, a method does not fit the network, or the device is not available.
     """
     problems: dict[tuple[str, str, str], Problem] = {}
-    methods: set[tuple[str, ...]] = set()
+    learners: dict[tuple[str, ...], Learner] = {}
     for config in configs:
         _check_machine(config)
         of = (config.problem, config.data, repr(config.options))
         if of not in problems:
             problems[of] = _load(config)
-        if (*of, config.method) not in methods:
-            methods.add((*of, config.method))
+        by = (*of, config.method)
+        if by not in learners:
             with _seeded(torch.device("cpu"), config.seed, 0):
-                _learner(config, problems[of], torch.device("cpu"))
+                learners[by] = _learner(config, problems[of], torch.device("cpu"))
+        check_run(config, problems[of], learners[by])
+
+
+def check_data(directory: Path, config: SupervisedConfig) -> None:
+    """Check that a run was not trained on other data before.
+
+    Raises:
+        UserError: the data at the path of the configuration are not those of the run in `directory`.
+    """
+    before = data_of(directory)
+    if before is not None and before != identity(Path(config.data)):
+        raise UserError(f"{directory} was trained on other data than {config.data}; choose another --out or --run-dir")
 
 
 def _check_machine(config: SupervisedConfig) -> None:
@@ -106,14 +121,16 @@ def _check_machine(config: SupervisedConfig) -> None:
 
 def _load(config: SupervisedConfig) -> Problem:
     options = config.problem_class.options_model.model_validate(config.options)
-    return config.problem_class.load(Path(config.data), options, seed=config.seed, workers=config.execution.workers)
+    problem = config.problem_class.load(Path(config.data), options, seed=config.seed, workers=config.execution.workers)
+    check_names(problem)
+    return problem
 
 
 def _learner(config: SupervisedConfig, problem: Problem, device: torch.device) -> Learner:
     assert config.learning_rate is not None
     assert config.gradients is not None
     assert config.batch_size is not None
-    return make_learner(
+    learner = make_learner(
         problem,
         config.balancer,
         config.balancer_options,
@@ -123,13 +140,15 @@ def _learner(config: SupervisedConfig, problem: Problem, device: torch.device) -
         epoch_steps=max(1, len(problem.training) // config.batch_size),
         device=device,
     )
+    check_interface(problem, learner, device)
+    return learner
 
 
 class _Run:
     def __init__(
         self, config: SupervisedConfig, run: RunDirectory, listener: Listener, interrupted: Callable[[], bool]
     ) -> None:
-        run.append(PROVENANCE, provenance())
+        run.append(PROVENANCE, {**provenance(), "data": identity(Path(config.data))})
         keep_freed_memory()
         if config.execution.threads:
             torch.set_num_threads(config.execution.threads)
@@ -139,6 +158,7 @@ class _Run:
         self.memory = PeakMemory(self.device)
         with _seeded(self.device, config.seed, 0):
             self.learner = _learner(config, self.problem, self.device)
+        check_run(config, self.problem, self.learner)
         self.epoch, self.seconds = 0, 0.0
         self.curve: list[Record] = []
 

@@ -58,13 +58,13 @@ def run(
     Raises:
         UserError: a name is unknown, `steps` is too small, or `out` contains a run with other settings.
     """
-    chosen = [_problem(name) for name in problems]
+    chosen = [_problem(name) for name in dict.fromkeys(problems)]
     labels = list(dict.fromkeys(label for name in names for label in _expand(name)))
     options = {label: balancers.parse_methods(label)[0] for label in labels}
     if not labels or not chosen:
         raise UserError("toy: name at least one balancer and one problem")
-    if steps is not None and steps < RECORD_EVERY:
-        raise UserError(f"steps={steps}: at least {RECORD_EVERY} are needed, the interval between recorded points")
+    if steps is not None and (steps < RECORD_EVERY or steps % RECORD_EVERY):
+        raise UserError(f"steps={steps}: must be a multiple of {RECORD_EVERY}, the interval between recorded points")
     _claim(out, {"steps": steps, "seed": seed})
     for name in ("table.csv", "fronts.csv", *(f"{each.name}{ending}" for each in chosen for ending in _FILES)):
         files.check_place(out / name)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mtrl_conic import MTSAC, balancers
+from mtrl_conic.balancers.registry import in_steps
 from mtrl_conic.errors import UserError
 from tests.agents.test_mtsac import SMALL, SPEC, make_batch
 from tests.balancers import oracles
@@ -105,3 +106,25 @@ def test_an_agent_is_saved_under_the_pair(tmp_path: Path) -> None:
     agent.update(make_batch())
     agent.save(tmp_path / "agent.pt")
     assert MTSAC.load(tmp_path / "agent.pt").critic.balancer.name == "uw+cagrad"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("dwa", {}, ("dwa", {"window": 7})),
+        ("dwa", {"window": 3}, ("dwa", {"window": 3})),
+        ("ls", {}, ("ls", {})),
+        (
+            "composed",
+            {"losses": "stch:mu=0.5", "of": "cagrad"},
+            ("composed", {"losses": "stch:mu=0.5:warmup=35:nadir=7", "of": "cagrad"}),
+        ),
+        ("dwa+cagrad", {}, ("composed", {"losses": "dwa:window=7", "of": "cagrad"})),
+    ],
+)
+def test_options_in_epochs_reach_the_methods_within(
+    name: str, given: dict[str, str], expected: tuple[str, dict[str, object]]
+) -> None:
+    found = in_steps(name, given, 7)
+    assert found == expected
+    balancers.make(found[0], 2, **found[1])

@@ -84,6 +84,20 @@ def record(step: int, first: float, second: float) -> dict[str, object]:
     return {"step": step, "validation": {"a auc": first, "b auc": second}, "test": test}
 
 
+def test_a_gain_is_a_gain_from_a_negative_base_too() -> None:
+    metrics = [Metric("r2", "a"), Metric("mae", "a", higher_is_better=False)]
+    assert delta_m(metrics, np.array([[0.5, 1.0]]), np.array([-0.1, 1.0])).tolist() == pytest.approx([-300])
+    assert delta_m(metrics, np.array([[0.5, 1.1]]), np.array([0.0, 1.0])).tolist() == pytest.approx([10])
+    assert np.isnan(delta_m(metrics, np.array([[0.5, 1.1]]), np.array([0.0, np.nan]))).all()
+
+
+def test_ranks_leave_out_what_is_not_a_number_for_a_method() -> None:
+    metrics = [Metric("a", "a"), Metric("b", "b")]
+    table = {"x": np.array([0.1, np.nan]), "y": np.array([0.2, 0.5])}
+    assert mean_ranks(metrics, table) == {"x": 2, "y": 1}
+    assert np.isnan(list(mean_ranks(metrics[1:], {name: row[1:] for name, row in table.items()}).values())).all()
+
+
 def test_selection() -> None:
     metrics = [Metric("a auc", "a"), Metric("b auc", "b")]
     curve = [record(1, 0.9, 0.1), record(2, 0.7, 0.4), record(3, 0.5, 0.5)]

@@ -255,6 +255,9 @@ def test_the_report_takes_supervised_runs(compared: Path, tmp_path: Path, capsys
     assert main(["report", str(compared), "--out", str(tmp_path / "rows.csv")]) == 0
     rows, written = (file.read_text().splitlines() for file in (tmp_path / "rows.csv", compared / "curves.csv"))
     assert sorted(rows) == sorted(written), "the methods of a folder come in its order"
+    as_given = ["--methods", "gradops:alpha=-2", "ls", "--baseline", "gradops:alpha=-2"]
+    assert main(["report", str(compared), "--out", str(tmp_path / "two.md"), *as_given]) == 0
+    assert "| gradops:alpha=-2.0 |" in (tmp_path / "two.md").read_text()
     capsys.readouterr()
     assert main(["report", str(compared), "--out", str(out), "--random-returns", "x.yaml"]) == 2
     assert "--random-returns applies to runs of an agent" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from mtrl_conic.runs.results import check_result
 from mtrl_conic.runs.stored import read_config, read_result
 from mtrl_conic.schema import Role, flat_items, parse
 from mtrl_conic.supervised.config import SupervisedConfig
+from mtrl_conic.supervised.data.identity import data_of
 from mtrl_conic.supervised.learners import SINGLE_TASK
 from mtrl_conic.supervised.problem import Metric
 
@@ -95,7 +96,7 @@ def summarise(directories: Iterable[Path]) -> Summary:
     """Read the finished runs among `directories`.
 
     Raises:
-        UserError: no run is finished, the runs are of different problems, or a seed of a method occurs twice.
+        UserError: no run is finished, the runs are of different problems or data, or a seed of a method occurs twice.
     """
     runs = [found for directory in directories if (found := _read(directory)) is not None]
     if not runs:
@@ -104,6 +105,10 @@ def summarise(directories: Iterable[Path]) -> Summary:
     for run in runs:
         if run.config.problem != first.config.problem or run.config.options != first.config.options:
             raise UserError("these runs are of different problems, or of one with different options")
+    known = {data: run for run in runs if (data := data_of(run.directory)) is not None}
+    if len(known) > 1:
+        one, other = (run.directory for run in list(known.values())[:2])
+        raise UserError(f"{one} and {other} were trained on different data; report on one data set at a time")
     groups = grouped(runs, lambda run: run.keys)
     metrics = [Metric(**metric) for metric in first.result["measured"]]
     return Summary(metrics, dict(zip(_labels(groups), groups, strict=True)))

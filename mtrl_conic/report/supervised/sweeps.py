@@ -58,7 +58,7 @@ def _better(summary: Summary, sweep: Sweep) -> dict[tuple[Any, ...], list[float]
     middle = np.mean([summary.means[label] for label in sweep.labels.values()], axis=0)
     signs = np.array([1 if metric.higher_is_better else -1 for metric in summary.metrics])
     return {
-        values: (100 * signs * (summary.means[label] - middle) / middle).tolist()
+        values: (100 * signs * (summary.means[label] - middle) / np.abs(middle)).tolist()
         for values, label in sweep.labels.items()
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mtrl_conic.report.supervised.source import Summary
 from mtrl_conic.runs.status import changes_in_words
 from mtrl_conic.supervised.learners import SINGLE_TASK
@@ -36,6 +38,13 @@ def warnings(summary: Summary) -> list[str]:
     """Return warnings that a reader needs before comparing numbers."""
     single = [label for label, runs in summary.methods.items() if len(runs) == 1]
     said = [f"Only one seed, so there is no standard error: {', '.join(single)}."] if single else []
+    shown = [key for key in summary.differing if not key.startswith("balancer")]
+    if shown:
+        said.append(f"The methods do not have the same {', '.join(shown)}.")
+    for place, metric in enumerate(summary.metrics):
+        none = [label for label, means in summary.means.items() if not np.isfinite(means[place])]
+        if none:
+            said.append(f"{metric.name} is not a number for {', '.join(none)}; the ranks leave it out.")
     for run in (run for runs in summary.methods.values() for run in runs):
         changes = changes_in_words(run.directory)
         if changes:

@@ -68,7 +68,12 @@ def codes(column: Sequence[str] | NDArray[Any], known: Sequence[str] | NDArray[A
 
 
 def standardised(train: NDArray[Any], *others: NDArray[Any]) -> list[NDArray[np.float32]]:
-    """Standardise columns with the mean and standard deviation of `train`. Constant columns become 0."""
-    mean, deviation = train.mean(0), train.std(0)
-    scale = np.where(deviation > 0, deviation, 1.0)
-    return [((part - mean) / scale).astype(np.float32) for part in (train, *others)]
+    """Standardise columns with the mean and standard deviation of `train`. Columns that are constant there become 0."""
+    varies = train.min(0) < train.max(0)
+    mean, scale = train.mean(0), deviations(train)
+    return [np.where(varies, (part - mean) / scale, 0.0).astype(np.float32) for part in (train, *others)]
+
+
+def deviations(train: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the standard deviations of columns; 1 for those that are constant, whose computed one may be rounding."""
+    return np.asarray(np.where(train.min(0) < train.max(0), train.std(0), 1.0))

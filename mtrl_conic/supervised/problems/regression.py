@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from mtrl_conic.errors import UserError, unknown
 from mtrl_conic.reading import check_regular, open_regular
 from mtrl_conic.supervised.data.optional import library
 from mtrl_conic.supervised.data.rows import Rows, split
-from mtrl_conic.supervised.data.tables import codes, read_csv, reading, standardised
+from mtrl_conic.supervised.data.tables import codes, deviations, read_csv, reading, standardised
 from mtrl_conic.supervised.metrics import Errors
 from mtrl_conic.supervised.network import Outputs, TaskNetwork
 from mtrl_conic.supervised.networks.mlp import mlp
@@ -33,6 +33,14 @@ class RegressionOptions(Options):
     hidden: list[int] = Field([128, 128], min_length=1, description="number of units of the shared layers")
     validation: float = Field(0.1, gt=0, lt=0.5, description="share of the rows that are used for validation")
     test: float = Field(0.2, gt=0, lt=0.5, description="share of the rows that are used for test")
+
+    @model_validator(mode="after")
+    def _check_targets(self) -> RegressionOptions:
+        for name in self.targets:
+            if self.targets.count(name) > 1 or name in self.leave_out:
+                also = "twice" if self.targets.count(name) > 1 else "a target and left out"
+                raise UserError(f"targets: {name!r} is {also}")
+        return self
 
 
 class Regression(Problem):
@@ -70,7 +78,7 @@ class Regression(Problem):
         self._numbers, self._sizes = numbers.shape[1], [len(values) + 1 for values in known]
         scaled = standardised(*(numbers[part] for part in parts))
         goals = standardised(*(targets[part] for part in parts))
-        self._unit = np.where(targets[parts[0]].std(0) > 0, targets[parts[0]].std(0), 1.0)
+        self._unit = deviations(targets[parts[0]])
         self.training, self.validation, self.test = (
             Rows(
                 (torch.from_numpy(scaled[i]), torch.from_numpy(_coded(categories[part], known))),
@@ -91,6 +99,9 @@ class Regression(Problem):
                 raise unknown(f"column of {data}", name, frame.columns)
         if len(frame) < _LEAST_ROWS:
             raise UserError(f"{data} has {len(frame)} rows, but at least {_LEAST_ROWS} are needed")
+        for part in ("validation", "test"):
+            if getattr(options, part) * len(frame) < 1:
+                raise UserError(f"{part}={getattr(options, part)} of {len(frame)} rows is no row: use a larger share")
         features = [name for name in frame.columns if name not in (*options.targets, *options.leave_out)]
         numeric = [name for name in features if frame[name].dtype.kind in "iuf"]
         other = [name for name in features if name not in numeric]
