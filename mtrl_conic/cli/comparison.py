@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -109,9 +109,21 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Job], folder: Path, 
         unfinished = claim(runs)
         done = len(runs) - len(unfinished)
         console.print(f"{len(runs)} runs in {folder}, {done} finished, {jobs} at a time", soft_wrap=True)
+        for words in _longer(run for run in runs if run not in unfinished):
+            console.print(words, soft_wrap=True)
         with asked_to_stop() as interrupted, Board(console, len(runs), done) as board:
             ends = engine(unfinished, jobs=jobs, threads=threads, watcher=board, interrupted=interrupted)
     return _conclude(console, unfinished, ends, conclude)
+
+
+def _longer(finished: Iterable[Job]) -> Iterator[str]:
+    """Name the finished runs that were trained for longer than they are asked to now, and stay as they are."""
+    from mtrl_conic.runs.stored import read_result
+
+    for run in finished:
+        done, budget = int((read_result(run.directory) or {"step": 0})["step"]), run.config.budget
+        if done > budget.amount:
+            yield f"{run.name} has {done:,} {budget.unit}s already, and keeps them; {budget.amount:,} were asked for"
 
 
 @contextmanager

@@ -246,6 +246,15 @@ def test_the_command_writes_tables(compared: Path) -> None:
     assert "https://" not in page.split("<script")[0]
 
 
+def test_runs_that_are_longer_than_asked_for_are_named(
+    census: Path, compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(shutil.copytree(compared, tmp_path / "out"))
+    arguments = ["--balancers", "ls", "--seeds", "0,1", "--epochs", "1", "--batch-size", "64", "--out", out]
+    assert main(["supervised", "census", "--data", str(census), *arguments]) == 0
+    assert "ls/seed_1 has 2 epochs already, and keeps them; 1 were asked for" in capsys.readouterr().out
+
+
 def test_the_report_takes_supervised_runs(compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "report.html"
     assert main(["report", str(compared), "--out", str(out), "--figures", str(tmp_path / "figures")]) == 0
