@@ -78,6 +78,11 @@ class MTSAC(agent.MTSAC):
         """
         if self.envs is None:
             raise UserError("this agent has no task set to learn on: give one to MTSAC.load(path, envs=...)")
+        if not isinstance(steps, int) or steps < 1:
+            raise UserError(f"steps={steps!r}: must be a whole number of at least 1")
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise UserError(f"callbacks: {callback!r} is not an object of a class derived from Callback")
         self._check_directory(run_dir)
         if run_dir is not None:
             until = self._asked + steps

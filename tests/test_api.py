@@ -122,3 +122,14 @@ def test_learn_in_a_directory_describes_metaworld_by_its_name(tmp_path: Path) ->
     agent = MTSAC(envs, balancer="ls", width=8, depth=1, batch_size=4, random_steps=4)
     agent.learn(8, run_dir=tmp_path / "run", evaluate_every=5)
     assert main(["evaluate", str(tmp_path / "run"), "--episodes-per-task=1"]) == 0
+
+
+def test_what_learn_is_given_is_checked(tmp_path: Path) -> None:
+    agent = MTSAC(make(seed=3), balancer="ls", width=8, batch_size=4)
+    for wrong in (-5, 0, 2.5):
+        with pytest.raises(UserError, match="must be a whole number of at least 1"):
+            agent.learn(wrong)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="is not an object of a class derived from Callback"):
+        agent.learn(2, callbacks=[Breaks])  # type: ignore[list-item]
+    with pytest.raises(UserError, match="seed=-1: must be a whole number from 0 to"):
+        MTSAC(make(), seed=-1)

@@ -20,6 +20,7 @@ from mtrl_conic import files
 from mtrl_conic.agents.normalisation.observations import Standardize
 from mtrl_conic.envs.spec import TaskSpec, as_tensor
 from mtrl_conic.errors import UserError, first_line
+from mtrl_conic.gradients.mode import in_evaluation
 from mtrl_conic.networks.actor_critic import Actor
 from mtrl_conic.networks.onnx_file import write_onnx
 from mtrl_conic.networks.registry import MakeTrunk
@@ -120,7 +121,7 @@ class Policy(nn.Module):
             The files written.
 
         Raises:
-            UserError: the policy cannot be written.
+            UserError: the policy cannot be written, or its network keeps numbers that would not be.
         """
         folder = Path(directory)
         # Views into the block of an optimiser cannot be saved as they are.
@@ -137,6 +138,8 @@ class Policy(nn.Module):
             "observation_scale": self.observations.over if isinstance(self.observations, Standardize) else "none",
             "provenance": self.provenance,
         }
+        if self._low.device.type == "cpu":  # elsewhere, products are rounded in other ways
+            self._check_rebuilt(self._of(described, tensors, self.actor.network.make_trunk))
         with files.told_of(folder):
             folder.mkdir(parents=True, exist_ok=True)
             before = _weights_named_in(folder)
@@ -145,6 +148,21 @@ class Policy(nn.Module):
             if before is not None and before.name != name:
                 before.unlink(missing_ok=True)
         return [folder / name, folder / DESCRIPTION]
+
+    def _check_rebuilt(self, again: Policy) -> None:
+        """Check that a policy that was built again from what is saved acts like this one.
+
+        Raises:
+            UserError: it does not, because the network keeps numbers that are not part of its state.
+        """
+        generator = torch.Generator().manual_seed(0)
+        rows = torch.randn((len(self.spec.task_names), 4, self.spec.observation_dim), generator=generator)
+        with torch.no_grad(), in_evaluation(self):
+            if not torch.allclose(again(rows), self(rows), rtol=1e-3, atol=1e-4, equal_nan=True):
+                raise UserError(
+                    f"the network {self.actor.network.name} keeps numbers outside its state_dict, so a saved policy "
+                    "would act differently: give them to register_buffer"
+                )
 
     @classmethod
     def load(cls, directory: str | Path, *, network: MakeTrunk | None = None) -> Policy:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic.fields import FieldInfo
 
 from mtrl_conic import schema
-from mtrl_conic.errors import UserError, unknown
+from mtrl_conic.archives import load_archive
+from mtrl_conic.errors import UserError, first_line, unknown
 from mtrl_conic.plugins import same_definition
 
 if TYPE_CHECKING:
@@ -84,14 +86,33 @@ def make(
         device: device of its networks.
         options: options of the agent.
     """
-    return _get(name)(
-        spec,
-        balancer=balancer,
-        balancer_options=dict(balancer_options),
-        seed=seed,
-        device=device,
-        **check_options(name, options),
-    )
+    given = {"balancer": balancer, "balancer_options": dict(balancer_options), "seed": seed, "device": device}
+    named = {**given, **check_options(name, options)}
+    takes = f"the algorithm {name} must take (spec, *, {', '.join(given)})"
+    schema.check_arguments(_get(name), [spec], named, takes=takes)
+    agent = _get(name)(spec, **named)
+    _check_state(name, agent)
+    return agent
+
+
+def _check_state(name: str, agent: Agent) -> None:
+    """Check that a checkpoint of the agent can be read again, before the first one is written.
+
+    Raises:
+        UserError: the state contains something else than tensors and plain values.
+    """
+    import torch  # takes seconds, which commands that only list agents need not spend
+
+    for key, value in agent.state_dict().items():
+        written = io.BytesIO()
+        try:
+            torch.save(value, written)
+            load_archive(written)
+        except Exception as error:  # pickle raises many kinds of errors
+            raise UserError(
+                f"algorithm {name!r}: state_dict()[{key!r}] cannot be kept in a checkpoint, which holds tensors, "
+                f"numbers, texts, lists and dicts: {first_line(error)}"
+            ) from None
 
 
 def _get(name: str) -> MakeAgent:

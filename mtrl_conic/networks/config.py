@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
+from mtrl_conic.errors import UserError
 from mtrl_conic.networks.hidden import Hidden
 from mtrl_conic.networks.registry import available
 from mtrl_conic.schema import Role
 
 Count = Annotated[int, Field(ge=1)]
+A = TypeVar("A", bound="ActorConfig")
 
 
 class NetworkConfig(BaseModel):
@@ -62,6 +64,12 @@ class ActorConfig(BaseModel):
     )
     log_std_min: float = Field(-20.0, description="smallest log standard deviation of the policy before tanh")
     log_std_max: float = Field(2.0, description="largest log standard deviation of the policy before tanh")
+
+    @model_validator(mode="after")
+    def _check_range(self: A) -> A:
+        if self.log_std_min >= self.log_std_max:
+            raise UserError(f"log_std_min={self.log_std_min:g} must be below log_std_max={self.log_std_max:g}")
+        return self
 
 
 class CriticConfig(BaseModel):

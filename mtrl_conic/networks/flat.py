@@ -24,6 +24,29 @@ def flatten(module: nn.Module) -> nn.Parameter:
     return block
 
 
+class Buffers:
+    """The buffers of a network, such as the statistics of batches, as a copy of the network takes them over.
+
+    Args:
+        source: the network that is trained.
+        copy: a deep copy of it.
+    """
+
+    def __init__(self, source: nn.Module, copy: nn.Module) -> None:
+        kept = source.state_dict().keys() & copy.state_dict().keys()
+        self._pairs = [
+            (theirs, ours)
+            for (name, theirs), (_, ours) in zip(source.named_buffers(), copy.named_buffers(), strict=True)
+            if name in kept
+        ]
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Copy the values of the trained network."""
+        for theirs, ours in self._pairs:
+            ours.copy_(theirs)
+
+
 @torch.no_grad()
 def track(target: Tensor, source: Tensor, rate: float | Tensor) -> None:
     """Polyak averaging of flat blocks in place: target <- (1 - rate) target + rate source."""

@@ -47,7 +47,7 @@ class Budget:
 class Configuration(BaseModel):
     """The fields that runs of every kind share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: str
     balancer: str = Field(description="method that combines the gradients of the tasks; see `mtrl-conic balancers`")

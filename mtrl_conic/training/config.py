@@ -12,7 +12,7 @@ from mtrl_conic.schema import Role
 class TrainingConfig(BaseModel):
     """The training loop: replay, records, evaluation and checkpoints. Steps are steps per task."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     replay_capacity: int = Field(100_000, ge=1, description="number of transitions that the replay keeps per task")
     replay: Annotated[Literal["memory", "disk"], Role.EXECUTION] = Field(

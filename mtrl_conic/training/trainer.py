@@ -120,7 +120,10 @@ class Trainer:
                 self._loop(steps, minutes)
                 if self.run:
                     self.save()
-                return self.evaluate(self.config.episodes_per_task) if self.evaluator else None
+                stopped = self.stopped  # the final evaluation may ask to stop, and there is nothing left to stop
+                found = self.evaluate(self.config.episodes_per_task) if self.evaluator else None
+                self.stopped = stopped
+                return found
             except Interrupted:
                 if self.run:
                     self.save()

@@ -300,3 +300,17 @@ def test_what_a_balancer_cannot_take_names_component_and_task(monkeypatch: pytes
     batch.rewards[1] = 1e30
     with pytest.raises(FloatingPointError, match=r"^the critic's loss or gradient of right is not finite$"):
         agent.update(batch)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"log_std_min": 5.0}, "log_std_min=5 must be below log_std_max=2"),
+        ({"log_std_max": float("nan")}, "log_std_max=nan"),
+        ({"learning_rate": float("inf")}, "learning_rate=inf"),
+        ({"balancer": "uw", "balance": "actor"}, "balance=actor: uw needs positive losses"),
+    ],
+)
+def test_settings_that_would_learn_nothing(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        MTSAC(SPEC, **{"balancer": "ls", **SMALL, **options})

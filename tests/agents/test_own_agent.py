@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import deque
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ from gymnasium.spaces import Box
 
 from mtrl_conic import TaskSet, plugins
 from mtrl_conic.agents import Agent, TaskSpec, register_agent
+from mtrl_conic.agents import registry as agents_registry
 from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
@@ -156,3 +158,20 @@ def test_a_name_is_taken_once(td3: ModuleType) -> None:
     for name in ("td3", "mtsac"):
         with pytest.raises(UserError, match=f"an agent named '{name}' already exists"):
             register_agent(name)(object)
+
+
+@pytest.mark.parametrize("value", [np.arange(3.0), deque([1.0]), lambda: 0, torch.nn.Linear(1, 1)])
+def test_a_state_that_no_checkpoint_keeps_is_told_at_once(value: object, td3: ModuleType) -> None:
+    class Kept(td3.TD3):  # type: ignore[misc, name-defined]
+        def state_dict(self) -> dict[str, Any]:
+            return {**super().state_dict(), "mine": value}
+
+    with pytest.raises(UserError, match=r"state_dict\(\)\['mine'\] cannot be kept in a checkpoint"):
+        agents_registry._check_state("kept", Kept(TaskSpec.of(make_envs()), balancer="ls"))
+
+
+def test_an_agent_with_other_arguments_is_told(td3: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents_registry, "_REGISTRY", {"bare": lambda spec: None})
+    given = {"balancer": "ls", "balancer_options": {}, "seed": 0, "device": torch.device("cpu"), "options": {}}
+    with pytest.raises(UserError, match=r"the algorithm bare must take \(spec, \*, balancer, .*unexpected keyword"):
+        agents_registry.make("bare", TaskSpec.of(make_envs()), **given)  # type: ignore[arg-type]

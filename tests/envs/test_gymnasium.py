@@ -363,3 +363,11 @@ def test_registered_environments_by_name() -> None:
         make_task_set("mt10", time_limit=9)
     with pytest.raises(UserError, match="not both: reach-v3, gymnasium:Reacher-v5"):
         make_task_set(["reach-v3", "gymnasium:Reacher-v5"])
+
+
+def test_a_horizon_beyond_the_limit_of_a_users_environment_is_told() -> None:
+    """The environment would end its episodes sooner than the task set says."""
+    with pytest.raises(UserError, match="task 'p': horizon=400 is longer than the limit of 200 steps"):
+        TaskSet.from_gymnasium({"p": lambda: gym.make("Pendulum-v1")}, horizon=400)
+    assert TaskSet.from_gymnasium({"p": "Pendulum-v1"}, horizon=400).horizon == 400
+    assert TaskSet.from_gymnasium({"p": lambda: gym.make("Pendulum-v1")}, horizon=100).horizon == 100

@@ -38,6 +38,16 @@ def test_a_threshold_ends_the_run_normally(tmp_path: Path) -> None:
     assert (longer["step"], longer.get("stopped")) == (160, None)
 
 
+def test_a_threshold_that_the_final_evaluation_reaches_ends_nothing(tmp_path: Path) -> None:
+    class OnlyFinal(StopAt):
+        def on_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
+            if record["episodes_per_task"] == 2:
+                super().on_evaluation(trainer, record)
+
+    result = train(parse(RunConfig, tiny_values()), tmp_path, callbacks=[OnlyFinal(-1e9, metric="mean_return")])
+    assert "stopped" not in result
+
+
 def test_without_improvement() -> None:
     class Told(Trainer):
         def __init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from mtrl_conic.agents.mtsac.average import Average
 from mtrl_conic.agents.mtsac.balancing import Balancing, Method
 from mtrl_conic.agents.mtsac.component import Component
 from mtrl_conic.agents.mtsac.config import AgentConfig
+from mtrl_conic.agents.mtsac.drawing import drawing_from
 from mtrl_conic.agents.mtsac.losses import actor_losses, critic_losses
 from mtrl_conic.agents.mtsac.making import make_component, make_networks, make_scales, make_temperatures, settled
 from mtrl_conic.agents.mtsac.saved import SavedAgent, provenance
@@ -36,7 +38,7 @@ from mtrl_conic.execution.eager import Eager
 from mtrl_conic.gradients import TaskGradients
 from mtrl_conic.gradients.calls import Losses
 from mtrl_conic.networks.actor_critic import Actor
-from mtrl_conic.networks.flat import flatten, track
+from mtrl_conic.networks.flat import Buffers, flatten, track
 from mtrl_conic.networks.gaussian import squashed_sample
 from mtrl_conic.networks.registry import MakeTrunk
 
@@ -48,6 +50,7 @@ Tasks = list[int] | None
 _COMPARED_EVERY = 10
 """Number of updates per measurement of gradient norms and cosines, which cost 5 to 17 % of an update. A balancer that
 needs them measures them in every update."""
+_SEEDS = 2**32
 _PARTS = ("critic", "actor", "target", "average", "temperatures", "return_scale", "reward_scale", "observation_scale")
 """The parts with a state that persists between updates, besides the number of updates and the generator."""
 
@@ -96,7 +99,9 @@ class MTSAC:
         self.spec = envs
         self.device = choose_device(device)
         self.config, self.network = settled(config, fields, network, self.device)
-        self.seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+        self.seed = random.SystemRandom().randrange(_SEEDS) if seed is None else seed
+        if not 0 <= self.seed < _SEEDS:
+            raise UserError(f"seed={seed}: must be a whole number from 0 to {_SEEDS - 1:,}")
         self.num_tasks = len(self.spec.task_names)
         self.balancing = Balancing(
             balancer, balancer_options, self.spec.task_names, of=self.config.balance, seed=self.seed, device=self.device
@@ -120,7 +125,7 @@ class MTSAC:
         critic, actor = make_networks(self.spec, config, self.network, torch.Generator().manual_seed(seed))
         critic, actor = critic.to(self.device), actor.to(self.device)
         self.target = copy.deepcopy(critic).requires_grad_(False)
-        self._target_block = flatten(self.target)
+        self._target_block, self._target_buffers = flatten(self.target), Buffers(critic, self.target)
         self.critic = make_component(critic, config, self.balancing.make("critic"))
         self.average = Average(actor, config.average_over) if config.average_over else None
         self.actor = make_component(actor, config, self.balancing.make("actor"))
@@ -134,6 +139,8 @@ class MTSAC:
         if self._batches > 1 and config.batch == "uniform":
             raise UserError(f"{self.balancing.name} takes {self._batches} batches of all tasks: use batch=balanced")
         self._actor_losses = partial(actor_losses, critic=self.critic.layout)
+        self._draws = not type(actor.trunk).__module__.startswith("mtrl_conic.")
+        """Whether the networks may draw random numbers, as those of a user with dropout do."""
         if self.critic.balancer.waits or self.actor.balancer.waits:
             self.execution = self.execution.without_recording()
         self.watch = self.execution.watch
@@ -194,10 +201,11 @@ class MTSAC:
         noises = torch.randn((2, *batch.actions.shape), generator=self._generator, device=self.device)
         kind = {"compare": made % _COMPARED_EVERY == 0, "act": made % config.actor_every == 0}
         present = batch.present() if batch.weights else None
-        if present is None:
-            statistics = self.execution.update(self._update, batch, noises, made=made, **kind)
-        else:  # too rare a combination of tasks to be worth recording
-            statistics = self._update(batch, noises, present=present, **kind)
+        with drawing_from(self.seed, made, self.device) if self._draws else nullcontext():
+            if present is None:
+                statistics = self.execution.update(self._update, batch, noises, made=made, **kind)
+            else:  # too rare a combination of tasks to be worth recording
+                statistics = self._update(batch, noises, present=present, **kind)
         self.updates += 1
         return statistics
 
@@ -212,6 +220,7 @@ class MTSAC:
             statistics |= of_actor
         with self.watch("targets"):
             track(self._target_block, self.critic.block, self.config.target_rate)
+            self._target_buffers.take()
         return statistics
 
     def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor, factors: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtrl_conic.networks.flat import flatten, track
+from mtrl_conic.networks.flat import Buffers, flatten, track
 
 
 class Average:
@@ -24,15 +24,16 @@ class Average:
     def __init__(self, network: nn.Module, over: int) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
         """A copy of the network with the averaged weights."""
-        self._block = flatten(self.network)
+        self._block, self._buffers = flatten(self.network), Buffers(network, self.network)
         self._over = over
         # A tensor, so that a recorded update counts too.
         self._updates = torch.zeros((), device=self._block.device)
 
     def take(self, block: Tensor) -> None:
-        """Add the network's parameters after an update, flat, (P,)."""
+        """Add the network's parameters after an update, flat, (P,); its buffers are taken as they are."""
         self._updates += 1
         track(self._block, block, 1 / self._updates.clamp(max=self._over))
+        self._buffers.take()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average and its number of updates."""

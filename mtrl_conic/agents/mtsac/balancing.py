@@ -10,6 +10,7 @@ import torch
 
 from mtrl_conic import balancers
 from mtrl_conic.balancers import Balancer
+from mtrl_conic.errors import UserError
 
 Method = str | type[Balancer] | Balancer
 """A name, a class, or a balancer that is copied."""
@@ -27,7 +28,8 @@ class Balancing:
         device: device of the agent.
 
     Raises:
-        UserError: an unknown name or option, a value out of range, or a balancer of another number of tasks.
+        UserError: an unknown name or option, a value out of range, a balancer of another number of tasks, or one that
+            cannot balance the losses of the component that it is for.
     """
 
     def __init__(
@@ -43,7 +45,12 @@ class Balancing:
         given = dict(options or {})
         self.options = balancers.check_options(method, given) if isinstance(method, str) else given
         """The options that were given."""
-        self.name = balancers.make(method, len(task_names), task_names=task_names, **self.options).name
+        made = balancers.make(method, len(task_names), task_names=task_names, **self.options)
+        if of == "actor" and made.positive_losses:
+            raise UserError(
+                f"balance=actor: {made.name} needs positive losses, which the actor does not have; use balance=critic"
+            )
+        self.name = made.name
         """The registered name of the method, or the name of its class if it is not registered."""
         registered = not isinstance(method, Balancer) and self.name in balancers.available()
         self.named = isinstance(method, str) or registered

@@ -26,6 +26,9 @@ class Component:
         learning_rate: learning rate of AdamW (Loshchilov and Hutter, 2019).
         weight_decay: weight decay of AdamW; with 0 it is Adam.
         balanced: returns, for the name of a shared parameter, whether the balancer combines its gradients.
+
+    Raises:
+        UserError: weight decay is given, and a parameter does not require gradients.
     """
 
     def __init__(
@@ -41,6 +44,12 @@ class Component:
         self.name = name
         self.network = network
         self.balancer = balancer
+        frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
+        if weight_decay and frozen:
+            raise UserError(
+                f"weight decay would change {frozen[0]}, which does not require gradients: register it as a buffer, or "
+                "use no weight decay"
+            )
         self.block = flatten(network)
         self.layout = Layout(network, balanced)
         self._settings = {"lr": learning_rate, "weight_decay": weight_decay}

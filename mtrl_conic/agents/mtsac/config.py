@@ -167,4 +167,4 @@ class AgentConfig(
 ):
     """Multi-task soft actor-critic."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -94,7 +94,13 @@ class TaskEnvironment(gym.Wrapper[NDArray[np.float64], NDArray[np.float32], Any,
         self.task = task
         self.own_observation_dim = env.observation_space.shape[0]
         self.own_action_dim = int(np.prod(env.action_space.shape))
-        self.horizon = task.horizon or _own_limit(env) or UNLIMITED_HORIZON
+        own = _own_limit(env)
+        if own is not None and task.horizon is not None and own < task.horizon:  # made by a function, with its limit
+            raise UserError(
+                f"task {task.name!r}: horizon={task.horizon} is longer than the limit of {own} steps that its "
+                "environment has; make the environment with another max_episode_steps"
+            )
+        self.horizon = task.horizon or own or UNLIMITED_HORIZON
         self._bounds = env.action_space
         self._low = env.action_space.low.astype(np.float64)
         self._range = env.action_space.high.astype(np.float64) - self._low
