@@ -115,7 +115,7 @@ def test_a_limit_of_a_files_size_counts(preset: str, tmp_path: Path, capsys: pyt
     [
         ["train", "PRESET", "--threads", "1000000"],
         ["train", "PRESET", "--stepping-threads", "1000000"],
-        ["compare", "PRESET", "--threads", "1,1000000", "--out", "out"],
+        ["compare", "PRESET", "--threads", "1000000", "--out", "out"],
         ["supervised", "regression", "--data", "DATA", "--targets", "a", "--threads", "1000000", "--run-dir", "out"],
         ["supervised", "regression", "--data", "DATA", "--targets", "a", "--workers", "1000000", "--out", "out"],
         ["bench", "solvers", "--threads", "1000000"],

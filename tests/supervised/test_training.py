@@ -225,8 +225,12 @@ def test_single_tasks_are_the_reference_in_any_setting(census: Path, tmp_path: P
 
 @pytest.fixture(scope="module")
 def compared(census: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a comparison whose command trained its last run and found the others finished."""
     folder = tmp_path_factory.mktemp("compared")
     arguments = ["--balancers", "stl,ls,gradops:alpha=-2", "--seeds", "0,1", "--epochs", "2", "--batch-size", "64"]
+    for name in ("stl/seed_0", "stl/seed_1", "ls/seed_0", "ls/seed_1", "gradops_alpha=-2.0/seed_0"):
+        method, seed = name.removesuffix("/seed_0").removesuffix("/seed_1").replace("_", ":"), int(name[-1])
+        train(SupervisedConfig.complete(values(census, balancer=method, seed=seed)), folder / name)
     assert main(["supervised", "census", "--data", str(census), *arguments, "--out", str(folder)]) == 0
     return folder
 
