@@ -48,6 +48,10 @@ class _TrunkAndOutput(nn.Module):
     def _outputs(self, *inputs: Tensor) -> Tensor:
         """Return the outputs (K, B, outputs) for observations (K, B, D) and, in a critic, actions (K, B, A)."""
         features = self.trunk(*inputs)
+        if not isinstance(features, Tensor):
+            raise UserError(
+                f"a trunk must return a tensor (K, B, hidden.width), and returned {type(features).__name__}"
+            )
         if self._width is not None and features.shape != (*inputs[0].shape[:-1], self._width):
             raise UserError(
                 f"a trunk must return (K, B, hidden.width), here {(*inputs[0].shape[:-1], self._width)}, and returned "

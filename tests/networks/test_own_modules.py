@@ -134,3 +134,40 @@ def test_weight_decay_does_not_change_a_frozen_layer() -> None:
     before = own.actor.network.state_dict()["trunk.layers.1.weight"].clone()
     own.update(make_batch())
     assert torch.equal(own.actor.network.state_dict()["trunk.layers.1.weight"], before)
+
+
+class Wrong(nn.Module):
+    """A trunk with one mistake."""
+
+    def __init__(self, spec: TaskSpec, extra: int, hidden: Hidden, *, generator: torch.Generator, how: str) -> None:
+        super().__init__()
+        self.how = how
+        size = spec.observation_dim + extra
+        self.layer = nn.LazyLinear(hidden.width) if how == "lazy" else nn.Linear(size, hidden.width)
+        if how == "double":
+            self.layer.double()
+
+    def forward(self, observations: Tensor, *actions: Tensor) -> Any:
+        if self.how == "no actions" and actions:
+            raise TypeError("forward() takes 2 positional arguments but 3 were given")
+        features = self.layer(torch.cat([observations, *actions], -1))
+        return {"tuple": (features,), "nothing": None}.get(self.how, features)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("lazy", "has no size yet; use layers that are given their sizes"),
+        ("double", "is of type torch.float64; parameters must be float32"),
+        ("tuple", "a trunk must return a tensor .*, and returned tuple"),
+        ("nothing", "and returned NoneType"),
+        ("no actions", r"takes 2 positional arguments but 3 were given \(test_own_modules.py, line \d+\)"),
+    ],
+)
+def test_mistakes_in_a_network_end_in_one_line(how: str, words: str) -> None:
+    def trunk(spec: TaskSpec, extra: int, hidden: Hidden, *, generator: torch.Generator) -> Wrong:
+        return Wrong(spec, extra, hidden, generator=generator, how=how)
+
+    with pytest.raises(UserError, match=words) as caught:
+        MTSAC(SPEC, balancer="ls", network=trunk, **SMALL)
+    assert "\n" not in str(caught.value)

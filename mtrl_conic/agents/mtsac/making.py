@@ -20,6 +20,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.execution.device import fast_precision
 from mtrl_conic.networks.actor_critic import Actor, Critic, in_trunk
 from mtrl_conic.networks.registry import MakeTrunk, Network, choose
+from mtrl_conic.networks.trying import check_networks
 from mtrl_conic.networks.values import make_value
 from mtrl_conic.schema import parse
 
@@ -59,12 +60,17 @@ def make_networks(
         config: configuration of the agent.
         network: the network that it chooses.
         generator: random generator for the initial values, on the CPU.
+
+    Raises:
+        UserError: a network of the user's own cannot be made or cannot compute its outputs.
     """
     value, log_std_range = make_value(config), (config.log_std_min, config.log_std_max)
     of_critics: dict[str, Any] = {"value": value, "critics": config.critics, "twins": config.twins}
     critic = Critic(spec, network, config.critic_layers, **of_critics, generator=generator)
     bounds: dict[str, Any] = {"log_std_range": log_std_range, "log_std": config.log_std}
-    return critic, Actor(spec, network, config.actor_layers, generator=generator, **bounds)
+    actor = Actor(spec, network, config.actor_layers, generator=generator, **bounds)
+    check_networks(spec, network.name, critic, actor)
+    return critic, actor
 
 
 def make_component(network: Critic | Actor, config: AgentConfig, balancer: Balancer) -> Component:
