@@ -59,11 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.policy == "agent":
         run = Path(arguments.run)
         checkpoint = checkpoint_of(run, arguments.checkpoint)
-        _, agent, envs = load_agent(run, device=arguments.device, checkpoint=checkpoint)
+        config, agent, envs = load_agent(run, device=arguments.device, checkpoint=checkpoint)
         act = agent.policy().act
     else:
         of_run = Path(arguments.run) / "config.yaml"
-        envs = make_evaluation_envs(make_config(str(of_run) if of_run.exists() else arguments.run, {}))
+        config = make_config(str(of_run) if of_run.exists() else arguments.run, {})
+        envs = make_evaluation_envs(config)
         act = random_policy(envs) if arguments.policy == "random" else expert_policy(envs)
     try:
         record = Evaluator(envs, arguments.episodes_per_task).evaluate(act).record()
@@ -74,5 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.checkpoint == BEST:
         say("best: selected and scored on the same goals, so it is higher than for the final agent")
     if arguments.json:
-        files.write(arguments.json, json.dumps(record, indent=2) + "\n")
+        # A report that uses the returns compares the environments with those of its runs.
+        told = {**record, "environment": config.environment.model_dump(mode="json")}
+        files.write(arguments.json, json.dumps(told, indent=2) + "\n")
     return 0

@@ -146,5 +146,5 @@ def _report(arguments: argparse.Namespace) -> Report:
         baseline=arguments.baseline,
         seed=arguments.seed,
         reference=[point for given in arguments.reference for point in read_reference(given, len(runs.tasks))],
-        scale=read_scale(arguments.random_returns, arguments.reference_returns, runs.tasks),
+        scale=read_scale(arguments.random_returns, arguments.reference_returns, runs.tasks, runs.methods[0].config),
     )

@@ -149,6 +149,11 @@ def test_returns_on_one_scale_have_all_aggregates(lab: Path, tmp_path: Path) -> 
         ("Pendulum-v1: low\nReacher-v5: 1\n", "", "contains no returns"),
         ("[1, 2]", "", "contains no returns"),
         ("{", "", "is not valid YAML"),
+        (
+            json.dumps({"returns": {"Pendulum-v1": 1, "Reacher-v5": 1}, "environment": {"time_limit": 50}}),
+            "Pendulum-v1: 0\nReacher-v5: 0\n",
+            "is of environments with time_limit=50, and the runs have None",
+        ),
     ],
 )
 def test_a_wrong_scale_is_one_line(
