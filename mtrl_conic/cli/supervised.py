@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.runs.plan import plan
     from mtrl_conic.runs.stored import is_finished
     from mtrl_conic.supervised.config import SupervisedConfig
+    from mtrl_conic.supervised.data.identity import identity
     from mtrl_conic.supervised.training import check, check_data
 
     values, given = _values(arguments)
@@ -80,12 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
     comparison.check_arguments(arguments)
     folder = comparison.place(arguments, arguments.out or Path("runs") / Path(arguments.source).stem)
     runs = plan(SupervisedConfig, values, given, folder)
-    for run in runs:
-        assert isinstance(run.config, SupervisedConfig)
-        if run.directory.exists():
-            check_data(run.directory, run.config)
-    configs = [run.config for run in runs if not is_finished(run.directory, run.config)]
-    check(config for config in configs if isinstance(config, SupervisedConfig))
+    configs = {run.directory: run.config for run in runs if isinstance(run.config, SupervisedConfig)}
+    there = [directory for directory in configs if directory.exists()]
+    data = identity(Path(configs[there[0]].data)) if there else ""  # all runs of a comparison have the same data
+    for directory in there:
+        check_data(directory, configs[directory], data)
+    check(config for directory, config in configs.items() if not is_finished(directory, config))
     return comparison.carry_out(arguments, runs, folder, lambda: _conclude(runs, folder))
 
 

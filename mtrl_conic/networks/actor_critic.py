@@ -45,6 +45,11 @@ class _TrunkAndOutput(nn.Module):
         else:
             self.output = Linear(hidden.width, outputs, generator=generator)
 
+    @property
+    def is_users(self) -> bool:
+        """Whether the trunk is not one of this package's."""
+        return not type(self.trunk).__module__.startswith("mtrl_conic.")
+
     def _outputs(self, *inputs: Tensor) -> Tensor:
         """Return the outputs (K, B, outputs) for observations (K, B, D) and, in a critic, actions (K, B, A)."""
         features = self.trunk(*inputs)

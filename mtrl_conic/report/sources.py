@@ -44,7 +44,7 @@ def known_label(kind: str, given: str, known: Collection[str]) -> str:
         return given
     try:
         (method,) = parse_methods(given)
-    except (UserError, ValueError):
+    except ValueError:  # it is not the notation of one method
         method = (given, {})
     if label(*method) not in known:
         raise unknown(kind, given, known)

@@ -47,15 +47,16 @@ def select(
 def _best(metrics: Sequence[Metric], curve: Sequence[dict[str, Any]], tasks: Sequence[str]) -> int:
     if "validation" not in curve[0]:
         raise UserError("selection=best_validation: this problem has no validation rows; use last or mean_of_last_10")
-    scores = np.zeros(len(curve))  # -inf in epochs in which a metric is not a number
+    scores, selecting = np.zeros(len(curve)), 0  # -inf in epochs in which a metric is not a number
     for metric in metrics:
         if metric.task in tasks and metric.selects:
             values = np.array([row["validation"][metric.name] for row in curve], dtype=np.float64)
             if not np.isnan(values).all():
+                selecting += 1
                 scores += np.nan_to_num(values if metric.higher_is_better else -values, nan=-np.inf)
             else:
                 _LOGGER.warning("%s is not a number on the validation rows and selects no epoch", metric.name)
-    if not scores.any() or np.isneginf(scores).all():
+    if not selecting or np.isneginf(scores).all():
         _LOGGER.warning("no epoch can be selected on the validation rows: the last one is taken")
         return len(curve) - 1
     return int(scores.argmax())

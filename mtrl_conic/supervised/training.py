@@ -17,6 +17,7 @@ from mtrl_conic.errors import Diverged, Failed, Interrupted, UserError, first_li
 from mtrl_conic.execution.cores import check_fits_cores
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.memory import PeakMemory, keep_freed_memory
+from mtrl_conic.execution.seeding import seeded
 from mtrl_conic.files import stopped_by_storage
 from mtrl_conic.runs.directory import RunDirectory, open_run
 from mtrl_conic.runs.provenance import PROVENANCE, provenance, versions
@@ -71,9 +72,10 @@ def train(
         run = open_run(directory, config, changes="make" if allow_changes else "follow")
         try:
             config = SupervisedConfig.complete(run.config)
-            check_data(directory, config)
+            data = identity(Path(config.data))
+            check_data(directory, config, data)
             result = run.result if run.finished else None
-            return result or _Run(config, run, listener, interrupted).train()
+            return result or _Run(config, run, data, listener, interrupted).train()
         except UserError:
             run.withdraw()  # faults of the data are found only after the directory has been created
             raise
@@ -96,19 +98,23 @@ def check(configs: Iterable[SupervisedConfig]) -> None:
             problems[of] = _load(config)
         by = (*of, config.method)
         if by not in learners:
-            with _seeded(torch.device("cpu"), config.seed, 0):
+            with seeded(torch.device("cpu"), config.seed, 0):
                 learners[by] = _learner(config, problems[of], torch.device("cpu"))
         check_run(config, problems[of], learners[by])
 
 
-def check_data(directory: Path, config: SupervisedConfig) -> None:
+def check_data(directory: Path, config: SupervisedConfig, data: str) -> None:
     """Check that a run was not trained on other data before.
 
+    Args:
+        directory: directory of the run.
+        config: its configuration.
+        data: the identity of the data that the configuration names.
+
     Raises:
-        UserError: the data at the path of the configuration are not those of the run in `directory`.
+        UserError: the run in `directory` was trained on other data.
     """
-    before = data_of(directory)
-    if before is not None and before != identity(Path(config.data)):
+    if data_of(directory) not in (None, data):
         raise UserError(f"{directory} was trained on other data than {config.data}; choose another --out or --run-dir")
 
 
@@ -146,9 +152,14 @@ def _learner(config: SupervisedConfig, problem: Problem, device: torch.device) -
 
 class _Run:
     def __init__(
-        self, config: SupervisedConfig, run: RunDirectory, listener: Listener, interrupted: Callable[[], bool]
+        self,
+        config: SupervisedConfig,
+        run: RunDirectory,
+        data: str,
+        listener: Listener,
+        interrupted: Callable[[], bool],
     ) -> None:
-        run.append(PROVENANCE, {**provenance(), "data": identity(Path(config.data))})
+        run.append(PROVENANCE, {**provenance(), "data": data})
         keep_freed_memory()
         if config.execution.threads:
             torch.set_num_threads(config.execution.threads)
@@ -156,7 +167,7 @@ class _Run:
         self.device = choose_device(config.execution.device)
         self.problem = _load(config)
         self.memory = PeakMemory(self.device)
-        with _seeded(self.device, config.seed, 0):
+        with seeded(self.device, config.seed, 0):
             self.learner = _learner(config, self.problem, self.device)
         check_run(config, self.problem, self.learner)
         self.epoch, self.seconds = 0, 0.0
@@ -196,7 +207,7 @@ class _Run:
             self.learner.scale_learning_rate(0.5 ** (self.epoch // config.halve_every))
         means, start, start_cpu = Means(), time.perf_counter(), time.process_time()
         self.learner.network.train()
-        with _seeded(self.device, config.seed, self.epoch + 1) as order:
+        with seeded(self.device, config.seed, self.epoch + 1) as order:
             batches = self.problem.training.batches(config.batch_size, seed=order)
             # A step may use several batches. Batches that do not fill a last step are dropped, as incomplete ones are.
             for taken in zip(*[batches] * self.learner.batches, strict=False):
@@ -290,15 +301,3 @@ class _Run:
             "versions": versions(["mtrl-conic", "torch", "numpy"]),
             "machine": {"threads": torch.get_num_threads(), "device": str(self.device)},
         }
-
-
-@contextmanager
-def _seeded(device: torch.device, seed: int, epoch: int) -> Iterator[int]:
-    """Seed torch's generators for one epoch (0: initial parameters), so that the epoch can be reproduced alone.
-
-    Yields a seed for the order of the rows. The generators are restored when the block ends.
-    """
-    drawn = np.random.SeedSequence((seed, epoch)).generate_state(2, np.uint32).tolist()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(drawn[0])
-        yield drawn[1]

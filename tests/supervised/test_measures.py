@@ -121,6 +121,11 @@ def test_an_epoch_without_a_number_is_not_selected(higher: bool, values: list[fl
     assert select("best_validation", metrics, curve, each_task_alone=False)[1] == {"a": 3}
 
 
+def test_metrics_of_zero_select_the_first_epoch() -> None:
+    curve = [{"step": at, "test": {"a": at}, "validation": {"a": 0.0}} for at in (1, 2, 3)]
+    assert select("best_validation", [Metric("a", "a")], curve, each_task_alone=False)[1] == {"a": 1}
+
+
 def scene() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Outputs and targets of one image of 2x2 with two classes; the last pixel is unknown everywhere."""
     logits = torch.tensor([[[[5.0, 0], [0, 5]], [[0, 5], [5, 0]]]])

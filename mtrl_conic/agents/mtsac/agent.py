@@ -22,7 +22,6 @@ from mtrl_conic.agents.mtsac.average import Average
 from mtrl_conic.agents.mtsac.balancing import Balancing, Method
 from mtrl_conic.agents.mtsac.component import Component
 from mtrl_conic.agents.mtsac.config import AgentConfig
-from mtrl_conic.agents.mtsac.drawing import drawing_from
 from mtrl_conic.agents.mtsac.losses import actor_losses, critic_losses
 from mtrl_conic.agents.mtsac.making import make_component, make_networks, make_scales, make_temperatures, settled
 from mtrl_conic.agents.mtsac.saved import SavedAgent, provenance
@@ -35,6 +34,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.eager import Eager
+from mtrl_conic.execution.seeding import seeded
 from mtrl_conic.gradients import TaskGradients
 from mtrl_conic.gradients.calls import Losses
 from mtrl_conic.networks.actor_critic import Actor
@@ -139,7 +139,7 @@ class MTSAC:
         if self._batches > 1 and config.batch == "uniform":
             raise UserError(f"{self.balancing.name} takes {self._batches} batches of all tasks: use batch=balanced")
         self._actor_losses = partial(actor_losses, critic=self.critic.layout)
-        self._draws = not type(actor.trunk).__module__.startswith("mtrl_conic.")
+        self._draws = actor.is_users
         """Whether the networks may draw random numbers, as those of a user with dropout do."""
         if self.critic.balancer.waits or self.actor.balancer.waits:
             self.execution = self.execution.without_recording()
@@ -201,7 +201,7 @@ class MTSAC:
         noises = torch.randn((2, *batch.actions.shape), generator=self._generator, device=self.device)
         kind = {"compare": made % _COMPARED_EVERY == 0, "act": made % config.actor_every == 0}
         present = batch.present() if batch.weights else None
-        with drawing_from(self.seed, made, self.device) if self._draws else nullcontext():
+        with seeded(self.device, self.seed, made) if self._draws else nullcontext():
             if present is None:
                 statistics = self.execution.update(self._update, batch, noises, made=made, **kind)
             else:  # too rare a combination of tasks to be worth recording
