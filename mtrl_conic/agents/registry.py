@@ -91,8 +91,26 @@ def make(
     takes = f"the algorithm {name} must take (spec, *, {', '.join(given)})"
     schema.check_arguments(_get(name), [spec], named, takes=takes)
     agent = _get(name)(spec, **named)
+    _check_members(name, agent)
     _check_state(name, agent)
     return agent
+
+
+def _check_members(name: str, agent: Agent) -> None:
+    """Check that the agent has every attribute and method of the protocol, and that its policy acts.
+
+    Raises:
+        UserError: it lacks some, or its policy has no `act`.
+    """
+    from mtrl_conic.agents.protocol import Agent  # it imports torch
+
+    members = [*Agent.__annotations__, *(member for member in vars(Agent) if not member.startswith("_"))]
+    missing = [member for member in members if not hasattr(agent, member)]
+    if missing:
+        raise UserError(f"algorithm {name!r} lacks {', '.join(missing)}: see mtrl_conic.agents.Agent")
+    policy = agent.policy()
+    if not hasattr(policy, "act"):
+        raise UserError(f"algorithm {name!r}: policy() must return an object with act(), not {type(policy).__name__}")
 
 
 def _check_state(name: str, agent: Agent) -> None:

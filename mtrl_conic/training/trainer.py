@@ -25,6 +25,7 @@ from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.config import TrainingConfig
 from mtrl_conic.training.metrics import Means, plain
 from mtrl_conic.training.replay import Replay, slack_for
+from mtrl_conic.training.returned import array_of, check_statistics
 from mtrl_conic.training.run import Run
 from mtrl_conic.training.sound import REMEDY, RESUME, unsound
 
@@ -187,12 +188,7 @@ class Trainer:
         watch, agent = self.watch, self.agent
         learning = self.step >= agent.schedule.random_steps or agent.updates > 0
         observations = self._current_observations()
-        with watch("acting"):
-            actions = agent.act(observations) if learning else agent.random_actions(self.envs.copies)
-        if not np.isfinite(actions).all():
-            of_tasks = zip(self.envs.task_names, np.isfinite(actions).reshape(self.envs.num_tasks, -1), strict=True)
-            named = [name for name, finite in of_tasks if not finite.all()]
-            raise self._diverged(f"the policy's actions for {', '.join(named)} are not finite")
+        actions = self._actions(observations, learning=learning)
         finish = self._begin_step(actions)
         if learning and len(self.replay):
             with nullcontext() if self._has_updated else PREPARATION("compiling"):
@@ -203,7 +199,7 @@ class Trainer:
         self._has_stepped = True
         with watch("storing"):
             kept = agent.observe(observations, rewards, terminated | truncated)
-            kept = rewards if kept is None else kept
+            kept = rewards if kept is None else array_of("observe", kept, rewards.shape, np.float64)
             self.replay.add(observations, actions, kept, terminated, truncated, infos["final_obs"])
         self._observations, self._moves = following, self.envs.moves
         self.step += self.envs.copies
@@ -213,6 +209,19 @@ class Trainer:
         if self._passed(self.config.log_every, self.step - self.envs.copies):
             with watch("writing"):
                 self._log()
+
+    def _actions(self, observations: NDArray[np.float32], *, learning: bool) -> NDArray[np.float32]:
+        """Return the agent's actions (N, A), random ones before it learns."""
+        agent, envs = self.agent, self.envs
+        with self.watch("acting"):
+            chosen = agent.act(observations) if learning else agent.random_actions(envs.copies)
+        shape = (envs.num_envs, agent.spec.action_dim)
+        actions = array_of("act" if learning else "random_actions", chosen, shape, np.float32)
+        finite = np.isfinite(actions).reshape(envs.num_tasks, -1).all(1)
+        if not finite.all():
+            named = [name for name, sound in zip(envs.task_names, finite, strict=True) if not sound]
+            raise self._diverged(f"the policy's actions for {', '.join(named)} are not finite")
+        return actions
 
     def _current_observations(self) -> NDArray[np.float32]:
         """Return the observations (N, D); new episodes start if something else stepped the environments."""
@@ -238,6 +247,8 @@ class Trainer:
                 statistics = self.agent.update(batch)  # it measures its own parts of the time
             except FloatingPointError as error:
                 raise self._diverged(str(error)) from error
+            if not self._has_updated:
+                check_statistics(statistics, self.agent.components, self.envs.num_tasks)
             if self.agent.device.type == "cpu":  # other devices would have to be waited for
                 self._check_finite(statistics)
             with self.watch("storing"):

@@ -6,7 +6,7 @@ import copy
 import re
 from collections import deque
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -175,3 +175,49 @@ def test_an_agent_with_other_arguments_is_told(td3: ModuleType, monkeypatch: pyt
     given = {"balancer": "ls", "balancer_options": {}, "seed": 0, "device": torch.device("cpu"), "options": {}}
     with pytest.raises(UserError, match=r"the algorithm bare must take \(spec, \*, balancer, .*unexpected keyword"):
         agents_registry.make("bare", TaskSpec.of(make_envs()), **given)  # type: ignore[arg-type]
+
+
+def test_an_agent_that_lacks_a_method_is_told(td3: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents_registry, "_REGISTRY", {"bare": lambda spec, **_: SimpleNamespace(spec=spec, seed=0)})
+    given = {"balancer": "ls", "balancer_options": {}, "seed": 0, "device": torch.device("cpu"), "options": {}}
+    with pytest.raises(UserError, match=r"'bare' lacks device, watch, updates, components, schedule, policy, act, "):
+        agents_registry.make("bare", TaskSpec.of(make_envs()), **given)  # type: ignore[arg-type]
+
+
+def test_a_policy_that_does_not_act_is_told(td3: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Idle(td3.TD3):  # type: ignore[misc, name-defined]
+        def policy(self) -> None:
+            return None
+
+    monkeypatch.setattr(agents_registry, "_REGISTRY", {"idle": Idle})
+    given = {"balancer": "ls", "balancer_options": {}, "seed": 0, "device": torch.device("cpu"), "options": {}}
+    with pytest.raises(UserError, match=r"'idle': policy\(\) must return an object with act\(\), not NoneType"):
+        agents_registry.make("idle", TaskSpec.of(make_envs()), **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "words"),
+    [
+        ("random_actions", None, r"random_actions\(\) must return an array \(2, 2\), not NoneType"),
+        ("act", np.zeros((3, 1)), r"act\(\) must return an array \(2, 2\), not \(3, 1\)"),
+        ("act", [["left"], ["right"]], r"act\(\) must return an array \(2, 2\): could not convert"),
+        ("observe", [0.0], r"observe\(\) must return an array \(2,\), not \(1,\)"),
+        ("update", None, r"update\(\) must return tensors by name, not NoneType"),
+        ("update", {"critic/loss": 1.0}, r"update\(\) must return tensors: 'critic/loss' is float"),
+        ("update", {"critic/loss": torch.zeros(3)}, r"'critic/loss' of each task, \(2,\), not \(3,\)"),
+    ],
+)
+def test_what_an_agent_returns_is_checked(method: str, value: Any, words: str, td3: ModuleType) -> None:
+    envs = make_envs()
+    agent = td3.TD3(TaskSpec.of(envs), width=8)
+    setattr(agent, method, lambda *_, **__: value)
+    with pytest.raises(UserError, match=words):
+        Trainer(envs, agent).train(steps=205)
+
+
+def test_actions_that_require_gradients_are_taken(td3: ModuleType) -> None:
+    envs = make_envs()
+    agent = td3.TD3(TaskSpec.of(envs), width=8)
+    agent.act = lambda observations: agent.networks["actor"](torch.as_tensor(observations)[:, None])[:, 0]
+    Trainer(envs, agent).train(steps=205)
+    assert agent.updates == 5
