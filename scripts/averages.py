@@ -18,7 +18,8 @@ from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.mtsac.average import Average
 from mtrl_conic.evaluation.success import Evaluator
 from mtrl_conic.runs.config import RunConfig, make_config
-from mtrl_conic.runs.run import make_agent, make_evaluation_envs, train
+from mtrl_conic.runs.making import make_agent, make_evaluation_envs
+from mtrl_conic.runs.run import train
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.trainer import Trainer
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from mtrl_conic import Policy
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.runs.run import load_agent
+from mtrl_conic.runs.loading import load_agent
 from mtrl_conic.runs.status import find_runs
 from mtrl_conic.runs.stored import read_result
 

@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.runs.run import load_agent
+from mtrl_conic.runs.loading import load_agent
 from mtrl_conic.runs.status import find_runs
 from mtrl_conic.runs.stored import read_result
 

@@ -63,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _planned(arguments: argparse.Namespace, folder: Path) -> list[Job]:
+    from mtrl_conic.runs.checking import check, check_fits, probe
     from mtrl_conic.runs.configuration import check_kind
     from mtrl_conic.runs.plan import plan
-    from mtrl_conic.runs.run import check, check_fits, probe
     from mtrl_conic.runs.stored import is_finished
     from mtrl_conic.training.recorders import make_recorders
 

@@ -90,8 +90,8 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Job], folder: Path, 
     from mtrl_conic.cli.interruption import asked_to_stop
     from mtrl_conic.cli.terminal import Terminal
     from mtrl_conic.execution.cores import available_cores
+    from mtrl_conic.runs.checking import check_jobs
     from mtrl_conic.runs.claim import claim
-    from mtrl_conic.runs.run import check_jobs
     from mtrl_conic.runs.status import read_state
 
     console = Terminal()

@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mtrl_conic.agents.mtsac.agent import MTSAC
     from mtrl_conic.cli.terminal import TERMINAL, say
-    from mtrl_conic.runs.run import check, spec_of
+    from mtrl_conic.runs.checking import check
+    from mtrl_conic.runs.making import spec_of
 
     check(config)
     if config.algorithm != registry.MTSAC:

@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.cli.terminal import say
     from mtrl_conic.evaluation.policies import expert_policy, random_policy
     from mtrl_conic.evaluation.success import Act, Evaluator
-    from mtrl_conic.runs.run import load_agent, make_evaluation_envs
+    from mtrl_conic.runs.loading import load_agent
+    from mtrl_conic.runs.making import make_evaluation_envs
     from mtrl_conic.runs.stored import checkpoint_of
     from mtrl_conic.training.ready import BEST
 

@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.agents import Policy
     from mtrl_conic.agents.export import export_policy
     from mtrl_conic.cli.terminal import say
+    from mtrl_conic.runs.loading import load_agent
     from mtrl_conic.runs.results import check_result
-    from mtrl_conic.runs.run import load_agent
     from mtrl_conic.runs.stored import read_result
 
     result = read_result(arguments.run)

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(config: RunConfig, directory: Path) -> int:
-    from mtrl_conic.runs.run import check, check_fits, probe
+    from mtrl_conic.runs.checking import check, check_fits, probe
 
     check(config)
     check_fits(config, directory)

@@ -50,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     from mtrl_conic.cli.terminal import say
     from mtrl_conic.evaluation.pictures import rendered
     from mtrl_conic.evaluation.video import check_writable, frames, write
-    from mtrl_conic.runs.run import check_goals, make_agent, read_run, take_up
+    from mtrl_conic.runs.checking import check_goals
+    from mtrl_conic.runs.loading import read_run, take_up
+    from mtrl_conic.runs.making import make_agent
     from mtrl_conic.runs.stored import checkpoint_of
 
     check_writable(out)

@@ -18,8 +18,8 @@ from mtrl_conic.balancers import Balance
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution import COMPILED_AFTER, Compiled, Eager, make_execution
 from mtrl_conic.execution.compiled import CompiledFunction, has_compiler
+from mtrl_conic.runs.checking import check
 from mtrl_conic.runs.config import make_config
-from mtrl_conic.runs.run import check
 
 from .test_mtsac import SMALL, SPEC, make_batch, parameters
 

@@ -23,7 +23,7 @@ from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation import Evaluator, random_policy
 from mtrl_conic.runs.config import make_config
-from mtrl_conic.runs.run import load_agent
+from mtrl_conic.runs.loading import load_agent
 from mtrl_conic.training import Trainer, TrainingConfig
 
 ROOT = Path(__file__).parent.parent.parent

@@ -19,7 +19,8 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.evaluation.success import Evaluator
 from mtrl_conic.evaluation.video import write
 from mtrl_conic.runs.config import RunConfig
-from mtrl_conic.runs.run import load_agent, train
+from mtrl_conic.runs.loading import load_agent
+from mtrl_conic.runs.run import train
 from mtrl_conic.schema import parse
 from tests.training.conftest import TASKS, tiny_values
 

@@ -23,8 +23,8 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.gradients import Linear
 from mtrl_conic.networks import Hidden, trunks
+from mtrl_conic.runs.checking import check
 from mtrl_conic.runs.config import make_config
-from mtrl_conic.runs.run import check
 from tests.agents.test_mtsac import SMALL, SPEC, D, K, make_batch, parameters
 
 

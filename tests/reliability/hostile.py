@@ -244,7 +244,13 @@ class Files:
 
 _LOADED = (
     *("torch", "gymnasium", "yaml", "numpy", "pandas", "pyarrow.parquet", "PIL.Image", "scipy.io", "safetensors.torch"),
-    *("mtrl_conic.api", "mtrl_conic.runs.run", "mtrl_conic.report.page", "mtrl_conic.report.reinforcement.report"),
+    *(
+        "mtrl_conic.api",
+        "mtrl_conic.runs.run",
+        "mtrl_conic.runs.loading",
+        "mtrl_conic.report.page",
+        "mtrl_conic.report.reinforcement.report",
+    ),
     *("mtrl_conic.report.supervised.report", "mtrl_conic.supervised.training", "mtrl_conic.toy.comparison"),
 )
 
@@ -325,7 +331,7 @@ def _names(folder: Path) -> Files:
 
 def _make_whole(kept: Path) -> None:
     """Make one undamaged file or folder of each kind that the package writes and reads."""
-    from mtrl_conic.runs.run import load_agent
+    from mtrl_conic.runs.loading import load_agent
     from tests.supervised import conftest as data
 
     kept.mkdir()

@@ -23,7 +23,8 @@ from mtrl_conic.cli import main
 from mtrl_conic.errors import Failed, UserError
 from mtrl_conic.evaluation import video
 from mtrl_conic.runs.config import RunConfig
-from mtrl_conic.runs.run import load_agent, train
+from mtrl_conic.runs.loading import load_agent
+from mtrl_conic.runs.run import train
 from mtrl_conic.training.replay import Replay
 from tests.reliability import full_disk, hostile
 from tests.reliability.chaos import run_numbers

@@ -18,10 +18,10 @@ from mtrl_conic.cli import main
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution import memory
-from mtrl_conic.runs import room
-from mtrl_conic.runs import run as running
+from mtrl_conic.runs import checking, room
+from mtrl_conic.runs.checking import check_jobs
 from mtrl_conic.runs.config import RunConfig
-from mtrl_conic.runs.run import check_jobs, make_agent, make_envs
+from mtrl_conic.runs.making import make_agent, make_envs, spec_of
 from mtrl_conic.schema import parse
 from mtrl_conic.training.trainer import Trainer
 from tests.training.conftest import TASKS, tiny_values
@@ -32,7 +32,7 @@ MEMORY, DISK = 2_000_000_000, 1_000_000_000
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the machine appear to have 2 GB of free memory and 1 GB of free disk."""
-    for module in (room, running):
+    for module in (room, checking):
         monkeypatch.setattr(module, "free_memory", lambda device: MEMORY)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=DISK))
 
@@ -163,7 +163,7 @@ def test_the_replay_takes_what_was_said(tmp_path: Path) -> None:
     counted = [part.network for part in (agent.critic, agent.actor)]
     sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in counted]
     assert room.network_bytes(config, spec) == 4 * (5 * sizes[0] + 4 * sizes[1])
-    assert spec == running.spec_of(config)
+    assert spec == spec_of(config)
     assert len(spec.task_names) == len(TASKS)
 
 
@@ -188,4 +188,4 @@ def test_what_cannot_be_mended_by_one_number_is_told_too(monkeypatch: pytest.Mon
     config: Any = parse(RunConfig, tiny_values())
     monkeypatch.setattr(room, "free_memory", lambda device: 10)
     with pytest.raises(UserError, match=r"would take .* of memory, and 0\.0 MB are free"):
-        room.check_room(config, running.spec_of(config), tmp_path)
+        room.check_room(config, spec_of(config), tmp_path)

@@ -14,8 +14,9 @@ from mtrl_conic.cli import main
 from mtrl_conic.cli.display import show_result
 from mtrl_conic.errors import Interrupted, UserError
 from mtrl_conic.evaluation.words import estimate, number, return_estimates
+from mtrl_conic.runs.checking import check
 from mtrl_conic.runs.config import RunConfig
-from mtrl_conic.runs.run import check, train
+from mtrl_conic.runs.run import train
 from mtrl_conic.runs.stored import read_checkpoint
 from mtrl_conic.schema import parse
 

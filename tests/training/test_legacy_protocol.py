@@ -13,8 +13,10 @@ from mtrl_conic.agents.model_card import model_card
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.cli import main
 from mtrl_conic.errors import UserError
+from mtrl_conic.runs.checking import check
 from mtrl_conic.runs.config import make_config
-from mtrl_conic.runs.run import check, load_agent, make_envs
+from mtrl_conic.runs.loading import load_agent
+from mtrl_conic.runs.making import make_envs
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = [

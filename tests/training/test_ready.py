@@ -16,7 +16,8 @@ from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution import Eager
 from mtrl_conic.runs.config import RunConfig
-from mtrl_conic.runs.run import load_agent, train
+from mtrl_conic.runs.loading import load_agent
+from mtrl_conic.runs.run import train
 from mtrl_conic.runs.stored import read_checkpoint
 from mtrl_conic.schema import parse
 from mtrl_conic.training.callbacks import Callback
