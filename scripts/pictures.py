@@ -14,7 +14,7 @@ from typing import Any
 import vl_convert
 from PIL import Image
 
-COLOURS = 28
+COLOURS = 64
 """The number of colours of a picture; its file is then about a fourth as large."""
 
 
