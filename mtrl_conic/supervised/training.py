@@ -75,12 +75,29 @@ def train(
             data = identity(Path(config.data))
             check_data(directory, config, data)
             result = run.result if run.finished else None
-            return result or _Run(config, run, data, listener, interrupted).train()
+            with _workers_told(interrupted):
+                return result or _Run(config, run, data, listener, interrupted).train()
         except UserError:
             run.withdraw()  # faults of the data are found only after the directory has been created
             raise
         finally:
             run.close()
+
+
+@contextmanager
+def _workers_told(interrupted: Callable[[], bool]) -> Iterator[None]:
+    """Turn torch's error about a lost worker process, which can be raised anywhere, into an error of the run."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader"):
+            raise
+        if interrupted():  # an interruption ends the workers as well
+            raise Interrupted from None
+        raise Failed(
+            f"a worker process that reads files was lost: {first_line(error)}; free memory or lower --workers, "
+            "then repeat the command to resume"
+        ) from None
 
 
 def check(configs: Iterable[SupervisedConfig]) -> None:
@@ -178,27 +195,11 @@ class _Run:
         self._resume()
         self.run.go_on()
         while self.epoch < self.config.epochs:
-            with self._workers_told():
-                self._one_epoch()
+            self._one_epoch()
             self._save()
         result = self._result()
         self.run.finish(result)
         return result
-
-    @contextmanager
-    def _workers_told(self) -> Iterator[None]:
-        """Turn torch's error about a lost worker process, which can be raised anywhere, into an error of the run."""
-        try:
-            yield
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader"):
-                raise
-            if self.interrupted():  # an interruption ends the workers as well
-                raise Interrupted from None
-            raise Failed(
-                f"a worker process that reads files was lost: {first_line(error)}; free memory or lower --workers, "
-                "then repeat the command to resume"
-            ) from None
 
     def _one_epoch(self) -> None:
         config = self.config

@@ -6,13 +6,16 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from mtrl_conic.errors import Failed, Interrupted
 from mtrl_conic.supervised.config import SupervisedConfig
+from mtrl_conic.supervised.data import files
 from mtrl_conic.supervised.data.files import Files, Sample
 from mtrl_conic.supervised.learners import Learner
 from mtrl_conic.supervised.training import train
@@ -37,6 +40,20 @@ def test_requests_to_stop_are_not_for_those_that_read() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         os.kill(worker.pid, number)
     assert [int(batch.inputs[0]) for batch in batches] == list(range(1, 200))
+
+
+def test_a_process_that_is_lost_as_it_hands_over_a_batch_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lost(DataLoader):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(files, "DataLoader", Lost)
+    folder = write_mtan(tmp_path / "data", classes=13, label="label", normals=True, size=(16, 32))
+    values = {"problem": "nyuv2", "data": str(folder), "epochs": 1, "batch_size": 2, "options": {"network": "small"}}
+    with pytest.raises(Failed, match=r"was lost: DataLoader worker does not answer: .*Connection reset by peer; free"):
+        train(SupervisedConfig.complete(values | {"execution": {"device": "cpu"}}), tmp_path / "run")
 
 
 # torch's own loader may find out once more that its process is lost, as it is cleared away.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -12,12 +13,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from mtrl_conic.errors import first_line
 from mtrl_conic.supervised.data.rows import shuffled
 from mtrl_conic.supervised.problem import Batch
 from mtrl_conic.workers import TIMEOUT, end_with, leave_requests_to_parent
 
 Sample = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 """The inputs and the targets of one row."""
+_SIGNAL = 1.0
+"""Seconds within which the system tells this process that another one has died."""
 
 
 class Reader(Protocol):
@@ -82,7 +86,11 @@ class Files:
             worker_init_fn=_begin,
             timeout=TIMEOUT if self.workers else 0,
         )
-        yield from loader
+        try:
+            yield from loader
+        except (ConnectionError, EOFError) as error:
+            time.sleep(_SIGNAL)  # a worker died as it handed over a batch: torch raises its own error once told
+            raise RuntimeError(f"DataLoader worker does not answer: {first_line(error)}") from error
 
 
 def _begin(worker: int) -> None:
