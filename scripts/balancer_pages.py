@@ -164,7 +164,7 @@ def draw_pictures(folder: Path) -> None:
         files = sorted((folder / problem.name).glob("*.csv"))
         done = [read_trajectory(file, problem, file.stem) for file in files]
         if {trajectory.label for trajectory in done} >= set(balancers.available()):
-            draw(problem, done, out / f"all_{problem.name}.png")
+            draw(problem, done, out / f"all_{problem.name}.png", scale=1)
             _shrink(out / f"all_{problem.name}.png")
         for trajectory in done if problem.name == "classic" else []:
             if trajectory.label in balancers.available():

@@ -15,7 +15,7 @@ import vl_convert
 from PIL import Image
 
 COLOURS = 64
-"""The number of colours of a picture; its file is then about a fourth as large."""
+"""The number of colours of a picture; its file is then about two fifths as large."""
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -26,7 +26,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def write_png(specification: dict[str, Any], path: Path) -> None:
     """Render a Vega-Lite specification on white to `path`."""
-    image = vl_convert.vegalite_to_png(specification | {"background": "white"}, scale=1.5)
+    image = vl_convert.vegalite_to_png(specification | {"background": "white"}, scale=1.25)
     write_small(Image.open(io.BytesIO(image)), path)
 
 

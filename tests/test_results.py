@@ -18,7 +18,7 @@ RESULTS = ROOT / "results"
 PAGES = sorted(RESULTS.rglob("README.md"))
 FOLDERS = sorted({file.parent for file in RESULTS.rglob("*") if file.is_file()} - {RESULTS, RESULTS / "mt10"})
 SCRIPT = re.compile(r"scripts/[\w/.-]+\.(?:sh|py)")
-LARGEST = 120_000
+LARGEST = 100_000
 """Bytes of a picture."""
 
 

@@ -19,14 +19,15 @@ _SIDE, _GAP, _COLUMNS, _LEVELS = 180, 34, 6, 14
 _CONTOUR_POINTS, _PATH_POINTS = 81, 160
 
 
-def draw(problem: Problem, trajectories: list[Trajectory], path: Path) -> None:
+def draw(problem: Problem, trajectories: list[Trajectory], path: Path, *, scale: float = 1.5) -> None:
     """Write an SVG or PNG file, depending on the suffix of `path`, with a panel for each trajectory.
 
     Paths turn from pale to dark over time. A dot marks a start, a cross an end, a star the optimum of the mean loss.
+    A PNG file has `scale` pixels per unit of length.
     """
     specification = json.dumps(_figure(problem, trajectories))
     if path.suffix == ".png":
-        files.write(path, vl_convert.vega_to_png(specification, scale=1.5))
+        files.write(path, vl_convert.vega_to_png(specification, scale=scale))
     else:
         files.write(path, vl_convert.vega_to_svg(specification))
 

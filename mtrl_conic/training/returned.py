@@ -41,7 +41,7 @@ def check_statistics(statistics: Any, components: Sequence[str], num_tasks: int)
     """Check what an agent's `update` returned.
 
     Raises:
-        UserError: it is no mapping of tensors, or a component's loss is missing or not that of each task.
+        UserError: it is no mapping of tensors, or a component's loss has another shape than (num_tasks,).
     """
     if not isinstance(statistics, Mapping):
         raise UserError(f"the agent's update() must return tensors by name, not {type(statistics).__name__}")

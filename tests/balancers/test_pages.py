@@ -99,7 +99,7 @@ def test_links_and_pictures_exist(path: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
         file = path.parent / target
         assert file.exists(), target
-        assert file.suffix != ".png" or file.stat().st_size < 200_000
+        assert file.suffix != ".png" or file.stat().st_size < 150_000
 
 
 def test_the_tables_are_up_to_date(script: ModuleType) -> None:
