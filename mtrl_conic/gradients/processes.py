@@ -13,6 +13,12 @@ from mtrl_conic.errors import UserError
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
+if distributed.is_available():
+    # Its functions have the group of the moment of import as a default argument. torch imports it with the first
+    # optimizer, that is, usually after init_process_group: the group then outlives destroy_process_group, and the
+    # process may abort when it ends ("terminate called without an active exception").
+    import torch.distributed.nn.functional
+
 
 class Processes:
     """Sums over the processes of a group, or over this process alone without a group.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 
 import torch
 from torch import Tensor, distributed
@@ -89,8 +90,10 @@ def main(rank: int, meeting: str) -> None:
         if (name, features) != ("graddrop", True)
     ]
     found = {"-".join(map(str, (name, *modes))): train(name, rank, *modes) for name, *modes in cases}
-    print(json.dumps({"trained": found, "wrapped": wrapped(rank)}))
+    result = {"trained": found, "wrapped": wrapped(rank)}
+    group = weakref.ref(distributed.group.WORLD)
     distributed.destroy_process_group()
+    print(json.dumps({**result, "left": group() is not None}))
 
 
 if __name__ == "__main__":

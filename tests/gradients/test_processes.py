@@ -43,6 +43,11 @@ def test_replicas_are_equal_to_the_last_bit(processes: list[dict[str, Any]]) -> 
     assert all(torch.tensor(values).isfinite().all() for values in first["trained"].values())
 
 
+def test_nothing_keeps_the_process_group(processes: list[dict[str, Any]]) -> None:
+    """A group that outlives `destroy_process_group` aborts some of the processes that end with it."""
+    assert not any(process["left"] for process in processes)
+
+
 def both_losses(net: Net, step: int, absent: bool) -> list[torch.Tensor | None]:
     """Of each task its mean loss over the processes that have it."""
     parts: list[list[torch.Tensor]] = [[] for _ in range(K)]
