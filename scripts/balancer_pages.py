@@ -154,6 +154,9 @@ def _range(metadata: Sequence[object]) -> str:
 
 def draw_pictures(folder: Path) -> None:
     """Draw a picture per balancer in `folder` on the classic problem, and one per problem if it has all balancers."""
+    from pictures import write_small
+    from PIL import Image
+
     from mtrl_conic.toy.comparison import read_trajectory
     from mtrl_conic.toy.picture import draw
     from mtrl_conic.toy.problems import PROBLEMS
@@ -164,19 +167,14 @@ def draw_pictures(folder: Path) -> None:
         files = sorted((folder / problem.name).glob("*.csv"))
         done = [read_trajectory(file, problem, file.stem) for file in files]
         if {trajectory.label for trajectory in done} >= set(balancers.available()):
-            draw(problem, done, out / f"all_{problem.name}.png", scale=1)
-            _shrink(out / f"all_{problem.name}.png")
+            picture = out / f"all_{problem.name}.png"
+            draw(problem, done, picture, scale=1)
+            write_small(Image.open(picture), picture)
         for trajectory in done if problem.name == "classic" else []:
             if trajectory.label in balancers.available():
-                draw(problem, [trajectory], out / f"{trajectory.label}.png")
-                _shrink(out / f"{trajectory.label}.png")
-
-
-def _shrink(path: Path) -> None:
-    """Reduce a picture to a palette of 32 colours, which takes a fourth of the bytes."""
-    from PIL import Image
-
-    Image.open(path).convert("RGB").quantize(32, dither=Image.Dither.NONE).save(path, optimize=True)
+                picture = out / f"{trajectory.label}.png"
+                draw(problem, [trajectory], picture)
+                write_small(Image.open(picture), picture)
 
 
 def main() -> None:
