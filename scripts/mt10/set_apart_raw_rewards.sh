@@ -3,5 +3,5 @@
 # resumes; it takes three quarters of an hour of two cores.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-scripts/mt10/set_apart.sh set_apart_raw_rewards mt10_small 15000 --reward-scale none --critic-loss squared \
-  --initial-temperature 0.1
+BALANCERS="${BALANCERS:-ls,cagrad,conicgrad}" scripts/mt10/balancers.sh set_apart_raw_rewards 15000 --precision auto \
+  --reward-scale none --critic-loss squared --initial-temperature 0.1
