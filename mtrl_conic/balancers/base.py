@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from mtrl_conic.balancers.finite import Careful, furthest_from_zero, zero_where
 from mtrl_conic.balancers.guarantees import TOLERANCE, Outcome
@@ -207,6 +208,11 @@ class Balancer(Careful, ABC):
         else:
             some = torch.where(sound.unsqueeze(-1), losses, 1.0)
             self._only_where(sound, lambda: self.adapt(some))
+
+    @override
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        super().load_state_dict(saved)
+        self._unobserved = 0  # the updates since belong to the state that was replaced
 
     @property
     def traceable(self) -> bool:

@@ -60,7 +60,7 @@ class JaxMTSAC:
 
     def update(self, batch: Batch) -> None:
         """Take one step of critics, actor, temperatures and targets, and wait for it."""
-        arrays = tuple(jnp.asarray(part.numpy()) for part in batch[:5])
+        arrays = tuple(jnp.from_dlpack(part) if part.is_cuda else jnp.asarray(part.numpy()) for part in batch[:5])
         self.state, self._key = self._drawn(self.state, arrays, self._key)
         jax.block_until_ready(self.state)
 

@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peer", help="update: also measure the classic update in another library: jax, which must be installed"
     )
+    parser.add_argument("--device", default="cpu", help="update: device: auto, cpu, cuda or cuda:N [cpu]")
     parser.add_argument("--tasks", help="scaling: numbers of tasks [2,5,10,20,40]")
     parser.add_argument(
         "--ways", help="scaling: ways to compute gradients, among representation, parameters, torchjd and single [all]"
@@ -91,7 +92,7 @@ def _update(arguments: argparse.Namespace) -> str:
     names = _names(arguments.balancers or "pcgrad,conicgrad")
     peers = arguments.peer.split(",") if arguments.peer else []
     options = {"rounds": arguments.rounds, "threads": arguments.threads, "peers": peers}
-    return update.run(names, **options, **_fields(arguments)).table()
+    return update.run(names, device=arguments.device, **options, **_fields(arguments)).table()
 
 
 def _train(arguments: argparse.Namespace) -> str:

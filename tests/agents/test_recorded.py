@@ -16,7 +16,6 @@ from torch.utils import _pytree as pytree
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
-from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.execution import CudaGraph, Eager, make_execution
 from mtrl_conic.execution import cuda_graph as recorded
 from mtrl_conic.linalg import gram as gramian
@@ -124,14 +123,3 @@ def test_a_balancer_that_waits_is_not_recorded() -> None:
 def test_updates_are_recorded_on_a_gpu_alone() -> None:
     chosen = {name: make_execution(torch.device(name), compile=False, cuda_graph=True) for name in ("cpu", "cuda")}
     assert {name: type(way) for name, way in chosen.items()} == {"cpu": Eager, "cuda": CudaGraph}
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
-@pytest.mark.parametrize("balancer", RECORDED if torch.cuda.is_available() else ["any"])
-def test_on_a_gpu(balancer: str) -> None:  # pragma: no cover  # no GPU in continuous integration
-    agents = [MTSAC(SPEC, balancer=balancer, device="cuda", execution=way, **STRONG) for way in (Eager(), CudaGraph())]
-    for update in range(45):  # every tenth update compares gradients
-        batch = Batch(*(part.cuda() for part in make_batch(update)))
-        for agent in agents:
-            agent.update(batch)
-    torch.testing.assert_close(*map(parameters, agents), rtol=1e-4, atol=1e-5)

@@ -129,3 +129,15 @@ def test_a_scaler_that_is_off_changes_nothing() -> None:
     )
     assert "overflow" not in told
     assert isinstance(net.heads, nn.ModuleList)
+
+
+@pytest.mark.parametrize("name", [name for name in balancers.available() if balancers.make(name, 3).observes])
+def test_batches_that_overflow_in_a_row_need_not_be_observed(name: str) -> None:
+    """A scaler begins with too large a scale, and the warning about losses that were not told is an error here."""
+    torch.manual_seed(0)
+    net = Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    balancer = balancers.make(name, 3)
+    lost = [bool(step(net, optimizer, balancer, 1e3 * rows(0), False, scaler)["overflow"]) for _ in range(4)]
+    assert all(lost)
