@@ -172,7 +172,7 @@ def mt10_batch(rows: int, seed: int = 0, *, device: torch.device | str = "cpu") 
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*size: int) -> torch.Tensor:
-        return torch.randn(_TASKS, rows, *size, generator=generator)
+        return torch.randn(_TASKS, rows, *size, generator=generator).to(device)
 
-    parts = normal(_OBSERVATION), normal(_ACTION).tanh(), normal(), torch.zeros(_TASKS, rows), normal(_OBSERVATION)
-    return Batch(*(part.to(device) for part in parts))
+    discounts = torch.zeros(_TASKS, rows, device=device)
+    return Batch(normal(_OBSERVATION), normal(_ACTION).tanh(), normal(), discounts, normal(_OBSERVATION))
