@@ -98,7 +98,7 @@ def updated(way: Callable[[], Eager], updates: int = 45, **options: Any) -> Tens
     """Parameters after updates on the GPU; every tenth one also compares gradients."""
     agent = MTSAC(SPEC, device="cuda", execution=way(), **{**STRONG, **options})
     for update in range(updates):
-        agent.update(Batch(*(part.cuda() for part in make_batch(update))))
+        agent.update(Batch(*(part.cuda() for part in make_batch(update)[:5])))
     return parameters(agent)
 
 
@@ -122,7 +122,7 @@ def test_compiled_updates_equal_ordinary_ones(base: str) -> None:
 
 def on_gpu(**more: Any) -> RunConfig:
     values = tiny_values()
-    values["execution"] = {"device": "cuda", "threads": 1, **more}
+    values["execution"] = {"device": "cuda", "threads": 1} | more
     return parse(RunConfig, values)
 
 
@@ -146,6 +146,15 @@ def test_a_run_is_loaded_on_a_cpu(tmp_path: Path) -> None:
         actions.append(loaded.agent.act(observations, deterministic=True))
         loaded.envs.close()
     np.testing.assert_allclose(*actions, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("devices", [("cuda", "cpu"), ("cpu", "cuda")], ids="-".join)
+def test_a_run_resumes_on_another_device(tmp_path: Path, devices: tuple[str, str]) -> None:
+    first, second = (on_gpu(device=device) for device in devices)
+    calls = iter(range(10**6))
+    with pytest.raises(Interrupted):
+        train(first, tmp_path, interrupted=lambda: next(calls) > 80)
+    assert train(second, tmp_path, allow_changes=True)["step"] == 150
 
 
 def test_supervised_training(tmp_path: Path) -> None:

@@ -201,7 +201,8 @@ class Balancer(Careful, ABC):
             return
         self._check("losses", losses, (self.num_tasks,))
         self._unobserved = 0
-        losses = losses.detach().to(torch.float64)
+        here = next((value.device for value in self.state.values()), losses.device)
+        losses = losses.detach().to(here, torch.float64)
         sound = self._sound(losses.sum(-1).isfinite(), losses)
         if self._known_to_be_sound(sound, None, losses):
             self.adapt(losses)
@@ -265,6 +266,7 @@ class Balancer(Careful, ABC):
 
     def _decide(self, gramian: Tensor, losses: Tensor | None, settle: Settle | None = None) -> Decision:
         self._check("gramian", gramian, (self._rows(gramian, -1),) * 2)
+        self._follow(gramian.device)
         gramian = gramian.detach().to(torch.float64)
         losses = self._losses(losses, gramian.device)
         total = gramian.sum((-2, -1))

@@ -41,7 +41,6 @@ class Careful(State):
         batch = tuple(value.shape[: -len(expected)])
         if batch != self.batch_shape and self.state.keys() - {"draws"}:
             raise UserError(f"{self.name} keeps a state for problems of shape {self.batch_shape}: reset({batch}) first")
-        self._follow(value.device)
 
     def _rows(self, value: Tensor, axis: int) -> int:
         """Return the required length of an axis: K, or K times `batches` if the input contains all of them."""
@@ -54,6 +53,7 @@ class Careful(State):
             shape = f"(..., {self.num_tasks}, P)"
             raise UserError(f"jacobian must have shape {shape}, a row per task, not {tuple(jacobian.shape)}")
         self._check("jacobian", jacobian, (self._rows(jacobian, -2), *getattr(jacobian, "shape", (0,))[-1:]))
+        self._follow(jacobian.device)
         return jacobian.detach()
 
     def _losses(self, losses: Tensor | None, device: torch.device) -> Tensor | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -23,3 +25,15 @@ def seeded(device: torch.device, seed: int, part: int) -> Iterator[int]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(drawn[0])
         yield drawn[1]
+
+
+def restore(generator: torch.Generator, state: Tensor) -> None:
+    """Continue a generator from the saved state of one on any device.
+
+    The generators of a CPU and a GPU are different. A state of the other kind gives the seed of another stream, which
+    depends on the whole state, so that no numbers are drawn twice.
+    """
+    if state.shape == generator.get_state().shape:
+        generator.set_state(state.cpu())
+    else:
+        generator.manual_seed(int.from_bytes(hashlib.sha256(state.cpu().numpy().tobytes()).digest()[:7], "big"))

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.errors import Damaged, UserError
+from mtrl_conic.execution.seeding import restore
 from mtrl_conic.training.ring_file import checksums, fitting_rows, map_file, reserve
 
 
@@ -227,7 +228,7 @@ class Replay:
         if self._is_new and saved["position"]:
             raise Damaged(f"{self._file} is missing: the checkpoint refers to {saved['position']:,} steps in it")
         self.position = self._saved_position = saved["position"]
-        self._generator.set_state(saved["generator"].cpu())
+        restore(self._generator, saved["generator"])
         first = max(0, self.position - self.capacity)
         self._note_sums(first)
         sums = self._sums[self._positions(first)]

@@ -314,3 +314,16 @@ def test_what_a_balancer_cannot_take_names_component_and_task(monkeypatch: pytes
 def test_settings_that_would_learn_nothing(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         MTSAC(SPEC, **{"balancer": "ls", **SMALL, **options})
+
+
+def test_the_state_of_an_agent_on_a_gpu_is_taken_up() -> None:
+    """The state of a GPU's generator is a seed and an offset of 8 bytes each."""
+    samples = []
+    for offset in (0, 4, 4):
+        agent = MTSAC(SPEC, device="cpu", **SMALL)
+        state = agent.state_dict()
+        state["generator"] = torch.tensor([0, offset], dtype=torch.int64).view(torch.uint8)
+        agent.load_state_dict(state)
+        samples.append(agent.act(np.zeros((3, SPEC.observation_dim), np.float32)))
+    assert not np.array_equal(samples[0], samples[1])
+    np.testing.assert_array_equal(samples[1], samples[2])

@@ -225,3 +225,14 @@ def test_no_return_goes_on_over_a_cut_which_is_saved_with_the_rest(memory_map: b
         # A return is 1 + 2 from time 1 and 2 from time 2, and bootstraps there; never 1 + 2 + 3.
         assert batch.rewards[before].max() < 3.5
         assert (batch.discounts[before] == 1).all()
+
+
+def test_a_replay_on_a_gpu_goes_on_on_a_cpu(tmp_path: Path) -> None:
+    """The state of a GPU's generator has another size."""
+    drawn = []
+    for _ in range(2):
+        replay = make(tmp_path)
+        fill(replay, 0, 8)
+        replay.load({**replay.save(), "generator": torch.zeros(16, dtype=torch.uint8)})
+        drawn.append(replay.sample(5))
+    assert equal(*drawn)

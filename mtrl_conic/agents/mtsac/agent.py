@@ -34,7 +34,7 @@ from mtrl_conic.errors import UserError
 from mtrl_conic.execution.choice import make_execution
 from mtrl_conic.execution.device import choose_device
 from mtrl_conic.execution.eager import Eager
-from mtrl_conic.execution.seeding import seeded
+from mtrl_conic.execution.seeding import restore, seeded
 from mtrl_conic.gradients import TaskGradients
 from mtrl_conic.gradients.calls import Losses
 from mtrl_conic.networks.actor_critic import Actor
@@ -324,7 +324,7 @@ class MTSAC:
             raise UserError(f"this is the state of another agent: {min(missing)} is missing")
         load_state(self, _PARTS, saved)
         self.updates = saved["updates"]
-        self._generator.set_state(saved["generator"].cpu())
+        restore(self._generator, saved["generator"])
         self.execution.forget()  # loading replaces the tensors of the optimisers
 
     def save(self, path: str | Path) -> None:

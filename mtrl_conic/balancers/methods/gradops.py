@@ -110,7 +110,7 @@ class GradOPS(Balancer):
             candidates = self._mixed(ratios.unsqueeze(-2), parts.unsqueeze(-3), alphas.unsqueeze(-1))
             best = _fairest(candidates, gramian, cosines.inverse)
             weights = candidates.gather(-2, best[..., None, None].expand_as(candidates[..., :1, :])).squeeze(-2)
-            chosen["alpha"] = alphas[best]
+            chosen["alpha"] = alphas.take(best)  # an index of one number would wait for the device
         else:
             weights = self._mixed(ratios, parts, self.alpha)
 
