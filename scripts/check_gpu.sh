@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python}" out="${OUT:-runs/check_gpu}"
-"$python" -m pytest -q tests/test_gpu.py
+MTRL_CONIC_TEST_GPU=1 "$python" -m pytest -q tests/test_gpu.py
 for precision in float32 bfloat16; do
   "$python" -m mtrl_conic bench update --device cuda --base strong --width 256 --precision "$precision" --compile
 done

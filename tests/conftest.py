@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,12 +10,22 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+import torch
 
 from mtrl_conic.balancers import registry as balancers
 from mtrl_conic.envs import registry as task_sets
 from mtrl_conic.networks import registry as networks
 
+# Most tests compare exact numbers, which are those of a CPU. It must be set before torch looks for GPUs.
+if not os.environ.get("MTRL_CONIC_TEST_GPU"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 LAB = Path(__file__).parent.parent / "envs" / "lab.py"
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.execution.timing import Stopwatch
@@ -35,6 +36,11 @@ class Batch(NamedTuple):
     weights: tuple[Tensor, ...] = ()
     """Empty if all rows have equal weights. Otherwise one tensor (K, B) with the weight of each row in its task's mean:
     the weights of a task sum to 1, or to 0 if the batch lacks the task."""
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on a device; tensors that are there already are not copied."""
+        moved: Batch = pytree.tree_map(lambda part: part.to(device), self)
+        return moved
 
     def present(self) -> list[int] | None:
         """Return the tasks that the batch has rows of; None for all. It waits for the device."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mtrl_conic.linalg.cholesky import cholesky_inverse, cholesky_solve
+
 
 def ridged_solve(cosines: Tensor, right: Tensor) -> Tensor:
     """x (..., K) with C x = b (..., K), also for a singular C if b is in its range.
@@ -13,9 +15,9 @@ def ridged_solve(cosines: Tensor, right: Tensor) -> Tensor:
     (r / (r + eigenvalue))^4. Unlike columns of an inverse, x stays bounded where C is singular and b in its range.
     """
     factor = _factor(cosines)
-    x = torch.cholesky_solve(right.unsqueeze(-1), factor)
+    x = cholesky_solve(right.unsqueeze(-1), factor)
     for _ in range(3):
-        x = x + torch.cholesky_solve(right.unsqueeze(-1) - cosines @ x, factor)
+        x = x + cholesky_solve(right.unsqueeze(-1) - cosines @ x, factor)
     return x.squeeze(-1)
 
 
@@ -27,7 +29,7 @@ def ridged_inverse(cosines: Tensor) -> Tensor:
     order of rounding; that of its rows is larger if C is ill-conditioned.
     """
     eye = torch.eye(cosines.shape[-1], dtype=cosines.dtype, device=cosines.device)
-    inverse: Tensor = torch.cholesky_inverse(_factor(cosines))
+    inverse = cholesky_inverse(_factor(cosines))
     for _ in range(2):
         # In this order: 2 X - X C X would bring the rounding of C X in unreduced.
         inverse = inverse + inverse @ (eye - cosines @ inverse)

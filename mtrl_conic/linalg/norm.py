@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mtrl_conic.linalg.cholesky import cholesky_solve
 from mtrl_conic.linalg.newton import furthest, step_lengths, with_ridge, without_autograd
 from mtrl_conic.linalg.vectors import positive
 
@@ -72,7 +73,7 @@ def minimise_norm(matrix: Tensor, linear: Tensor, kappa: Tensor, scales: Tensor,
         hessian = torch.addcmul(ridged, product, (product / (norm * root)).mT, value=-1)
         hessian = torch.addcmul(fixed, pull, hessian)
         hessian.diagonal(dim1=-2, dim2=-1).add_((slack / x).squeeze(-1))  # as `factor` does, but in place: fewer calls
-        step = torch.cholesky_solve(mu / x - slope, torch.linalg.cholesky_ex(hessian)[0])
+        step = cholesky_solve(mu / x - slope, torch.linalg.cholesky_ex(hessian)[0])
         rise, row = step / x, step.mT
         slack_rise = mu / pairs - 1 - rise
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mtrl_conic.linalg.cholesky import cholesky_solve
 from mtrl_conic.linalg.cosines import Cosines
 from mtrl_conic.linalg.newton import factor, furthest, with_ridge, without_autograd
 
@@ -54,7 +55,7 @@ def solve_bargain(cosines: Cosines) -> PowerSolution:
     y = b.reciprocal()
     for _ in range(_BARGAIN_STEPS):
         inverse = b.reciprocal()
-        step = torch.cholesky_solve(inverse - product, factor(ridged, y * inverse))
+        step = cholesky_solve(inverse - product, factor(ridged, y * inverse))
         y_step = matrix @ step + product - y
         b = torch.addcmul(b, furthest(step * inverse, _SHARE), step)
         y = torch.addcmul(y, furthest(y_step / y, _SHARE), y_step)
@@ -82,7 +83,7 @@ def solve_power(cosines: Cosines, power: float) -> PowerSolution:
     product = matrix @ b
     for _ in range(_POWER_STEPS + math.ceil(3 * abs(math.log2(power)))):
         missing = (wanted - y.log() - power * b.log()).clamp(-_LEAP, _LEAP)
-        step = torch.cholesky_solve(torch.addcmul(y - product, y, missing), factor(ridged, power * y / b))
+        step = cholesky_solve(torch.addcmul(y - product, y, missing), factor(ridged, power * y / b))
         y_step = matrix @ step + product - y
         b = torch.addcmul(b, furthest(step / b, _SHARE), step)
         y = torch.addcmul(y, furthest(y_step / y, _SHARE), y_step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mtrl_conic.linalg.cholesky import cholesky_solve
 from mtrl_conic.linalg.newton import factor, furthest, with_ridge, without_autograd
 from mtrl_conic.linalg.vectors import positive
 
@@ -30,12 +31,12 @@ def minimise_quadratic(matrix: Tensor, linear: Tensor) -> Tensor:
     for _ in range(_STEPS):
         pairs, lower = x * slack, factor(ridged, slack / x)
         # Predictor: what a full step to the solution would do (against `fall`), and how far it can go.
-        fall = torch.cholesky_solve(slope, lower) / x
+        fall = cholesky_solve(slope, lower) / x
         reach = ((fall - 0.5).abs().amax(-2, keepdim=True) + 0.5).clamp_min(1).reciprocal()
         aim = torch.maximum((1 - reach).pow(3) * pairs.sum(-2, keepdim=True) * share, floor)
         # Corrector: against the products x_i s_i which that step would leave, as far as it goes, and some centring.
         pull = torch.addcmul(aim, reach * pairs, fall * (fall - 1))
-        step = torch.cholesky_solve(pull / x - slope, lower)
+        step = cholesky_solve(pull / x - slope, lower)
         rise = step / x
         slack_rise = pull / pairs - 1 - rise
         length = furthest(torch.minimum(rise, slack_rise))

@@ -90,7 +90,7 @@ def test_each_part_fits_fixed_targets(part: str) -> None:
 def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target(critics: int) -> None:
     agent = MTSAC(SPEC, balancer="ls", **SMALL | PARTS["strong"], critics=critics)
     batch = make_batch()
-    noise = torch.randn(K, B, A)
+    noise = torch.randn(K, B, A, generator=torch.Generator().manual_seed(0))
     alpha = torch.tensor([0.1, 0.2, 0.3])
     agent.observe(observations(0), np.array([10.0, 2.0, 0.0]), np.zeros(K, np.bool_))
     target = agent._targets(batch, alpha, noise, agent.return_scale.factors)

@@ -7,6 +7,7 @@ import torch
 
 from mtrl_conic.bench.residuals import STUDY, random_gramians, residuals, study, table
 from mtrl_conic.linalg import powers, quadratic
+from mtrl_conic.linalg.cholesky import two_triangles
 from mtrl_conic.linalg.cosines import normalise
 from mtrl_conic.linalg.inverse import ridged_inverse
 from mtrl_conic.linalg.quadratic import minimise_quadratic
@@ -73,3 +74,12 @@ def test_simplex_projection() -> None:
     residual = points - projected
     assert ((residual - (residual * projected).sum(-1, keepdim=True)).max() < 1e-9).all()
     torch.testing.assert_close(project_on_simplex(projected), projected)
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (4,), (2, 3)])
+def test_two_triangles_do_what_torch_does(batch: tuple[int, ...]) -> None:
+    """They take its place on a GPU."""
+    generator = torch.Generator().manual_seed(0)
+    root, right = torch.randn(2, *batch, 5, 5, dtype=torch.float64, generator=generator)
+    lower = torch.linalg.cholesky(root @ root.mT + torch.eye(5, dtype=torch.float64))
+    torch.testing.assert_close(two_triangles(right, lower), torch.cholesky_solve(right, lower))

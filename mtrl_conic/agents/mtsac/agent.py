@@ -194,6 +194,7 @@ class MTSAC:
         config, made = self.config, self.updates
         if config.reset_every and made and made % config.reset_every == 0:
             self._make_networks(self.seed + made)
+        batch = batch.to(self.device)
         batch = batch._replace(
             observations=self._standardized(batch.observations),
             next_observations=self._standardized(batch.next_observations),
