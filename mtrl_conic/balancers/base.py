@@ -222,7 +222,7 @@ class Balancer(Careful, ABC):
         It is true for the methods of this package. Others are not compiled, because a branch would be traced for the
         first values and then repeated for all.
         """
-        return type(self).__module__.startswith(f"{__package__}.") and not self.waits
+        return not self.is_users and not self.waits
 
     def settle(self, gramian: Tensor, losses: Tensor | None) -> Balance:
         """Return the proposal of `balance` where it keeps the guarantees, and fallback weights elsewhere.

@@ -22,6 +22,7 @@ _TRAITS = (
     "every_task",
     "draws",
     "waits",
+    "is_users",
 )
 """Traits that a method has if one of the methods that it contains has them."""
 
@@ -100,7 +101,7 @@ class Container(Balancer):
             raise UserError(f"{' and '.join(method.name for method in given)} both have a preference: give one of them")
         self.preference = given[0].preference if given else None
         for trait in _TRAITS:
-            setattr(self, trait, any(getattr(method, trait) for method in methods))
+            setattr(self, trait, any(getattr(method, trait) for method in (self, *methods)))
         super().__init__(num_tasks, seed=seed)
 
     @property

@@ -31,8 +31,12 @@ class State:
     draws: bool = False
     """Whether the method draws random numbers."""
 
+    is_users: bool = False
+    """Whether the method, or one that it contains, is not one of this package's."""
+
     def __init_subclass__(cls) -> None:
         cls.name = cls.__name__
+        cls.is_users = not cls.__module__.startswith(f"{__package__}.")
 
     def __init__(self, num_tasks: int, *, seed: int = 0) -> None:
         try:

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError
-from mtrl_conic.execution.eager import Eager, Tensors, Value
+from mtrl_conic.execution.eager import Eager, Tensors, Value, first_line
 from mtrl_conic.execution.preparation import PREPARATION
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
 from mtrl_conic.gradients.calls import Losses
@@ -132,14 +132,9 @@ class CompiledFunction:
             try:
                 return self._compiled(*inputs)
             except (RuntimeError, OSError) as error:  # OSError: its cache directory cannot be written
-                warnings.warn(f"updates are not compiled: {_reason(error)}", stacklevel=2)
+                warnings.warn(f"updates are not compiled: {first_line(error)}", stacklevel=2)
                 self._compiled = operations
                 return operations(*inputs)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch.utils import _pytree as pytree
 from typing_extensions import override
 
-from mtrl_conic.execution.eager import Eager, Value
+from mtrl_conic.execution.eager import Eager, Value, first_line
 
 _ORDINARY_CALLS = 3
 """The number of ordinary calls before a recording, in which libraries, optimisers and balancers initialise."""
@@ -54,6 +55,8 @@ class CudaGraph(Eager):
 class Recorded:
     """A function of tensors that is recorded as a CUDA graph at its fourth call and replayed from then on.
 
+    If it cannot be recorded, a warning states the reason, and it is called each time.
+
     Args:
         function: a function of tensors, or tuples of them, with constant shapes, which it also returns. It must not
             wait for a result, and must keep its state in the same tensors.
@@ -69,16 +72,23 @@ class Recorded:
     def __call__(self, *inputs: Any) -> Any:
         """Return the function's value."""
         self._calls += 1
-        if self._calls <= _ORDINARY_CALLS:
-            return warm_up(self._function, inputs)
+        if self._calls == _ORDINARY_CALLS + 1:
+            self._record(inputs)
         if self._replay is None:
-            self._inputs = pytree.tree_map(torch.clone, inputs)
-            self._replay, self._outputs = record(self._function, self._inputs)
+            return warm_up(self._function, inputs)
         for kept, given in zip(pytree.tree_leaves(self._inputs), pytree.tree_leaves(inputs), strict=True):
             kept.copy_(given)
         self._replay()
         # The next replay writes into the same outputs.
         return pytree.tree_map(torch.clone, self._outputs)
+
+    def _record(self, inputs: tuple[Any, ...]) -> None:
+        self._inputs = pytree.tree_map(torch.clone, inputs)
+        try:
+            self._replay, self._outputs = record(self._function, self._inputs)
+        except RuntimeError as error:  # its operations were not executed
+            self._inputs = None
+            warnings.warn(f"updates are not recorded: {first_line(error)}", stacklevel=2)
 
 
 def warm_up(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:

@@ -7,10 +7,12 @@ tensors, as a graph is, so an update that keeps anything outside of tensors writ
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
@@ -19,6 +21,7 @@ from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.execution import CudaGraph, Eager, make_execution
 from mtrl_conic.execution import cuda_graph as recorded
 from mtrl_conic.linalg import gram as gramian
+from tests.networks.test_own_modules import Own as OwnTrunk
 
 from .test_mtsac import SMALL, SPEC, make_batch, parameters
 
@@ -118,6 +121,40 @@ def test_a_balancer_that_waits_is_not_recorded() -> None:
     for balancer, way in (("aligned_mtl", Eager), ("ls", CudaGraph)):
         agent = MTSAC(SPEC, balancer=balancer, device="cpu", execution=CudaGraph(), **SMALL)
         assert type(agent.execution) is way
+
+
+def test_what_a_user_wrote_is_not_recorded() -> None:
+    """Its Python code would not be executed again."""
+
+    class Own(balancers.Balancer):
+        calls = 0
+
+        def balance(self, gramian: Tensor, losses: Tensor | None = None) -> balancers.Balance:
+            self.calls += 1
+            return balancers.Balance(torch.full(gramian.shape[:-1], 1 / self.calls, dtype=torch.float64), {})
+
+    def trunk(*sizes: Any, generator: torch.Generator) -> nn.Module:
+        return OwnTrunk(*sizes, generator=generator, middle=lambda width, generator: nn.Identity())
+
+    for more in ({"balancer": Own(3)}, {"balancer": "ls", "network": trunk}):
+        agent = MTSAC(SPEC, device="cpu", execution=CudaGraph(), **SMALL, **more)
+        assert type(agent.execution) is Eager
+
+
+def test_what_cannot_be_recorded_is_executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing\nSearch for it elsewhere")
+
+    monkeypatch.setattr(recorded, "warm_up", lambda function, inputs: function(*inputs))
+    monkeypatch.setattr(recorded, "record", record)
+    ways = Eager(), CudaGraph()
+    ordinary, other = (MTSAC(SPEC, balancer="ls", device="cpu", execution=way, **SMALL) for way in ways)
+    told = "^updates are not recorded: operation not permitted when stream is capturing$"
+    for update in range(9):  # the first one compares gradients and is of another kind
+        ordinary.update(make_batch(update))
+        with pytest.warns(UserWarning, match=told) if update == 4 else nullcontext():
+            other.update(make_batch(update))
+    assert torch.equal(parameters(ordinary), parameters(other))
 
 
 def test_updates_are_recorded_on_a_gpu_alone() -> None:

@@ -141,7 +141,8 @@ class MTSAC:
         self._actor_losses = partial(actor_losses, critic=self.critic.layout)
         self._draws = actor.is_users
         """Whether the networks may draw random numbers, as those of a user with dropout do."""
-        if self.critic.balancer.waits or self.actor.balancer.waits:
+        # Python code of a user that counts or branches would not be executed again when a recording is replayed.
+        if actor.is_users or any(each.waits or each.is_users for each in (self.critic.balancer, self.actor.balancer)):
             self.execution = self.execution.without_recording()
         self.watch = self.execution.watch
         """The seconds of each part of the updates."""
