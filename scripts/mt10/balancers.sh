@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Balancers over several seeds, two runs at a time; balancers_strong.sh, balancers_classic.sh and set_apart_raw_rewards.sh
-# call it. The same command resumes. Use: [BALANCERS=ls,cagrad] scripts/mt10/balancers.sh NAME STEPS [flags of compare]
+# Balancers over several seeds, two runs at a time; balancers_strong.sh, balancers_classic.sh and set_apart_*.sh call it.
+# The same command resumes. Use: [BALANCERS=ls,cagrad] scripts/mt10/balancers.sh NAME STEPS [flags of compare]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 name="$1" out="${OUT:-runs/mt10/$1}"
