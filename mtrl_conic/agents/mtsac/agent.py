@@ -70,8 +70,8 @@ class MTSAC:
             `mtrl_conic.networks.registry.MakeTrunk`. One that is not registered must be passed to `load` again.
         seed: seed of the initial values, the exploration and the balancers; None draws one.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...
-        execution: the way updates are executed, see `mtrl_conic.execution`. None: eager, and on a CPU with a C++
-            compiler, compiled as soon as that pays.
+        execution: the way updates are executed, see `mtrl_conic.execution`. None: recorded on a GPU, and on a CPU
+            with a C++ compiler compiled as soon as that pays.
         config: the complete configuration of the agent.
         fields: single fields of the configuration, if `config` is None.
 
