@@ -62,6 +62,12 @@ def first_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
+def headline(error: BaseException) -> str:
+    """Return the first line of a long message, such as torch's when it quotes a compiler, or the type of `error`."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
 def origin(error: BaseException) -> str:
     """Return where `error` was raised, preferably in the user's code: ` (lab.py, line 12)`."""
     installed = ("site-packages", "dist-packages", sysconfig.get_paths()["stdlib"], "<frozen")

@@ -16,8 +16,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from typing_extensions import override
 
 from mtrl_conic.balancers import Balancer
-from mtrl_conic.errors import UserError
-from mtrl_conic.execution.eager import Eager, Tensors, Value, first_line
+from mtrl_conic.errors import UserError, headline
+from mtrl_conic.execution.eager import Eager, Tensors, Value
 from mtrl_conic.execution.preparation import PREPARATION
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
 from mtrl_conic.gradients.calls import Losses
@@ -132,7 +132,7 @@ class CompiledFunction:
             try:
                 return self._compiled(*inputs)
             except (RuntimeError, OSError) as error:  # OSError: its cache directory cannot be written
-                warnings.warn(f"updates are not compiled: {first_line(error)}", stacklevel=2)
+                warnings.warn(f"updates are not compiled: {headline(error)}", stacklevel=2)
                 self._compiled = operations
                 return operations(*inputs)
 

@@ -11,7 +11,8 @@ import torch
 from torch.utils import _pytree as pytree
 from typing_extensions import override
 
-from mtrl_conic.execution.eager import Eager, Value, first_line
+from mtrl_conic.errors import headline
+from mtrl_conic.execution.eager import Eager, Value
 
 _ORDINARY_CALLS = 3
 """The number of ordinary calls before a recording, in which libraries, optimisers and balancers initialise."""
@@ -88,7 +89,7 @@ class Recorded:
             self._replay, self._outputs = record(self._function, self._inputs)
         except RuntimeError as error:  # its operations were not executed
             self._inputs = None
-            warnings.warn(f"updates are not recorded: {first_line(error)}", stacklevel=2)
+            warnings.warn(f"updates are not recorded: {headline(error)}", stacklevel=2)
 
 
 def warm_up(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:

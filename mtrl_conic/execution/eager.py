@@ -62,9 +62,3 @@ class Eager:
     def without_recording(self) -> Eager:
         """Return the strategy for updates that wait for the device."""
         return self
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message that is not empty, or its type."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
