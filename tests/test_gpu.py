@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mtrl_conic import balancers
 from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.errors import Interrupted
 from mtrl_conic.execution import Compiled, CudaGraph, Eager
 from mtrl_conic.gradients import backward
@@ -105,6 +106,15 @@ def updated(way: Callable[[], Eager], updates: int = 45, **options: Any) -> Tens
 def test_recorded_updates_equal_ordinary_ones(balancer: str) -> None:
     found, expected = (updated(way, balancer=balancer) for way in (CudaGraph, Eager))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_of_several_sizes_are_recorded() -> None:
+    found, expected = MTSAC(SPEC, device="cuda", execution=CudaGraph()), MTSAC(SPEC, device="cuda", execution=Eager())
+    for update, size in enumerate([4] * 6 + [3, 4, 3, 2, 3, 3, 3, 1, 4]):
+        batch = Batch(*(part[:, :size] for part in make_batch(update)[:5]))
+        for agent in (found, expected):
+            agent.update(batch)
+    torch.testing.assert_close(parameters(found), parameters(expected), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("network", ["multihead", "soft_modularization", "single_task"])

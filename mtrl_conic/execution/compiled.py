@@ -19,6 +19,7 @@ from mtrl_conic.balancers import Balancer
 from mtrl_conic.errors import UserError, headline
 from mtrl_conic.execution.eager import Eager, Tensors, Value
 from mtrl_conic.execution.preparation import PREPARATION
+from mtrl_conic.execution.shapes import MOST_SHAPES, Shapes, shapes
 from mtrl_conic.gradients import Layout, TaskGradients, task_gradients
 from mtrl_conic.gradients.calls import Losses
 from mtrl_conic.gradients.separate import are_separate
@@ -89,15 +90,17 @@ class Compiled(Eager):
 
 
 class CompiledFunction:
-    """A function of tensors, compiled at its first call.
+    """A function of tensors, compiled at the first call with inputs of a shape.
+
+    It is compiled for the first `MOST_SHAPES` shapes, and executed eagerly for inputs of any other.
 
     A backward pass inside the function is traced as its operations, so that forward and backward are compiled
     together: the operations of a layer between two matrix products become one loop. If the compiler fails, a warning
     says so, and the function runs eagerly.
 
     Args:
-        function: a function of nested tuples and dicts of tensors with constant shapes, which it also returns. Other
-            tensors that it reads, such as parameters, are read at each call and must stay the same objects.
+        function: a function of nested tuples and dicts of tensors, which it also returns. Other tensors that it reads,
+            such as parameters, are read at each call and must stay the same objects.
         state: returns the tensors that the function changes in place. It is called when the function is compiled,
             because a balancer moves its state to the device of its first input.
 
@@ -107,17 +110,18 @@ class CompiledFunction:
 
     def __init__(self, function: Callable[..., Any], state: State = tuple) -> None:
         self._function, self._state = function, state
-        self._compiled: Callable[..., Any] | None = None
+        self._compiled: dict[Shapes, Callable[..., Any]] = {}
 
     def __call__(self, *inputs: Any) -> Any:
         """Return the function's value, without an autograd graph."""
-        if self._compiled is None:
+        key = shapes(inputs)
+        if key not in self._compiled and len(self._compiled) < MOST_SHAPES:
             with _undisturbed(), PREPARATION("compiling"):
-                return self._compile(inputs)
+                return self._compile(key, inputs)
         with torch.no_grad():
-            return self._compiled(*inputs)
+            return self._compiled.get(key, self._function)(*inputs)
 
-    def _compile(self, inputs: tuple[Any, ...]) -> Any:
+    def _compile(self, key: Shapes, inputs: tuple[Any, ...]) -> Any:
         check_compiler()
         state = tuple(self._state())
         before = [tensor.clone() for tensor in state]
@@ -127,13 +131,13 @@ class CompiledFunction:
             tensor.copy_(value)  # make_fx executes the operations
         operations.graph.eliminate_dead_code()
         operations.recompile()
-        self._compiled = torch.compile(operations, fullgraph=True)
+        self._compiled[key] = torch.compile(operations, fullgraph=True)
         with torch.no_grad():
             try:
-                return self._compiled(*inputs)
+                return self._compiled[key](*inputs)
             except (RuntimeError, OSError) as error:  # OSError: its cache directory cannot be written
                 warnings.warn(f"updates are not compiled: {headline(error)}", stacklevel=2)
-                self._compiled = operations
+                self._compiled[key] = operations
                 return operations(*inputs)
 
 

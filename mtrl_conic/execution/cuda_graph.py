@@ -13,25 +13,32 @@ from typing_extensions import override
 
 from mtrl_conic.errors import headline
 from mtrl_conic.execution.eager import Eager, Value
+from mtrl_conic.execution.shapes import MOST_SHAPES, Shapes, shapes
 
 _ORDINARY_CALLS = 3
 """The number of ordinary calls before a recording, in which libraries, optimisers and balancers initialise."""
 
 
 class CudaGraph(Eager):
-    """Records each kind of update once as a CUDA graph, and replays it."""
+    """Records each kind of update once as a CUDA graph, and replays it.
+
+    It does so for batches of the first `MOST_SHAPES` shapes; updates with other batches are executed eagerly.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._recordings: dict[tuple[bool, ...], Recorded] = {}
+        self._recordings: dict[tuple[bool, ...], dict[Shapes, Recorded]] = {}
 
     @override
     def update(self, function: Callable[..., Value], *inputs: Any, made: int, **switches: bool) -> Value:
         kind = tuple(switches.values())
         if kind not in self._recordings:
-            self._recordings[kind] = Recorded(partial(function, **switches))
+            self._recordings[kind] = {}
+        of_shapes, key = self._recordings[kind], shapes(inputs)
+        if key not in of_shapes and len(of_shapes) < MOST_SHAPES:
+            of_shapes[key] = Recorded(partial(function, **switches))
         with self.watch("update"):
-            value: Value = self._recordings[kind](*inputs)
+            value: Value = of_shapes[key](*inputs) if key in of_shapes else function(*inputs, **switches)
         return value
 
     @override

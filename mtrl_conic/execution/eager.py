@@ -30,7 +30,7 @@ class Eager:
         Args:
             function: a function of `inputs` and `switches`. It must not wait for a result, and must keep its state in
                 the same tensors until `forget` is called.
-            inputs: tensors, or tuples of them, with constant shapes.
+            inputs: tensors, or tuples of them.
             made: number of updates before this one.
             switches: optional parts that are included in this update.
         """

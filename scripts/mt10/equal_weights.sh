@@ -4,6 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 name="$1" out="${OUT:-runs/mt10/$1}"
-"${PYTHON:-python}" -m mtrl_conic compare "$2" --balancers ls --seeds "${SEEDS:-$3}" --jobs "${JOBS:-$4}" "${@:5}" \
-  --threads 1 --out "$out"
+"${PYTHON:-python}" -m mtrl_conic compare "$2" --balancers ls --seeds "${SEEDS:-$3}" --jobs "${JOBS:-$4}" --threads 1 \
+  "${@:5}" --out "$out"
 scripts/kept_curves.sh "results/mt10/$name" "$out"/ls/seed_*

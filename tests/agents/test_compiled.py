@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from mtrl_conic import balancers, networks
 from mtrl_conic.agents.mtsac.agent import MTSAC
+from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.balancers import Balance
 from mtrl_conic.errors import UserError
 from mtrl_conic.execution import COMPILED_AFTER, Compiled, Eager, make_execution
@@ -35,6 +36,23 @@ def distance(**options: Any) -> float:
         assert told.keys() == found.keys()
         torch.testing.assert_close(told["critic/loss"], found["critic/loss"], rtol=1e-4, atol=1e-5)
     return float((parameters(plain) - parameters(compiled)).abs().max())
+
+
+def sizes(ways: Callable[[], Eager], **options: Any) -> float:
+    """Like `distance`, of updates whose batches have different numbers of rows."""
+    agents = [MTSAC(SPEC, device="cpu", execution=way, **options) for way in (Eager(), ways())]
+    for update, rows in enumerate([4] * 6 + [3, 4, 3, 2, 3, 3, 3, 1, 4]):
+        batch = Batch(*(part[:, :rows] for part in make_batch(update)[:5]))
+        for agent in agents:
+            agent.update(batch)
+    return float((parameters(agents[0]) - parameters(agents[1])).abs().max())
+
+
+@needs_compiler
+@pytest.mark.parametrize("options", [SMALL, STRONG], ids=["classic", "strong"])
+def test_batches_of_several_sizes(options: dict[str, Any]) -> None:
+    """Such as the last one of an epoch; what was compiled for one size would be wrong for another."""
+    assert sizes(Compiled, balancer="conicgrad", **options) < 1e-5
 
 
 @needs_compiler

@@ -23,6 +23,7 @@ from mtrl_conic.execution import cuda_graph as recorded
 from mtrl_conic.linalg import gram as gramian
 from tests.networks.test_own_modules import Own as OwnTrunk
 
+from .test_compiled import sizes
 from .test_mtsac import SMALL, SPEC, make_batch, parameters
 
 STRONG = {"base": "strong", "width": 24, "actor_width": 16, "batch_size": 6}
@@ -121,6 +122,11 @@ def test_a_balancer_that_waits_is_not_recorded() -> None:
     for balancer, way in (("aligned_mtl", Eager), ("ls", CudaGraph)):
         agent = MTSAC(SPEC, balancer=balancer, device="cpu", execution=CudaGraph(), **SMALL)
         assert type(agent.execution) is way
+
+
+def test_batches_of_several_sizes(on_cpu: list[int]) -> None:
+    assert sizes(CudaGraph, balancer="conicgrad", **STRONG) < 1e-6  # a recording copies its inputs, which are slices
+    assert on_cpu[0] > 0
 
 
 def test_what_a_user_wrote_is_not_recorded() -> None:
