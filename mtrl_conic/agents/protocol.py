@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from mtrl_conic.envs.spec import TaskSpec
+from mtrl_conic.errors import UserError
 from mtrl_conic.execution.timing import Stopwatch
 
 Statistics = dict[str, Tensor]
@@ -38,9 +38,34 @@ class Batch(NamedTuple):
     the weights of a task sum to 1, or to 0 if the batch lacks the task."""
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the batch on a device; tensors that are there already are not copied."""
-        moved: Batch = pytree.tree_map(lambda part: part.to(device), self)
-        return moved
+        """Return the batch in float32 on a device; float32 tensors that are there already are not copied."""
+
+        def moved(part: Tensor) -> Tensor:
+            return torch.as_tensor(part, dtype=torch.float32, device=device)
+
+        return Batch(
+            moved(self.observations),
+            moved(self.actions),
+            moved(self.rewards),
+            moved(self.discounts),
+            moved(self.next_observations),
+            tuple(map(moved, self.weights)),
+        )
+
+    def check(self, spec: TaskSpec) -> None:
+        """Check the shapes, because some wrong ones, such as rewards (K, 1), would be broadcast.
+
+        Raises:
+            UserError: a tensor has another shape than these tasks require.
+        """
+        sizes = [part.shape[1] for part in self[:5] if part.dim() > 1] or [1]
+        rows = len(spec.task_names), max(sizes, key=sizes.count)
+        observations, actions = (*rows, spec.observation_dim), (*rows, spec.action_dim)
+        expected = observations, actions, rows, rows, observations, *[rows] * len(self.weights)
+        names = *self._fields[:5], *["weights"] * len(self.weights)
+        for name, part, shape in zip(names, (*self[:5], *self.weights), expected, strict=True):
+            if part.shape != shape:
+                raise UserError(f"{name} of a batch must have shape {shape}, not {tuple(part.shape)}")
 
     def present(self) -> list[int] | None:
         """Return the tasks that the batch has rows of; None for all. It waits for the device."""

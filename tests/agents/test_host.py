@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed.tensor  # the first optimizer imports it, and it needs the true torch.Generator
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -15,6 +16,7 @@ from mtrl_conic import balancers, networks
 from mtrl_conic.agents.mtsac.agent import MTSAC
 from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.linalg import gram as gramian
+from tests.balancers.test_registry import CASES, few, run
 
 from .test_mtsac import SMALL, SPEC, make_batch
 
@@ -59,6 +61,16 @@ def waits(balancer: str, **options: Any) -> list[str]:
         with Waits() as mode:
             agent.update(batch)
     return mode.found
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_no_direction_waits(name: str, options: dict[str, Any]) -> None:
+    balancer = balancers.make(name, 3, **options)
+    balancer.on_nonfinite = "skip"
+    run(balancer, few(3))  # the first calls keep constants on the device
+    with Waits() as mode:
+        run(balancer, few(3))
+    assert mode.found == (["_linalg_eigh"] * 4 if balancer.waits else [])
 
 
 @pytest.mark.parametrize("balancer", balancers.available())
@@ -118,6 +130,20 @@ def test_an_update_stays_on_its_device(balancer: str, elsewhere: torch.device) -
         statistics = agent.update(batch)
     assert mode.found == []
     assert {value.device for value in statistics.values()} == {elsewhere}
+
+
+@pytest.mark.parametrize("losses_on", ["cpu", "meta"])
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_a_direction_stays_on_the_device_of_the_gradients(name: str, options: dict[str, Any], losses_on: str) -> None:
+    """Losses on another device are moved; a loop of one's own may keep them on the CPU."""
+    balancer = balancers.make(name, 3, **options)
+    balancer.on_nonfinite = "skip"
+    rows = 3 * balancer.batches
+    for _ in range(2):
+        losses = torch.ones(rows, device=losses_on, dtype=torch.float64)
+        direction = balancer.direction(torch.ones(rows, 7, device="meta", dtype=torch.float64), losses)
+        balancer.observe(losses[:3])
+    assert {value.device.type for value in (direction, *balancer.state.values())} == {"meta"}
 
 
 def test_crossings_are_noticed() -> None:

@@ -327,3 +327,37 @@ def test_the_state_of_an_agent_on_a_gpu_is_taken_up() -> None:
         samples.append(agent.act(np.zeros((3, SPEC.observation_dim), np.float32)))
     assert not np.array_equal(samples[0], samples[1])
     np.testing.assert_array_equal(samples[1], samples[2])
+
+
+@pytest.mark.parametrize(
+    ("field", "shape"),
+    [
+        ("observations", (2, 8, 7)),
+        ("observations", (8, 7)),
+        ("actions", (3, 8, 1)),
+        ("rewards", (3, 1)),
+        ("discounts", (3, 8, 1)),
+        ("next_observations", (3, 4, 7)),
+        ("weights", (3, 1)),
+    ],
+)
+def test_batches_of_wrong_shapes_are_refused(field: str, shape: tuple[int, ...]) -> None:
+    wrong = torch.ones(shape)
+    batch = make_batch()._replace(**{field: (wrong,) if field == "weights" else wrong})
+    agent = MTSAC(SPEC, device="cpu", **SMALL)
+    before = parameters(agent)
+    with pytest.raises(UserError, match=r"^\w+ of a batch must have shape \(3, 8"):
+        agent.update(batch)
+    assert torch.equal(parameters(agent), before)
+
+
+@pytest.mark.parametrize("base", ["classic", "strong"])
+def test_batches_of_other_types_are_converted(base: str) -> None:
+    """Environments return rewards in float64, and loops of one's own keep arrays."""
+    made = []
+    for convert in (torch.Tensor, torch.Tensor.double, lambda part: part.double().numpy()):
+        agent = MTSAC(SPEC, device="cpu", **{**SMALL, "base": base})
+        agent.update(Batch(*map(convert, make_batch()[:5])))
+        made.append(parameters(agent))
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])

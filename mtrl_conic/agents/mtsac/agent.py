@@ -196,6 +196,7 @@ class MTSAC:
         if config.reset_every and made and made % config.reset_every == 0:
             self._make_networks(self.seed + made)
         batch = batch.to(self.device)
+        batch.check(self.spec)
         batch = batch._replace(
             observations=self._standardized(batch.observations),
             next_observations=self._standardized(batch.next_observations),
