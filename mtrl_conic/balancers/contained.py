@@ -22,7 +22,6 @@ _TRAITS = (
     "every_task",
     "draws",
     "waits",
-    "is_users",
 )
 """Traits that a method has if one of the methods that it contains has them."""
 
@@ -101,7 +100,8 @@ class Container(Balancer):
             raise UserError(f"{' and '.join(method.name for method in given)} both have a preference: give one of them")
         self.preference = given[0].preference if given else None
         for trait in _TRAITS:
-            setattr(self, trait, any(getattr(method, trait) for method in (self, *methods)))
+            setattr(self, trait, any(getattr(method, trait) for method in methods))
+        self.is_users = type(self).is_users or any(method.is_users for method in methods)
         super().__init__(num_tasks, seed=seed)
 
     @property
