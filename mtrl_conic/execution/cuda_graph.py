@@ -31,10 +31,8 @@ class CudaGraph(Eager):
 
     @override
     def update(self, function: Callable[..., Value], *inputs: Any, made: int, **switches: bool) -> Value:
-        kind = tuple(switches.values())
-        if kind not in self._recordings:
-            self._recordings[kind] = {}
-        of_shapes, key = self._recordings[kind], shapes(inputs)
+        of_shapes = self._recordings.setdefault(tuple(switches.values()), {})
+        key = shapes(inputs)
         if key not in of_shapes and len(of_shapes) < MOST_SHAPES:
             of_shapes[key] = Recorded(partial(function, **switches))
         with self.watch("update"):

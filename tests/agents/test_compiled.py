@@ -38,9 +38,9 @@ def distance(**options: Any) -> float:
     return float((parameters(plain) - parameters(compiled)).abs().max())
 
 
-def sizes(ways: Callable[[], Eager], **options: Any) -> float:
+def sizes(ways: Callable[[], Eager], *, device: str = "cpu", **options: Any) -> float:
     """Like `distance`, of updates whose batches have different numbers of rows."""
-    agents = [MTSAC(SPEC, device="cpu", execution=way, **options) for way in (Eager(), ways())]
+    agents = [MTSAC(SPEC, device=device, execution=way, **options) for way in (Eager(), ways())]
     for update, rows in enumerate([4] * 6 + [3, 4, 3, 2, 3, 3, 3, 1, 4]):
         batch = Batch(*(part[:, :rows] for part in make_batch(update)[:5]))
         for agent in agents:
