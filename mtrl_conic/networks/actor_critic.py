@@ -177,7 +177,9 @@ class Critic(nn.Module):
         """(K, B, D), (K, B, A) -> the outputs of the C critics, (C, K, B, outputs)."""
         return torch.stack([twin(observations, actions) for twin in self.twins])
 
-    def values(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """(K, B, D), (K, B, A) -> the critics' minimum or mean, (K, B)."""
+    def values(self, observations: Tensor, actions: Tensor, *, first: bool = False) -> Tensor:
+        """(K, B, D), (K, B, A) -> the critics' minimum or mean, or the value of the first critic alone, (K, B)."""
+        if first:
+            return self.value.mean(self.twins[0](observations, actions))
         values: Tensor = self.reduce(self.value.mean(self(observations, actions)), 0)
         return values

@@ -34,6 +34,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "mean of the twins": {"twins": "mean"},
     "one critic": {"critics": 1, "critic_loss": "categorical", "bins": 21},
     "mean of three critics": {"critics": 3, "twins": "mean"},
+    "actor of the first critic": {"actor_twins": "first"},
     "reward scale": {"reward_scale": "return"},
     "observation scale": {"observation_scale": "shared"},
     "observation scale of each task": {"observation_scale": "task"},
@@ -119,6 +120,23 @@ def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target(critics
     )
     assert torch.allclose(losses, expected, atol=1e-4)
     assert torch.allclose(values, (outputs.softmax(-1) * centers).sum(-1).mean((0, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("twins", ["min", "mean"])
+def test_the_actor_follows_the_critics_that_are_chosen(twins: str) -> None:
+    batch, alpha = make_batch(), torch.tensor([0.1, 0.2, 0.3])
+    noise = torch.randn(K, B, A, generator=torch.Generator().manual_seed(0))
+    for chosen in ("all", "first"):
+        agent = MTSAC(SPEC, balancer="ls", seed=0, **SMALL, twins=twins, actor_twins=chosen)
+        own = agent.critic.layout.own_values()
+        found, log_density = agent._actor_losses(agent.actor.network, batch.observations, noise, alpha, own)
+        gaussian = agent.actor.network(batch.observations)
+        actions = (gaussian.mean + gaussian.log_std.exp() * noise).tanh()
+        values = torch.stack([twin(batch.observations, actions) for twin in agent.critic.network.twins]).squeeze(-1)
+        combined = values.amin(0) if twins == "min" else values.mean(0)
+        followed = values[0] if chosen == "first" else combined
+        assert not torch.allclose(values[0], combined)
+        assert torch.allclose(found, alpha * log_density - followed.mean(-1), atol=1e-5)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.75, 2.0])

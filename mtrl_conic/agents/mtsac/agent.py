@@ -138,7 +138,9 @@ class MTSAC:
         """The number of independent batches in an update; each component uses as many as its balancer needs."""
         if self._batches > 1 and config.batch == "uniform":
             raise UserError(f"{self.balancing.name} takes {self._batches} batches of all tasks: use batch=balanced")
-        self._actor_losses = partial(actor_losses, critic=self.critic.layout)
+        self._actor_losses = partial(
+            actor_losses, critic=self.critic.layout, first_critic=self.config.actor_twins == "first"
+        )
         self._draws = actor.is_users
         """Whether the networks may draw random numbers, as those of a user with dropout do."""
         # Python code of a user that counts or branches would not be executed again when a recording is replayed.

@@ -32,18 +32,20 @@ def actor_losses(
     weights: tuple[Tensor, ...] = (),
     *,
     critic: Layout,
+    first_critic: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return the mean of alpha log pi - Q of each task, (K,), and the mean log-density, (K,).
 
     `own` are the per-task parameters of the critic, passed as an input with a task axis so that they stay with the
     rows of their task. `masks` is empty or the mask of the actions, see `squashed_sample`; `weights` are
-    `Batch.weights`.
+    `Batch.weights`; with `first_critic`, Q is the value of the first critic alone (TD3, Fujimoto et al., 2018,
+    Algorithm 1).
     """
     actions, log_density = squashed_sample(actor(observations), noise, *masks)
     module = critic.module
     assert isinstance(module, Critic)
     with critic.swapped(own):
-        values = module.values(observations, actions)
+        values = module.values(observations, actions, first=first_critic)
     losses = temperature.unsqueeze(-1) * log_density - values
     return _mean(losses, *weights), _mean(log_density, *weights)
 
