@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from functools import partial
 from typing import Any
 
 import torch
 
 from mtrl_conic import MTSAC, networks
+from mtrl_conic.bench import turns
 from mtrl_conic.bench.products import MatrixProducts
 from mtrl_conic.bench.update import mt10_batch, mt10_spec
 from mtrl_conic.execution import Eager
@@ -36,12 +38,8 @@ def measure(base: str, balancer: str, rounds: int) -> list[str]:
         with MatrixProducts() as products:
             agent.update(batch)
         counts[name] = products.multiplications
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(rounds):
-        for name, agent in agents.items():
-            start = time.process_time()
-            agent.update(batch)
-            seconds[name].append(time.process_time() - start)
+    updates = {name: partial(agent.update, batch) for name, agent in agents.items()}
+    seconds = turns.measure(updates, rounds, time.process_time, warm_up=0)
     return [line(agents[name], counts[name] / counts["shared"], seconds[name], seconds["shared"]) for name in names]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import yaml
 
+from mtrl_conic.bench.turns import measure
 from mtrl_conic.execution.memory import keep_freed_memory
 from mtrl_conic.runs.config import make_config
 from mtrl_conic.runs.making import make_agent, make_envs
@@ -25,7 +26,6 @@ from mtrl_conic.training.trainer import Trainer
 STEPS = 10
 """The number of training steps of a setting before the next setting continues."""
 _FILL = 64
-_WARM_UP = 2
 
 
 def trainer(changes: dict[str, Any], *, compile: bool) -> Callable[[], object]:
@@ -55,19 +55,13 @@ def main() -> None:
         text: trainer({**change, "precision": given.precision}, compile=given.compile)
         for text, change in changes.items()
     }
-    seconds: dict[str, list[float]] = {text: [] for text in items}
-    for turn in range(given.rounds + _WARM_UP):
-        for text, train in items.items():
-            start = time.process_time()
-            train()
-            if turn >= _WARM_UP:
-                seconds[text].append((time.process_time() - start) / STEPS)
+    seconds = measure(items, given.rounds, time.process_time, warm_up=2)
     compiled = ", compiled" if given.compile else ""
     print(f"MT10 training step, mt10_small, ls, {given.precision}{compiled}, 1 thread, median of {given.rounds}")
     print(f"{'change':<20}{'ms':>8}{'x none':>9}")
     for text, measured in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(measured, seconds["none"], strict=True))
-        print(f"{text:<20}{1e3 * statistics.median(measured):8.1f}{ratio:9.2f}")
+        print(f"{text:<20}{1e3 * statistics.median(measured) / STEPS:8.1f}{ratio:9.2f}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mtrl_conic import balancers
+from mtrl_conic.bench.turns import measure
 from mtrl_conic.errors import UserError
 
 _AGGREGATORS = {
@@ -109,16 +110,9 @@ def _median(seconds: list[float]) -> float:
 
 
 def _measure(items: dict[Any, Callable[[], object]], rounds: int, clock: Callable[[], float]) -> dict[Any, list[float]]:
-    measured: dict[Any, list[float]] = {item: [] for item in items}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other packages' solvers
-        for turn in range(rounds + 2):
-            for item, work in items.items():
-                start = clock()
-                work()
-                if turn >= 2:  # the first two rounds are a warm-up
-                    measured[item].append(clock() - start)
-    return measured
+        return measure(items, rounds, clock, warm_up=2)
 
 
 def _jacobian(tasks: int, parameters: int, dtype: torch.dtype) -> Tensor:

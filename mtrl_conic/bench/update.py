@@ -17,6 +17,7 @@ from mtrl_conic.agents.mtsac.config import AgentConfig
 from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.bench.plain import PlainMTSAC
 from mtrl_conic.bench.products import MatrixProducts
+from mtrl_conic.bench.turns import measure
 from mtrl_conic.envs.spec import TaskSpec
 from mtrl_conic.errors import UserError, not_installed, unknown
 from mtrl_conic.execution import Compiled, CudaGraph, Eager, choose_device
@@ -104,13 +105,7 @@ def run(
     items = _items(["ls", *(name for name in names if name != "ls")], config, compile, where)
     for peer in peers:
         items |= _peer(peer, config, threads, where)
-    measured: dict[str, list[float]] = {item: [] for item in items}
-    for turn in range(rounds + _WARM_UP):
-        for item, update in items.items():
-            start = clock()
-            update()
-            if turn >= _WARM_UP:
-                measured[item].append(clock() - start)
+    measured = measure(items, rounds, clock, warm_up=_WARM_UP)
     return UpdateBenchmark(measured, config, threads, compile, str(where))
 
 
