@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,6 +98,16 @@ def _workers_told(interrupted: Callable[[], bool]) -> Iterator[None]:
             f"a worker process that reads files was lost: {first_line(error)}; free memory or lower --workers, "
             "then repeat the command to resume"
         ) from None
+
+
+@contextmanager
+def _ended(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
+    """End the worker processes of a pass that was left early, before torch can report a lost one outside the run."""
+    try:
+        yield batches
+    finally:
+        if isinstance(batches, Generator):
+            batches.close()
 
 
 def check(configs: Iterable[SupervisedConfig]) -> None:
@@ -208,8 +218,10 @@ class _Run:
             self.learner.scale_learning_rate(0.5 ** (self.epoch // config.halve_every))
         means, start, start_cpu = Means(), time.perf_counter(), time.process_time()
         self.learner.network.train()
-        with seeded(self.device, config.seed, self.epoch + 1) as order:
-            batches = self.problem.training.batches(config.batch_size, seed=order)
+        with (
+            seeded(self.device, config.seed, self.epoch + 1) as order,
+            _ended(self.problem.training.batches(config.batch_size, seed=order)) as batches,
+        ):
             # A step may use several batches. Batches that do not fill a last step are dropped, as incomplete ones are.
             for taken in zip(*[batches] * self.learner.batches, strict=False):
                 means.add(self._step(*taken))
@@ -255,8 +267,9 @@ class _Run:
         assert self.config.batch_size is not None
         self.learner.network.eval()
         meter: Meter = self.problem.meter()
-        for batch in source.batches(self.config.batch_size):
-            meter.add(self.learner.predict(self._moved(batch)), batch.targets)
+        with _ended(source.batches(self.config.batch_size)) as batches:
+            for batch in batches:
+                meter.add(self.learner.predict(self._moved(batch)), batch.targets)
         return meter.values()
 
     def _moved(self, batch: Batch) -> Batch:

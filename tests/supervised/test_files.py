@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mtrl_conic.errors import Failed, Interrupted
+from mtrl_conic.runs.directory import RunDirectory
 from mtrl_conic.supervised.config import SupervisedConfig
 from mtrl_conic.supervised.data import files
 from mtrl_conic.supervised.data.files import Files, Sample
@@ -56,13 +57,10 @@ def test_a_process_that_is_lost_as_it_hands_over_a_batch_is_one_line(
         train(SupervisedConfig.complete(values | {"execution": {"device": "cpu"}}), tmp_path / "run")
 
 
-# torch's own loader may find out once more that its process is lost, as it is cleared away.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("asked", [False, True])
-def test_a_lost_process_is_one_line(asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the run was asked to stop too, the process may have been with it: that is no fault."""
+@pytest.fixture
+def config(tmp_path: Path) -> SupervisedConfig:
     folder = write_mtan(tmp_path / "data", classes=13, label="label", normals=True, size=(16, 32))
-    config = SupervisedConfig.complete(
+    return SupervisedConfig.complete(
         {
             "problem": "nyuv2",
             "data": str(folder),
@@ -72,6 +70,15 @@ def test_a_lost_process_is_one_line(asked: bool, tmp_path: Path, monkeypatch: py
             "execution": {"threads": 1, "workers": 1, "device": "cpu"},
         }
     )
+
+
+# torch's own loader may find out once more that its process is lost, as it is cleared away.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_lost_process_is_one_line(
+    asked: bool, config: SupervisedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the run was asked to stop too, the process may have been with it: that is no fault."""
     killed = False
     step = Learner.step
 
@@ -88,3 +95,20 @@ def test_a_lost_process_is_one_line(asked: bool, tmp_path: Path, monkeypatch: py
     )
     with pytest.raises(error, match=words):
         train(config, tmp_path / "run", interrupted=lambda: asked and killed)
+
+
+def test_an_interrupted_run_has_ended_its_processes(
+    config: SupervisedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch reports a process that is lost later wherever the program then is, for example outside the run."""
+    left = []
+
+    def close(run: RunDirectory) -> None:
+        left.append(multiprocessing.active_children())
+        released(run)
+
+    released = RunDirectory.close
+    monkeypatch.setattr(RunDirectory, "close", close)
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "run", interrupted=lambda: True)
+    assert left == [[]]
