@@ -22,7 +22,7 @@ class Role(Enum):
 
     EXECUTION = "how or where a run is executed"
     BUDGET = "how long a run is trained"
-    SETTING = "a constant of learning, which changes the results, so it may only be changed on request"
+    SETTING = "a constant of learning or of its protocol, which changes the results: it is changed only on request"
 
 
 def parse(model: type[Model], values: Mapping[str, Any], *, where: str = "") -> Model:

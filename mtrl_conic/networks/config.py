@@ -91,8 +91,10 @@ class CriticConfig(BaseModel):
         ),
     )
     critics: Count = Field(2, description="number of critics; an update with one takes about two thirds of the time")
-    twins: Literal["min", "mean"] = Field("min", description="how the values of the critics are combined")
-    actor_twins: Literal["all", "first"] = Field(
+    twins: Annotated[Literal["min", "mean"], Role.SETTING] = Field(
+        "min", description="how the values of the critics are combined"
+    )
+    actor_twins: Annotated[Literal["all", "first"], Role.SETTING] = Field(
         "all",
         description="critics in the actor's loss: all, combined as in the targets, or the first alone as in TD3, which "
         "is cheaper",

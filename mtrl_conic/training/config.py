@@ -21,9 +21,11 @@ class TrainingConfig(BaseModel):
     log_every: Annotated[int, Role.EXECUTION] = Field(
         500, ge=1, description="number of steps between two lines of metrics"
     )
-    evaluate_every: int = Field(25_000, ge=1, description="number of steps between two evaluations during training")
+    evaluate_every: Annotated[int, Role.SETTING] = Field(
+        25_000, ge=1, description="number of steps between two evaluations during training"
+    )
     checkpoint_every: int = Field(5_000, ge=1, description="number of steps between two checkpoints")
-    training_episodes_per_task: int = Field(
+    training_episodes_per_task: Annotated[int, Role.SETTING] = Field(
         10, ge=1, description="number of goals per task in an evaluation during training"
     )
     episodes_per_task: int = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from mtrl_conic import MTSAC
 from mtrl_conic.cli import main
 from mtrl_conic.errors import Diverged, UserError
 from mtrl_conic.runs.config import RunConfig
+from mtrl_conic.runs.configuration import keys_of
 from mtrl_conic.runs.run import train
 from mtrl_conic.runs.stored import read_checkpoint
-from mtrl_conic.schema import parse
+from mtrl_conic.schema import Role, parse
 from mtrl_conic.training.callbacks import Callback
 from mtrl_conic.training.sound import unsound
 from mtrl_conic.training.trainer import Trainer
@@ -83,6 +85,47 @@ def test_a_run_that_diverged_goes_on_with_another_learning_rate(
     assert len((run / "changes.jsonl").read_text().splitlines()) == 1
     assert main(["report", str(run), "--out", str(tmp_path / "report.md")]) == 0
     assert "agent.learning_rate from 1e+30 to 0.0001 at step 25" in (tmp_path / "report.md").read_text()
+
+
+CHANGES = {
+    "agent.actor_every": 2,
+    "agent.actor_twins": "first",
+    "agent.actor_weight_decay": 0.1,
+    "agent.batch_size": 3,
+    "agent.discount": 0.9,
+    "agent.learning_rate": 1e-4,
+    "agent.n_step": 2,
+    "agent.precision": "bfloat16",
+    "agent.reset_every": 20,
+    "agent.target_entropy": -3.0,
+    "agent.target_rate": 0.01,
+    "agent.temperature_learning_rate": 1e-4,
+    "agent.twins": "mean",
+    "agent.updates_per_step": 2,
+    "agent.weight_decay": 0.1,
+    "training.evaluate_every": 20,
+    "training.training_episodes_per_task": 3,
+}
+"""Another value of every setting."""
+
+
+def test_every_setting_is_documented_and_may_be_changed(preset: str, tmp_path: Path) -> None:
+    settings = keys_of(RunConfig, Role.SETTING)
+    docs = (Path(__file__).parents[2] / "docs" / "runs.md").read_text()
+    (named,) = re.findall(r"`--allow-changes` accepts changes of (.*?); for supervised runs", docs, re.DOTALL)
+    assert sorted(re.findall(r"`(\w+)`", named)) == sorted(key.split(".")[1] for key in settings)
+    assert settings == CHANGES.keys()
+    run, command = tmp_path / "run", ["train", preset, "--run-dir", str(tmp_path / "run")]
+    assert main(command) == 0
+    of = {key.split(".")[1].replace("_", "-"): str(value) for key, value in CHANGES.items()}
+    flags = [word for name, value in of.items() for word in (f"--{name}", value)]
+    assert main([*command, "--steps", "110", *flags, "--allow-changes"]) == 0
+    change = json.loads((run / "changes.jsonl").read_text())
+    assert change["step"] == 60
+    assert {key: now for key, (_, now) in change["changes"].items()} == CHANGES
+    evaluations = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
+    seen = [(each["step"], each["episodes_per_task"]) for each in evaluations]
+    assert seen == [(50, 1), (60, 2), (80, 3), (100, 3), (110, 2)], "every 50 steps before, every 20 after"
 
 
 def test_a_comparison_goes_on_with_a_run_that_was_changed(preset: str, tmp_path: Path, capsys: Output) -> None:
