@@ -49,7 +49,9 @@ def sizes(ways: Callable[[], Eager], *, device: str = "cpu", **options: Any) -> 
 
 
 @needs_compiler
-@pytest.mark.parametrize("options", [SMALL, STRONG], ids=["classic", "strong"])
+@pytest.mark.parametrize(
+    "options", [pytest.param(SMALL, id="classic"), pytest.param(STRONG, id="strong", marks=pytest.mark.slow)]
+)
 def test_batches_of_several_sizes(options: dict[str, Any]) -> None:
     """Such as the last one of an epoch; what was compiled for one size would be wrong for another."""
     assert sizes(Compiled, balancer="conicgrad", **options) < 1e-5
