@@ -17,6 +17,8 @@ from mtrl_conic.execution.timing import Stopwatch
 
 Statistics = dict[str, Tensor]
 """Statistics of an update by name, with the prefix `<component>/` for a component: (K,), a scalar, or (K, K)."""
+ERRORS = "errors"
+"""Name of the statistic with the absolute error (K, B) of each row of the batch, if transitions have priorities."""
 
 
 class Batch(NamedTuple):
@@ -93,6 +95,8 @@ class Schedule:
     """The number of rewards that are summed in a batch's `rewards`."""
     discount: float = 0.99
     """The discount factor gamma of a batch's `rewards` and `discounts`."""
+    priority_exponent: float = 0.0
+    """The exponent of the transitions' priorities, which follow the statistic `ERRORS` of updates; 0: no priorities."""
 
 
 class ActsAlone(Protocol):

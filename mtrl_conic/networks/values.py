@@ -24,6 +24,10 @@ class ScalarValue(nn.Module):
         """Convert target values (...) to the form for `loss`."""
         return values
 
+    def of_target(self, target: Tensor) -> Tensor:
+        """Convert targets in the form for `loss` to values (...)."""
+        return target
+
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """(..., 1) and a target (...) -> squared errors (...)."""
         return (output.squeeze(-1) - target).square()
@@ -62,6 +66,10 @@ class CategoricalValue(nn.Module):
             return (1 - (values - self.centers).abs() / self.width).clamp_min(0)
         cdf = torch.erf((self.edges - values) / (math.sqrt(2) * self.spread * self.width))
         return cdf.diff(dim=-1) / (cdf[..., -1:] - cdf[..., :1])
+
+    def of_target(self, target: Tensor) -> Tensor:
+        """Probabilities (..., m) -> expected values (...)."""
+        return target @ self.centers
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Logits (..., m) and probabilities (..., m) -> cross-entropies (...)."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 from mtrl_conic.agents.protocol import Batch
 from mtrl_conic.errors import Damaged, UserError
 from mtrl_conic.execution.seeding import restore
+from mtrl_conic.training.priorities import CANDIDATES, Priorities
 from mtrl_conic.training.ring_file import checksums, fitting_rows, map_file, reserve
 
 
@@ -54,6 +55,7 @@ class Replay:
         n_step: number of rewards before a return bootstraps (Sutton and Barto, 2018, section 7.1); fewer if the
             episode ends or the newest transition is reached. Actions of older policies are not corrected for.
         discount: gamma, within and after the n steps.
+        priority_exponent: exponent of `Priorities` by which transitions are drawn; 0: they are drawn uniformly.
         slack: largest number of steps of each task between two saves.
         seed: seed of the generator that draws batches.
         device: device of the block and of the batches.
@@ -71,6 +73,7 @@ class Replay:
         copies: int = 1,
         n_step: int = 1,
         discount: float = 0.99,
+        priority_exponent: float = 0.0,
         slack: int = 0,
         seed: int = 0,
         device: torch.device | str = "cpu",
@@ -98,6 +101,11 @@ class Replay:
             self._block = torch.from_numpy(self._on_disk())
         else:
             self._block = torch.zeros(self._shape, device=device)
+        self._priorities: Priorities | None = None
+        if priority_exponent:
+            self._priorities = Priorities(priority_exponent, num_tasks, self._shape[1], device=device)
+        self._drawn: Tensor | None = None
+        """The rows of the last batch, counted over all tasks, if transitions have priorities."""
         self._generator = torch.Generator(device).manual_seed(seed)
         self._first_rows = torch.arange(num_tasks, device=device).unsqueeze(1) * self._shape[1]
         self._columns = observation_dim + action_dim + torch.arange(3, device=device)
@@ -107,6 +115,11 @@ class Replay:
     def __len__(self) -> int:
         """Return the number of transitions per task."""
         return min(self.position, self.capacity)
+
+    @property
+    def prioritised(self) -> bool:
+        """Whether transitions have priorities, which `prioritise` must then be told after each update."""
+        return self._priorities is not None
 
     @property
     def unsaved(self) -> int:
@@ -129,6 +142,8 @@ class Replay:
         first = self.position % self._shape[1]
         steps = torch.from_numpy(row).view(self._shape[0], self._copies, -1)
         self._block[:, first : first + self._copies] = steps
+        if self._priorities is not None:
+            self._priorities.add(first, self._copies)
         self.position += self._copies
 
     def cut(self) -> None:
@@ -139,23 +154,39 @@ class Replay:
             self._saved_position = min(self._saved_position, self.position - self._copies)
 
     def sample(self, batch_size: int, *, balanced: bool = True) -> Batch:
-        """Draw a batch of transitions, uniformly with replacement.
+        """Draw a batch of transitions, uniformly with replacement or by their priorities.
 
         Args:
             batch_size: number of transitions per task.
             balanced: whether each task gets exactly `batch_size`; otherwise it is the mean of a uniform draw over the
                 transitions of all tasks.
         """
-        num_tasks, device = self._shape[0], self._block.device
         weights = () if balanced else (self._draw_weights(batch_size),)
         columns = weights[0].shape[1] if weights else batch_size
-        age = torch.randint(len(self), (num_tasks, columns), generator=self._generator, device=device)
+        age = self._draw(columns)
         observations, actions, reward, terminated, _, following = self._rows(age).split(self._parts, dim=-1)
         if self._n_step == 1:
             discounts = self._discount * (1 - terminated.squeeze(-1))
             return Batch(observations, actions, reward.squeeze(-1), discounts, following, weights)
         rewards, discounts, last = self._returns(age)
         return Batch(observations, actions, rewards, discounts, self._rows(last)[..., -self._parts[-1] :], weights)
+
+    def prioritise(self, errors: Tensor) -> None:
+        """Set the priorities of the transitions of the last batch by their absolute errors (K, B)."""
+        if self._priorities is None or self._drawn is None:
+            raise RuntimeError("transitions without priorities, or no batch, have been drawn")
+        self._priorities.take(self._drawn, errors)
+
+    def _draw(self, columns: int) -> Tensor:
+        """Return the ages (K, columns) of the transitions of a batch."""
+        shape, device = (self._shape[0], columns), self._block.device
+        if self._priorities is None:
+            return torch.randint(len(self), shape, generator=self._generator, device=device)
+        candidates = (shape[0], columns * CANDIDATES)
+        ages = torch.randint(len(self), candidates, generator=self._generator, device=device)
+        ages = ages.gather(1, self._priorities.choose(self._index(ages), self._generator))
+        self._drawn = self._index(ages)
+        return ages
 
     def _draw_weights(self, batch_size: int) -> Tensor:
         """Return weights (K, B) of the rows: 1 / n in the first n rows of a task that is drawn n times, otherwise zero.
@@ -216,7 +247,10 @@ class Replay:
         self._saved_position = self.position
         kept = self._positions(max(0, self.position - self.capacity))
         sums = torch.from_numpy(self._sums[kept])
-        return {"position": self.position, "generator": self._generator.get_state(), "checksums": sums}
+        state = {"position": self.position, "generator": self._generator.get_state(), "checksums": sums}
+        if self._priorities is not None:
+            state["priorities"] = self._priorities.state_dict(kept)
+        return state
 
     def load(self, saved: dict[str, Any]) -> None:
         """Restore the state from the file and the result of `save`.
@@ -236,6 +270,8 @@ class Replay:
             wrong = int(np.count_nonzero(sums != saved["checksums"].numpy()))
             if wrong:
                 raise Damaged(f"{self._file} is damaged: {wrong:,} of its {len(sums):,} steps are not as saved")
+        if self._priorities is not None and "priorities" in saved:  # a run may only now be given priorities
+            self._priorities.load_state_dict(saved["priorities"], self._positions(first))
         if not self._mapped:
             for start, stop in self._runs(first, self.position):
                 self._block[:, start:stop] = torch.from_numpy(disk[:, start:stop])

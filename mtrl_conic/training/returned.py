@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from mtrl_conic.agents.protocol import ERRORS
 from mtrl_conic.errors import UserError, first_line
 
 
@@ -37,11 +38,19 @@ def array_of(method: str, value: ArrayLike, shape: tuple[int, ...], dtype: type[
     return found
 
 
-def check_statistics(statistics: Any, components: Sequence[str], num_tasks: int) -> None:
+def check_statistics(
+    statistics: Any, components: Sequence[str], num_tasks: int, *, errors: tuple[int, ...] | None = None
+) -> None:
     """Check what an agent's `update` returned.
 
+    Args:
+        statistics: what it returned.
+        components: the agent's components.
+        num_tasks: K.
+        errors: shape of the errors of the batch's rows, (K, B), if transitions have priorities.
+
     Raises:
-        UserError: it is no mapping of tensors, or a component's loss has another shape than (num_tasks,).
+        UserError: it is no mapping of tensors, the errors are missing, or a tensor has another shape.
     """
     if not isinstance(statistics, Mapping):
         raise UserError(f"the agent's update() must return tensors by name, not {type(statistics).__name__}")
@@ -52,3 +61,9 @@ def check_statistics(statistics: Any, components: Sequence[str], num_tasks: int)
         if name in statistics and statistics[name].shape != (num_tasks,):
             shape = tuple(statistics[name].shape)
             raise UserError(f"the agent's update() must return {name!r} of each task, ({num_tasks},), not {shape}")
+    if errors is not None and (ERRORS not in statistics or statistics[ERRORS].shape != errors):
+        found = tuple(statistics[ERRORS].shape) if ERRORS in statistics else "nothing"
+        raise UserError(
+            f"the agent's update() must return {ERRORS!r} of each row, {errors}, not {found}: its schedule has a "
+            "priority_exponent"
+        )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtrl_conic.agents.protocol import Agent, Statistics
+from mtrl_conic.agents.protocol import ERRORS, Agent, Statistics
 from mtrl_conic.envs.running import Untraceable
 from mtrl_conic.envs.task_set import TaskSet
 from mtrl_conic.errors import Diverged, Interrupted
@@ -75,6 +75,7 @@ class Trainer:
             agent.spec.action_dim,
             n_step=agent.schedule.n_step,
             discount=agent.schedule.discount,
+            priority_exponent=agent.schedule.priority_exponent,
             copies=envs.copies,
             slack=slack_for(self.config.checkpoint_every, envs.copies) if run else 0,
             seed=agent.seed,
@@ -248,10 +249,13 @@ class Trainer:
             except FloatingPointError as error:
                 raise self._diverged(str(error)) from error
             if not self._has_updated:
-                check_statistics(statistics, self.agent.components, self.envs.num_tasks)
+                errors = tuple(batch.rewards.shape) if self.replay.prioritised else None
+                check_statistics(statistics, self.agent.components, self.envs.num_tasks, errors=errors)
             if self.agent.device.type == "cpu":  # other devices would have to be waited for
                 self._check_finite(statistics)
             with self.watch("storing"):
+                if self.replay.prioritised:
+                    self.replay.prioritise(statistics.pop(ERRORS))
                 self._means.add(statistics)
             for callback in self.callbacks:
                 callback.on_update(self, statistics)

@@ -119,4 +119,6 @@ def test_an_agent_learns_by_several_batches_and_goes_on_where_it_stopped(
 def test_batches_that_lack_tasks_are_not_compared() -> None:
     with pytest.raises(UserError, match="modo takes 2 batches of all tasks: use batch=balanced"):
         agent("modo", batch="uniform")
+    with pytest.raises(UserError, match="modo takes 2 batches of all tasks: use priority_exponent=0"):
+        agent("modo", priority_exponent=0.6)
     assert agent("sdmgrad", batch="uniform").schedule.batch_size == B

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -212,6 +213,16 @@ def test_what_an_agent_returns_is_checked(method: str, value: Any, words: str, t
     agent = td3.TD3(TaskSpec.of(envs), width=8)
     setattr(agent, method, lambda *_, **__: value)
     with pytest.raises(UserError, match=words):
+        Trainer(envs, agent).train(steps=205)
+
+
+@pytest.mark.parametrize(("returned", "words"), [({}, "nothing"), ({"errors": torch.zeros(2)}, r"\(2,\)")])
+def test_priorities_need_the_error_of_each_row(returned: dict[str, torch.Tensor], words: str, td3: ModuleType) -> None:
+    envs = make_envs()
+    agent = td3.TD3(TaskSpec.of(envs), width=8)
+    agent.schedule = replace(agent.schedule, priority_exponent=1.0)
+    agent.update = lambda batch: returned
+    with pytest.raises(UserError, match=rf"must return 'errors' of each row, \(2, 64\), not {words}: its schedule has"):
         Trainer(envs, agent).train(steps=205)
 
 

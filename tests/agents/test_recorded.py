@@ -97,7 +97,13 @@ def test_every_network(network: str, on_cpu: list[int]) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [{"reset_every": 6}, {"actor_every": 2}, {"network_options": {"embedding": 5}}, {"average_over": 3}],
+    [
+        {"reset_every": 6},
+        {"actor_every": 2},
+        {"priority_exponent": 0.6},
+        {"network_options": {"embedding": 5}},
+        {"average_over": 3},
+    ],
     ids=str,
 )
 def test_options(option: dict[str, Any], on_cpu: list[int]) -> None:

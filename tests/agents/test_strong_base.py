@@ -42,6 +42,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "rare actor": {"actor_every": 2},
     "averaged actor": {"average_over": 3},
     "resets": {"reset_every": 3},
+    "priorities": {"priority_exponent": 0.6},
     "bfloat16": {"precision": "bfloat16"},
     "strong": {"base": "strong", "actor_width": 16},
 }
@@ -112,14 +113,16 @@ def test_categorical_critic_loss_is_the_cross_entropy_of_the_soft_target(critics
     histogram = normal.cdf(edges).diff(dim=-1)
     assert torch.allclose(target, histogram / histogram.sum(-1, keepdim=True), atol=1e-4)
 
-    losses, values = critic_losses(agent.critic.network, batch.observations, batch.actions, target)
+    losses, told = critic_losses(agent.critic.network, batch.observations, batch.actions, target, errors=True)
     outputs = agent.critic.network(batch.observations, batch.actions)
     expected = sum(
         functional.cross_entropy(output.flatten(0, 1), target.flatten(0, 1), reduction="none").view(K, B).mean(-1)
         for output in outputs
     )
     assert torch.allclose(losses, expected, atol=1e-4)
-    assert torch.allclose(values, (outputs.softmax(-1) * centers).sum(-1).mean((0, 2)), atol=1e-5)
+    values = (outputs.softmax(-1) * centers).sum(-1)
+    assert torch.allclose(told["critic/value"], values.mean((0, 2)), atol=1e-5)
+    assert torch.allclose(told["errors"], (values.mean(0) - scalar).abs(), atol=1e-4)
 
 
 @pytest.mark.parametrize("twins", ["min", "mean"])

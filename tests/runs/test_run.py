@@ -136,8 +136,9 @@ def test_interrupted_anywhere_it_goes_on_bit_for_bit(calls: int, whole: Path, ti
 
 
 def test_the_strong_base_resumes_bit_for_bit_too(tmp_path: Path) -> None:
-    """It also has return scales, n-step batches near the newest transition, and resets counted in updates."""
-    fields = {"base": "strong", "bins": 11, "network_options": {"embedding": 4}, "reset_every": 50}
+    """It also has return scales, n-step batches near the newest transition, priorities and resets after updates."""
+    fields = {"base": "strong", "bins": 11, "network_options": {"embedding": 4}}
+    fields |= {"reset_every": 50, "priority_exponent": 0.6}
     config = parse(RunConfig, tiny_values(agent=fields, balancer="gradops"))
     train(config, tmp_path / "whole")
     for calls in (60, 45):

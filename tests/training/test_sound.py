@@ -96,6 +96,7 @@ CHANGES = {
     "agent.learning_rate": 1e-4,
     "agent.n_step": 2,
     "agent.precision": "bfloat16",
+    "agent.priority_exponent": 0.6,
     "agent.reset_every": 20,
     "agent.target_entropy": -3.0,
     "agent.target_rate": 0.01,

@@ -134,10 +134,14 @@ class MTSAC:
         assert isinstance(acting, Actor)
         self._policy = Policy(self.spec, acting, None if scale is None else scale.standardize)
         self._acting = Acting(self.spec, actor, self._standardized, self._policy, self._generator)
+        self._has_errors = config.priority_exponent > 0
+        """Whether updates return the error of each row of the batch."""
         self._batches = max(of.balancer.batches for of in (self.critic, self.actor))
         """The number of independent batches in an update; each component uses as many as its balancer needs."""
-        if self._batches > 1 and config.batch == "uniform":
-            raise UserError(f"{self.balancing.name} takes {self._batches} batches of all tasks: use batch=balanced")
+        for needed, given in (("batch=balanced", config.batch == "uniform"), ("priority_exponent=0", self._has_errors)):
+            if self._batches > 1 and given:
+                raise UserError(f"{self.balancing.name} takes {self._batches} batches of all tasks: use {needed}")
+        self._critic_losses = partial(critic_losses, errors=self._has_errors)
         self._actor_losses = partial(
             actor_losses, critic=self.critic.layout, first_critic=self.config.actor_twins == "first"
         )
@@ -173,6 +177,7 @@ class MTSAC:
             config.random_steps,
             config.n_step,
             config.discount,
+            config.priority_exponent,
         )
 
     def begin(self) -> None:
@@ -237,8 +242,9 @@ class MTSAC:
 
     def _critic_step(self, batch: Batch, targets: Tensor, compare: bool, present: Tasks = None) -> Statistics:
         rows, given = (batch.observations, batch.actions, targets), (batch.weights,)
-        statistics, values = self._step(self.critic, critic_losses, rows, *given, compare=compare, present=present)
-        return statistics | {"critic/value": values}
+        of = self._critic_losses
+        statistics, told = self._step(self.critic, of, rows, *given, compare=compare, present=present)
+        return {**statistics, **told}
 
     def _actor_step(
         self, batch: Batch, noise: Tensor, temperature: Tensor, compare: bool, present: Tasks

@@ -121,6 +121,13 @@ class ScheduleConfig(BaseModel):
     """The schedule of updates, and their batches."""
 
     batch_size: Annotated[Count, Role.SETTING] = Field(128, description="number of transitions per task in an update")
+    priority_exponent: Annotated[NotNegative, Role.SETTING] = Field(
+        0.0,
+        description=(
+            "exponent alpha of the probability of a transition in its error, in prioritised replay; 0: transitions "
+            "are drawn uniformly"
+        ),
+    )
     batch: Literal["balanced", "uniform"] = Field(
         "balanced",
         description=(

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mtrl_conic.agents.protocol import ERRORS, Statistics
 from mtrl_conic.gradients import Layout
 from mtrl_conic.networks.actor_critic import Actor, Critic
 from mtrl_conic.networks.gaussian import squashed_sample
 
 
 def critic_losses(
-    critic: Critic, observations: Tensor, actions: Tensor, targets: Tensor, weights: tuple[Tensor, ...] = ()
-) -> tuple[Tensor, Tensor]:
-    """Return the mean loss of each task, summed over the critics, (K,), and the mean value of each task, (K,).
+    critic: Critic,
+    observations: Tensor,
+    actions: Tensor,
+    targets: Tensor,
+    weights: tuple[Tensor, ...] = (),
+    *,
+    errors: bool = False,
+) -> tuple[Tensor, Statistics]:
+    """Return the mean loss of each task, summed over the critics, (K,), and statistics.
 
-    `weights` are `Batch.weights`.
+    The statistics are the mean value of each task, (K,), and with `errors` the absolute difference between the mean
+    value of the critics and the target for each row, (K, B). `weights` are `Batch.weights`.
     """
     outputs = critic(observations, actions)
     losses = _mean(critic.value.loss(outputs, targets), *weights).sum(0)
     values = critic.value.mean(outputs.detach())
-    return losses, _mean(values, *weights).mean(0) if weights else values.mean((0, 2))
+    told = {"critic/value": _mean(values, *weights).mean(0) if weights else values.mean((0, 2))}
+    if errors:
+        told[ERRORS] = (values.mean(0) - critic.value.of_target(targets)).abs()
+    return losses, told
 
 
 def actor_losses(
