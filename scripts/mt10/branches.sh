@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# From one saved state of the small preset at 100,000 steps, 20,000 more with one setting changed at a time, two seeds:
+# results/mt10/branches. Each branch is a copy of the saved run. The same command resumes.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export OUT="${OUT:-runs/mt10/branches}" PYTHON="${PYTHON:-python}"
+kept=results/mt10/branches
+settings="none learning_rate=2e-4 n_step=1 weight_decay=0.1 reset_every=99500 twins=min priority_exponent=0.6"
+settings="${SETTINGS:-$settings}"
+train() {  # SEED DIRECTORY STEPS EVALUATE_EVERY [flags]
+  "$PYTHON" -m mtrl_conic train mt10_small --balancer ls --steps "$3" --replay-capacity 200000 --precision auto \
+    --compile true --threads 1 --training-episodes-per-task 10 --checkpoint-every 10000 --seed "$1" --run-dir "$2" \
+    --evaluate-every "${@:4}"
+}
+branch() {  # SETTING SEED
+  local setting="$1" seed="$2" name="${1%=*}"
+  local saved="$OUT/saved/seed_$seed" directory="$OUT/${setting/=/_}/seed_$seed" flags=()
+  if [ "$setting" != none ]; then flags=("--${name//_/-}" "${setting#*=}"); fi
+  if [ ! -e "$directory" ]; then
+    mkdir -p "$(dirname "$directory")"
+    rm -rf "$directory.copy"
+    cp -r "$saved" "$directory.copy"
+    mv "$directory.copy" "$directory"
+  fi
+  train "$seed" "$directory" 120000 5000 --allow-changes "${flags[@]}"
+}
+export -f train branch
+seeds="${SEEDS:-0 1}" jobs="${JOBS:-2}"
+# shellcheck disable=SC2086  # the seeds must be split into words
+printf '%s\n' $seeds | xargs -P "$jobs" -I {} bash -c 'train {} "$OUT/saved/seed_{}" 100000 25000'
+for setting in $settings; do
+  for seed in $seeds; do echo "$setting" "$seed"; done
+done | xargs -P "$jobs" -L 1 bash -c 'branch "$0" "$1"'
+mkdir -p "$kept"
+for setting in $settings; do
+  name="${setting/=/_}"
+  "$PYTHON" scripts/export_curves.py "$OUT/$name"/seed_* --out "$kept/$name.csv"
+  cp "$OUT/$name/seed_${seeds%% *}/config.yaml" "$kept/$name.yaml"
+done
+"$PYTHON" scripts/draw_curves.py "$kept"
