@@ -4,7 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OUT="${OUT:-runs/mt10/branches}" PYTHON="${PYTHON:-python}"
-kept=results/mt10/branches
 settings="none learning_rate=2e-4 n_step=1 weight_decay=0.1 reset_every=99500 twins=min priority_exponent=0.6"
 settings="${SETTINGS:-$settings}"
 train() {  # SEED DIRECTORY STEPS EVALUATE_EVERY [flags]
@@ -31,10 +30,5 @@ printf '%s\n' $seeds | xargs -P "$jobs" -I {} bash -c 'train {} "$OUT/saved/seed
 for setting in $settings; do
   for seed in $seeds; do echo "$setting" "$seed"; done
 done | xargs -P "$jobs" -L 1 bash -c 'branch "$0" "$1"'
-mkdir -p "$kept"
-for setting in $settings; do
-  name="${setting/=/_}"
-  "$PYTHON" scripts/export_curves.py "$OUT/$name"/seed_* --out "$kept/$name.csv"
-  cp "$OUT/$name/seed_${seeds%% *}/config.yaml" "$kept/$name.yaml"
-done
-"$PYTHON" scripts/draw_curves.py "$kept"
+# shellcheck disable=SC2086  # the settings must be split into words
+scripts/kept_settings.sh results/mt10/branches "$OUT" $settings

@@ -17,13 +17,9 @@ for seed in ${SEEDS:-0 1 2}; do
   for setting in $settings; do echo "$setting" "$seed"; done
 done | xargs -P "${JOBS:-2}" -L 1 bash -c 'train "$0" "$1"'
 mkdir -p "$kept"
-for setting in $settings; do
-  name="${setting/=/_}"
-  "$PYTHON" scripts/export_curves.py "$OUT/$name"/seed_* --out "$kept/$name.csv"
-  cp "$OUT/$name/seed_0/config.yaml" "$kept/$name.yaml"
-done
 cp results/mt10/bfloat16_50k/curves.csv "$kept/none.csv"
 cp results/mt10/bfloat16_50k/config.yaml "$kept/none.yaml"
-"$PYTHON" scripts/draw_curves.py "$kept"
 # shellcheck disable=SC2086  # the settings must be split into words
+scripts/kept_settings.sh "$kept" "$OUT" $settings
+# shellcheck disable=SC2086
 "$PYTHON" scripts/setting_costs.py $settings --rounds 25 --compile --precision bfloat16 > "$kept/costs.txt"
