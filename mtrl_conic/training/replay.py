@@ -184,9 +184,10 @@ class Replay:
             return torch.randint(len(self), shape, generator=self._generator, device=device)
         candidates = (shape[0], columns * CANDIDATES)
         ages = torch.randint(len(self), candidates, generator=self._generator, device=device)
-        ages = ages.gather(1, self._priorities.choose(self._index(ages), self._generator))
-        self._drawn = self._index(ages)
-        return ages
+        rows = self._index(ages)
+        chosen = self._priorities.choose(rows, self._generator)
+        self._drawn = rows.gather(1, chosen)
+        return ages.gather(1, chosen)
 
     def _draw_weights(self, batch_size: int) -> Tensor:
         """Return weights (K, B) of the rows: 1 / n in the first n rows of a task that is drawn n times, otherwise zero.
