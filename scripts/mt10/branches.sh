@@ -6,29 +6,18 @@ cd "$(dirname "$0")/../.."
 export OUT="${OUT:-runs/mt10/branches}" PYTHON="${PYTHON:-python}"
 settings="none learning_rate=2e-4 n_step=1 weight_decay=0.1 reset_every=99500 twins=min priority_exponent=0.6"
 settings="${SETTINGS:-$settings}"
-train() {  # SEED DIRECTORY STEPS EVALUATE_EVERY [flags]
-  "$PYTHON" -m mtrl_conic train mt10_small --balancer ls --steps "$3" --replay-capacity 200000 --precision auto \
-    --compile true --threads 1 --training-episodes-per-task 10 --checkpoint-every 10000 --seed "$1" --run-dir "$2" \
-    --evaluate-every "${@:4}"
-}
-branch() {  # SETTING SEED
-  local setting="$1" seed="$2" name="${1%=*}"
-  local saved="$OUT/saved/seed_$seed" directory="$OUT/${setting/=/_}/seed_$seed" flags=()
+. scripts/mt10/branching.sh
+trial() {  # SETTING SEED
+  local setting="$1" seed="$2" name="${1%=*}" flags=()
   if [ "$setting" != none ]; then flags=("--${name//_/-}" "${setting#*=}"); fi
-  if [ ! -e "$directory" ]; then
-    mkdir -p "$(dirname "$directory")"
-    rm -rf "$directory.copy"
-    cp -r "$saved" "$directory.copy"
-    mv "$directory.copy" "$directory"
-  fi
-  train "$seed" "$directory" 120000 5000 --allow-changes "${flags[@]}"
+  branch "$OUT/saved/seed_$seed" "$seed" "$OUT/${setting/=/_}/seed_$seed" 120000 5000 "${flags[@]}"
 }
-export -f train branch
+export -f trial
 seeds="${SEEDS:-0 1}" jobs="${JOBS:-2}"
 # shellcheck disable=SC2086  # the seeds must be split into words
 printf '%s\n' $seeds | xargs -P "$jobs" -I {} bash -c 'train {} "$OUT/saved/seed_{}" 100000 25000'
 for setting in $settings; do
   for seed in $seeds; do echo "$setting" "$seed"; done
-done | xargs -P "$jobs" -L 1 bash -c 'branch "$0" "$1"'
+done | xargs -P "$jobs" -L 1 bash -c 'trial "$0" "$1"'
 # shellcheck disable=SC2086  # the settings must be split into words
 scripts/kept_settings.sh results/mt10/branches "$OUT" $settings

@@ -4,27 +4,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OUT="${OUT:-runs/mt10/prioritised}" PYTHON="${PYTHON:-python}"
-train() {  # SETTING SEED STEPS [flags]
-  "$PYTHON" -m mtrl_conic train mt10_small --balancer ls --steps "$3" --replay-capacity 200000 --precision auto \
-    --compile true --threads 1 --evaluate-every 12500 --training-episodes-per-task 10 --checkpoint-every 10000 \
-    --seed "$2" --run-dir "$OUT/$1/seed_$2" "${@:4}"
-}
+. scripts/mt10/branching.sh
 trial() {  # SETTING SEED
-  local half="$OUT/$1/half_$2"
+  local run="$OUT/$1/seed_$2" half="$OUT/half/seed_$2"
   case "$1" in
-    none) train "$1" "$2" 100000 ;;
-    prioritised) train "$1" "$2" 100000 --priority-exponent 0.6 ;;
-    lower_rate)
-      if [ ! -e "$half" ]; then
-        train "$1" "$2" 50000 --priority-exponent 0.6
-        touch "$half"
-      fi
-      train "$1" "$2" 100000 --priority-exponent 0.6 --learning-rate 2e-4 --allow-changes
-      ;;
+    none) train "$2" "$run" 100000 12500 ;;
+    half) train "$2" "$run" 50000 12500 --priority-exponent 0.6 ;;
+    prioritised) branch "$half" "$2" "$run" 100000 12500 --priority-exponent 0.6 ;;
+    lower_rate) branch "$half" "$2" "$run" 100000 12500 --priority-exponent 0.6 --learning-rate 2e-4 ;;
   esac
 }
-export -f train trial
-for seed in ${SEEDS:-0 1 2}; do
-  for setting in none prioritised lower_rate; do echo "$setting" "$seed"; done
-done | xargs -P "${JOBS:-2}" -L 1 bash -c 'trial "$0" "$1"'
+trials() {  # SETTING ...
+  for seed in ${SEEDS:-0 1 2}; do
+    for setting in "$@"; do echo "$setting" "$seed"; done
+  done | xargs -P "${JOBS:-2}" -L 1 bash -c 'trial "$0" "$1"'
+}
+export -f trial
+trials none half
+trials prioritised lower_rate
 scripts/kept_settings.sh results/mt10/prioritised "$OUT" none prioritised lower_rate
